@@ -1,0 +1,184 @@
+package dialplan
+
+// Reason says why a recording exists or does not. The enumeration is closed:
+// stored decisions, the API and the audit use these words (design 6).
+type Reason string
+
+// The reason codes.
+const (
+	RuleOutInternal Reason = "rule.out.internal"
+	RuleOutExternal Reason = "rule.out.external"
+	RuleInInternal  Reason = "rule.in.internal"
+	RuleInExternal  Reason = "rule.in.external"
+	OnDemand        Reason = "on_demand"
+	API             Reason = "api"
+	NoneFlagsOff    Reason = "none.flags_off"
+	NoneNoUser      Reason = "none.no_user"
+	NoneConference  Reason = "none.conference"
+	RefusedUser     Reason = "refused.user"
+	RefusedGroup    Reason = "refused.group"
+	RefusedQueue    Reason = "refused.queue"
+	RefusedTrunk    Reason = "refused.trunk"
+	RefusedPaused   Reason = "refused.paused_by_other"
+	ClaimantLeft    Reason = "claimant_left"
+	EndpointUnknown Reason = "endpoint_unknown"
+	Resync          Reason = "resync"
+	StorageStalled  Reason = "storage_stalled"
+	DiskFull        Reason = "disk_full"
+)
+
+// Reasons returns every reason code, in the order of design 6.
+func Reasons() []Reason {
+	return []Reason{
+		RuleOutInternal, RuleOutExternal, RuleInInternal, RuleInExternal,
+		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference,
+		RefusedUser, RefusedGroup, RefusedQueue, RefusedTrunk, RefusedPaused,
+		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull,
+	}
+}
+
+// Role is a party's part in the dial that made the talk.
+type Role string
+
+// The roles. RoleUnknown is a leg found at a resync: either flag suffices.
+const (
+	RoleCaller  Role = "caller"
+	RolePeer    Role = "peer"
+	RoleUnknown Role = "unknown"
+)
+
+// EndpointKind says what a leg's endpoint is in the directory (design 5).
+type EndpointKind string
+
+// The endpoint kinds. An endpoint that the directory does not know counts as
+// external until somebody classifies it.
+const (
+	KindUser    EndpointKind = "user"
+	KindTrunk   EndpointKind = "trunk"
+	KindDevice  EndpointKind = "device"
+	KindUnknown EndpointKind = "unknown"
+)
+
+func (k EndpointKind) external() bool { return k == KindTrunk || k == KindUnknown }
+
+// Flags are a user's rules for automatic recording, and OnDemand, its own
+// permission for `*3` (online_call_record_enabled). All default to false.
+type Flags struct {
+	OutgoingInternal bool `json:"outgoing_internal"`
+	OutgoingExternal bool `json:"outgoing_external"`
+	IncomingInternal bool `json:"incoming_internal"`
+	IncomingExternal bool `json:"incoming_external"`
+	OnDemand         bool `json:"on_demand"`
+}
+
+// Party is one real leg of a talk as the rules see it. All fields are stored
+// with the decision, so that it can be replayed.
+type Party struct {
+	Leg      string       `json:"leg"` // uniqueid
+	Endpoint string       `json:"endpoint"`
+	Role     Role         `json:"role"`
+	Kind     EndpointKind `json:"kind"`
+	UserUUID string       `json:"user_uuid,omitempty"` // with KindUser only
+	Tenant   string       `json:"tenant_uuid,omitempty"`
+	Flags    Flags        `json:"flags"`
+	// Queue and Group are the uuids of what led to the peer, empty if none.
+	Queue string `json:"queue,omitempty"`
+	Group string `json:"group,omitempty"`
+}
+
+// Input is all that an automatic decision depends on: the parties of a talk,
+// callers first, then in the order in which they joined.
+type Input struct {
+	Parties []Party `json:"parties"`
+}
+
+// Verdict is the outcome for one party.
+type Verdict struct {
+	Leg     string `json:"leg"`
+	Records bool   `json:"records"`
+	Reason  Reason `json:"reason"`
+	// Note is EndpointUnknown when "external" was concluded from an endpoint
+	// that nobody has classified, Resync when the role was not known.
+	Note Reason `json:"note,omitempty"`
+}
+
+// Decision says who wants the talk recorded, and for everybody why or why not.
+type Decision struct {
+	// Verdicts has one entry for each party, in the order of the input.
+	Verdicts []Verdict `json:"verdicts"`
+}
+
+// Claims returns the verdicts that want a recording, the first one's leg being
+// the one to hook: the caller's if both parties want it (design 6, Claims).
+func (d Decision) Claims() []Verdict {
+	var out []Verdict
+	for _, v := range d.Verdicts {
+		if v.Records {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
+// Decide applies the rules for automatic recording (design 6): the caller's
+// leg wants it if its outgoing flag for internal or external is on, a peer's
+// if its incoming flag is. External for a leg means that any other leg of the
+// talk is a trunk or unknown; no caller id is guessed from.
+func Decide(in Input) Decision {
+	d := Decision{Verdicts: make([]Verdict, 0, len(in.Parties))}
+	for i, p := range in.Parties {
+		external, guessed := externalFor(in.Parties, i)
+		v := verdict(p, external)
+		if v.Note == "" && guessed && p.Kind == KindUser {
+			v.Note = EndpointUnknown
+		}
+		d.Verdicts = append(d.Verdicts, v)
+	}
+	return d
+}
+
+// externalFor says whether the party at i talks to the outside, and whether
+// only unclassified endpoints made it so.
+func externalFor(parties []Party, i int) (external, guessed bool) {
+	trunk := false
+	for j, o := range parties {
+		if j == i {
+			continue
+		}
+		external = external || o.Kind.external()
+		trunk = trunk || o.Kind == KindTrunk
+	}
+	return external, external && !trunk
+}
+
+func verdict(p Party, external bool) Verdict {
+	v := Verdict{Leg: p.Leg}
+	if p.Kind != KindUser {
+		v.Reason = NoneNoUser
+		if p.Kind == KindUnknown {
+			v.Reason = EndpointUnknown
+		}
+		return v
+	}
+	out, in := p.Flags.OutgoingInternal, p.Flags.IncomingInternal
+	outReason, inReason := RuleOutInternal, RuleInInternal
+	if external {
+		out, in = p.Flags.OutgoingExternal, p.Flags.IncomingExternal
+		outReason, inReason = RuleOutExternal, RuleInExternal
+	}
+	switch p.Role {
+	case RoleCaller:
+		v.Records, v.Reason = out, outReason
+	case RolePeer:
+		v.Records, v.Reason = in, inReason
+	case RoleUnknown:
+		v.Records, v.Reason, v.Note = out || in, outReason, Resync
+		if !out && in {
+			v.Reason = inReason
+		}
+	}
+	if !v.Records {
+		v.Reason = NoneFlagsOff
+	}
+	return v
+}
