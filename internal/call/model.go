@@ -1,0 +1,336 @@
+package call
+
+import (
+	"strings"
+	"time"
+)
+
+// Config is what a Model has to be told.
+type Config struct {
+	// Technologies are those of real legs, e.g. PJSIP. Empty means
+	// RealTechnologies().
+	Technologies []string
+}
+
+// RealTechnologies are the technologies behind which a device or the outside
+// world is. Local, Snoop, Surrogate, Announcer, CBAnn, Recorder, UnicastRTP
+// and Message channels are Asterisk's own and no legs (design 5).
+func RealTechnologies() []string {
+	return []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"}
+}
+
+// Model is the state of all calls of one Asterisk. It is not safe for
+// concurrent use: linkedids and bridges merge in mid-call, so one goroutine
+// reduces all events in order (design 2.1).
+type Model struct {
+	real     map[string]bool
+	channels map[string]*channel
+	bridges  map[string]*bridge
+	locals   map[string]*[2]string // base name of a Local pair: ids of ;1 and ;2
+	talks    map[TalkID]*talk
+	byLeg    map[string]TalkID
+	last     TalkID
+}
+
+type channel struct {
+	Channel
+	role   Role
+	via    []Hop
+	bridge string
+}
+
+type bridge struct {
+	Bridge
+	members map[string]bool
+}
+
+type talk struct {
+	id        TalkID
+	legs      map[string]time.Time // uniqueid: when it joined
+	suspended time.Time            // zero while two legs are connected
+	renamed   bool                 // somebody else is behind a leg since the last change
+}
+
+// New returns an empty model.
+func New(cfg Config) *Model {
+	if len(cfg.Technologies) == 0 {
+		cfg.Technologies = RealTechnologies()
+	}
+	m := &Model{
+		real:     make(map[string]bool),
+		channels: make(map[string]*channel),
+		bridges:  make(map[string]*bridge),
+		locals:   make(map[string]*[2]string),
+		talks:    make(map[TalkID]*talk),
+		byLeg:    make(map[string]TalkID),
+	}
+	for _, t := range cfg.Technologies {
+		m.real[t] = true
+	}
+	return m
+}
+
+// Real says whether a channel name belongs to a real leg.
+func (m *Model) Real(name string) bool {
+	tech, _, ok := strings.Cut(name, "/")
+	return ok && m.real[tech]
+}
+
+// Channel returns the newest snapshot of the channel, if it is alive.
+func (m *Model) Channel(id string) (Channel, bool) {
+	c, ok := m.channels[id]
+	if !ok {
+		return Channel{}, false
+	}
+	return c.Channel, true
+}
+
+// Channels returns how many channels are alive.
+func (m *Model) Channels() int { return len(m.channels) }
+
+// Apply moves the model by one event and returns what became of which talks,
+// in order. Grace times that ran out before the event are settled first, so
+// the result does not depend on when Advance was called in between.
+func (m *Model) Apply(ev Event) []Change {
+	out := m.Advance(ev.At)
+	touched := make(map[string]bool)
+	switch ev.Kind {
+	case ChannelStarted:
+		m.update(ev.Channel, RoleCaller, touched)
+	case ChannelChanged:
+		m.update(ev.Channel, RoleUnknown, touched)
+	case ChannelEnded:
+		m.end(ev.Channel, touched)
+	case BridgeEntered:
+		m.enter(ev.Channel, ev.Bridge, touched)
+	case BridgeLeft:
+		m.leave(ev.Channel.ID, touched)
+		m.update(ev.Channel, RoleUnknown, touched)
+	case DialBegun:
+		m.dial(ev.Channel, ev.Peer, touched)
+	case PickedUp:
+		m.update(ev.Channel, RoleUnknown, touched)
+		m.channels[ev.Channel.ID].via = nil
+	case Restarted:
+		return append(out, m.restart(ev.At)...)
+	}
+	return append(out, m.settle(ev.At, touched)...)
+}
+
+// update takes over a snapshot. A channel that was never announced gets the
+// role ifNew; the known role of any other stays.
+func (m *Model) update(snap Channel, ifNew Role, touched map[string]bool) {
+	if snap.ID == "" {
+		return
+	}
+	c, known := m.channels[snap.ID]
+	if !known {
+		c = &channel{role: ifNew}
+		m.channels[snap.ID] = c
+	}
+	// A masquerade gives the left-over shell a name that is nobody's; the
+	// old name is needed to find who took the call over.
+	if known && (snap.Name == "" || strings.HasSuffix(snap.Name, "<ZOMBIE>")) {
+		snap.Name = c.Name
+	}
+	if known && snap.Vars == nil {
+		snap.Vars = c.Vars
+	}
+	if known && c.Name != snap.Name && Endpoint(c.Name) != Endpoint(snap.Name) {
+		// A pickup: another endpoint is behind this uniqueid now, and
+		// whatever queue or group led here no longer counts (design 5).
+		c.via = nil
+		if t, ok := m.talks[m.byLeg[snap.ID]]; ok {
+			t.renamed = true
+		}
+		touched[snap.ID] = true
+	}
+	// Being up is never taken back: snapshots of events that overtook each
+	// other, and CEL rows without a state, would end talks that go on.
+	up := known && c.Up
+	if snap.Up && !up || !known {
+		touched[snap.ID] = true
+	}
+	c.Channel = snap
+	c.Up = snap.Up || up
+	if base, half, ok := localHalf(snap.Name); ok {
+		pair := m.locals[base]
+		if pair == nil {
+			pair = new([2]string)
+			m.locals[base] = pair
+		}
+		pair[half] = snap.ID
+	}
+}
+
+// localHalf splits the name of a Local channel into that of the pair and 0 for
+// ;1, the side that was dialled, or 1 for ;2, the side that runs dialplan.
+func localHalf(name string) (base string, half int, ok bool) {
+	if !strings.HasPrefix(name, "Local/") || len(name) < 2 {
+		return "", 0, false
+	}
+	switch name[len(name)-2:] {
+	case ";1":
+		return name[:len(name)-2], 0, true
+	case ";2":
+		return name[:len(name)-2], 1, true
+	}
+	return "", 0, false
+}
+
+// otherHalf returns the uniqueid of the other channel of a Local pair.
+func (m *Model) otherHalf(c *channel) (string, bool) {
+	base, half, ok := localHalf(c.Name)
+	if !ok {
+		return "", false
+	}
+	pair, ok := m.locals[base]
+	if !ok || pair[1-half] == "" {
+		return "", false
+	}
+	return pair[1-half], true
+}
+
+func (m *Model) enter(snap Channel, b Bridge, touched map[string]bool) {
+	m.update(snap, RoleUnknown, touched)
+	c, ok := m.channels[snap.ID]
+	if !ok {
+		return
+	}
+	if c.bridge != "" && c.bridge != b.ID {
+		m.leave(snap.ID, touched)
+	}
+	br := m.bridges[b.ID]
+	if br == nil {
+		br = &bridge{Bridge: b, members: make(map[string]bool)}
+		m.bridges[b.ID] = br
+	}
+	// CEL rows do not tell a conference from a three-party call, the running
+	// application does; Page is built on ConfBridge.
+	if b.Kind == Mixing && (c.App == "ConfBridge" || c.App == "Page") {
+		b.Kind = Conference
+	}
+	if b.Kind != Mixing {
+		br.Kind = b.Kind
+	}
+	br.members[snap.ID] = true
+	c.bridge = b.ID
+	for id := range br.members {
+		touched[id] = true
+	}
+}
+
+func (m *Model) leave(id string, touched map[string]bool) {
+	c, ok := m.channels[id]
+	if !ok || c.bridge == "" {
+		return
+	}
+	touched[id] = true
+	if br := m.bridges[c.bridge]; br != nil {
+		for member := range br.members {
+			touched[member] = true
+		}
+		delete(br.members, id)
+		if len(br.members) == 0 {
+			delete(m.bridges, c.bridge)
+		}
+	}
+	c.bridge = ""
+}
+
+func (m *Model) end(snap Channel, touched map[string]bool) {
+	c, ok := m.channels[snap.ID]
+	if !ok {
+		return
+	}
+	m.leave(snap.ID, touched)
+	touched[snap.ID] = true
+	if other, ok := m.otherHalf(c); ok {
+		touched[other] = true
+	}
+	if base, half, ok := localHalf(c.Name); ok {
+		if pair := m.locals[base]; pair != nil {
+			pair[half] = ""
+			if pair[1-half] == "" {
+				delete(m.locals, base)
+			}
+		}
+	}
+	delete(m.channels, snap.ID)
+	if strings.HasSuffix(snap.Name, "<ZOMBIE>") {
+		m.succeed(snap.ID, c.Name, touched)
+	}
+}
+
+// succeed hands a leg's place in its talk to the channel that bears its name
+// now: a redirected leg goes on in a new channel and takes hook and recorder
+// along, and only a shell called <ZOMBIE> is destroyed (asterisk-facts 5).
+func (m *Model) succeed(old, name string, touched map[string]bool) {
+	t, ok := m.talks[m.byLeg[old]]
+	if !ok {
+		return
+	}
+	for id, c := range m.channels {
+		if c.Name != name || id == old {
+			continue
+		}
+		t.legs[id] = t.legs[old]
+		delete(t.legs, old)
+		delete(m.byLeg, old)
+		m.byLeg[id] = t.id
+		t.renamed = true
+		touched[id] = true
+		return
+	}
+}
+
+// dial records the roles (design 5). The caller of a dial that nobody made, an
+// originate, is empty.
+func (m *Model) dial(caller, peer Channel, touched map[string]bool) {
+	m.update(caller, RoleCaller, touched)
+	m.update(peer, RolePeer, touched)
+	p, ok := m.channels[peer.ID]
+	if !ok {
+		return
+	}
+	c, ok := m.channels[caller.ID]
+	if !ok {
+		p.role, p.via = RoleCaller, nil
+		return
+	}
+	via := []Hop{hopOf(c.Channel)}
+	if other, ok := m.otherHalf(c); ok {
+		via = append(via, m.channels[other].via...)
+	} else {
+		c.via = nil
+	}
+	c.role = RoleCaller
+	p.role, p.via = RolePeer, via
+}
+
+func hopOf(c Channel) Hop {
+	h := Hop{Exten: c.Exten, Context: c.Context, Group: c.Vars["CALLRECORD_GROUP"]}
+	if c.App == "Queue" {
+		h.Queue, _, _ = strings.Cut(c.AppData, ",")
+	}
+	return h
+}
+
+func (m *Model) restart(at time.Time) []Change {
+	var out []Change
+	for _, t := range m.sortedTalks() {
+		out = append(out, m.finish(t, at, 0))
+	}
+	fresh := New(Config{Technologies: keys(m.real)})
+	fresh.last = m.last
+	*m = *fresh
+	return out
+}
+
+func keys(set map[string]bool) []string {
+	out := make([]string, 0, len(set))
+	for k := range set {
+		out = append(out, k)
+	}
+	return out
+}
