@@ -85,6 +85,22 @@ func (m *Model) Channel(id string) (Channel, bool) {
 	return c.Channel, true
 }
 
+// Successor returns the channel that bears the name of the given one: after a
+// masquerade the old uniqueid ends as <ZOMBIE>, and who has its name now has
+// its call, its bridge and its recorders (design 5).
+func (m *Model) Successor(id string) (Channel, bool) {
+	old, ok := m.channels[id]
+	if !ok {
+		return Channel{}, false
+	}
+	for other, c := range m.channels {
+		if other != id && c.Name == old.Name {
+			return c.Channel, true
+		}
+	}
+	return Channel{}, false
+}
+
 // Channels returns how many channels are alive.
 func (m *Model) Channels() int { return len(m.channels) }
 
@@ -256,32 +272,27 @@ func (m *Model) end(snap Channel, touched map[string]bool) {
 			}
 		}
 	}
-	delete(m.channels, snap.ID)
 	if strings.HasSuffix(snap.Name, "<ZOMBIE>") {
-		m.succeed(snap.ID, c.Name, touched)
+		m.succeed(snap.ID, touched)
 	}
+	delete(m.channels, snap.ID)
 }
 
 // succeed hands a leg's place in its talk to the channel that bears its name
 // now: a redirected leg goes on in a new channel and takes hook and recorder
 // along, and only a shell called <ZOMBIE> is destroyed (asterisk-facts 5).
-func (m *Model) succeed(old, name string, touched map[string]bool) {
-	t, ok := m.talks[m.byLeg[old]]
-	if !ok {
+func (m *Model) succeed(old string, touched map[string]bool) {
+	t, inTalk := m.talks[m.byLeg[old]]
+	next, found := m.Successor(old)
+	if !inTalk || !found {
 		return
 	}
-	for id, c := range m.channels {
-		if c.Name != name || id == old {
-			continue
-		}
-		t.legs[id] = t.legs[old]
-		delete(t.legs, old)
-		delete(m.byLeg, old)
-		m.byLeg[id] = t.id
-		t.renamed = true
-		touched[id] = true
-		return
-	}
+	t.legs[next.ID] = t.legs[old]
+	delete(t.legs, old)
+	delete(m.byLeg, old)
+	m.byLeg[next.ID] = t.id
+	t.renamed = true
+	touched[next.ID] = true
 }
 
 // dial records the roles (design 5). The caller of a dial that nobody made, an

@@ -1,0 +1,228 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/directory"
+)
+
+func tenantCmd(e *environment) *cobra.Command {
+	return noun[directory.Tenant]{
+		name: "tenant", path: "tenants", about: "Tenants: who owns users, trunks and recordings",
+		header: []string{"UUID", "NAME", "PARENT", "ASTERISK ID"},
+		row:    func(t directory.Tenant) []string { return []string{t.UUID, t.Name, t.Parent, t.AsteriskID} },
+		key:    func(t directory.Tenant) string { return t.UUID },
+		names:  func(t directory.Tenant) []string { return []string{t.Name, t.AsteriskID} },
+		flags: func(f *pflag.FlagSet) {
+			f.String("name", "", "name")
+			f.String("parent", "", "uuid of the tenant above (default: the master tenant)")
+			f.String("asterisk-id", "", "tenantid of its PJSIP endpoints")
+		},
+		apply: func(f *pflag.FlagSet, t *directory.Tenant) error {
+			setString(f, "name", &t.Name)
+			setString(f, "parent", &t.Parent)
+			setString(f, "asterisk-id", &t.AsteriskID)
+			return nil
+		},
+	}.command(e)
+}
+
+// ruleNames are the words of --record, with the flag each stands for.
+func ruleNames(f *dialplan.Flags) map[string]*bool {
+	return map[string]*bool{
+		"outgoing-internal": &f.OutgoingInternal, "outgoing-external": &f.OutgoingExternal,
+		"incoming-internal": &f.IncomingInternal, "incoming-external": &f.IncomingExternal,
+	}
+}
+
+func ruleWords(f dialplan.Flags) string {
+	var on []string
+	for name, flag := range ruleNames(&f) {
+		if *flag {
+			on = append(on, name)
+		}
+	}
+	slices.Sort(on)
+	switch len(on) {
+	case 0:
+		return "none"
+	case 4:
+		return "all"
+	}
+	return strings.Join(on, ",")
+}
+
+// setRules replaces all four rules by those named: all, none, or some of them.
+func setRules(f *dialplan.Flags, words []string) error {
+	rules := ruleNames(f)
+	for _, flag := range rules {
+		*flag = false
+	}
+	for _, w := range words {
+		switch flag, ok := rules[w]; {
+		case ok:
+			*flag = true
+		case w == "all":
+			for _, flag := range rules {
+				*flag = true
+			}
+		case w == "none":
+		default:
+			return fmt.Errorf("--record %s: use all, none, or a list of outgoing-internal, outgoing-external, incoming-internal, incoming-external", w)
+		}
+	}
+	return nil
+}
+
+func userCmd(e *environment) *cobra.Command {
+	return noun[directory.User]{
+		name: "user", path: "users", about: "Users, their lines and their recording rules",
+		header: []string{"UUID", "NAME", "LINES", "RECORDS", "*3", "TENANT"},
+		row: func(u directory.User) []string {
+			var lines []string
+			for _, l := range u.Lines {
+				lines = append(lines, fmt.Sprintf("%s %s@%s", l.Endpoint, l.Exten, l.Context))
+			}
+			return []string{u.UUID, u.Name(), strings.Join(lines, ", "), ruleWords(u.Flags), yesNo(u.Flags.OnDemand), u.TenantUUID}
+		},
+		key: func(u directory.User) string { return u.UUID },
+		names: func(u directory.User) []string {
+			names := []string{u.Name(), u.FirstName, fmt.Sprint(u.ID)}
+			for _, l := range u.Lines {
+				names = append(names, l.Endpoint, l.Exten)
+			}
+			return names
+		},
+		flags: func(f *pflag.FlagSet) {
+			f.String("first-name", "", "first name")
+			f.String("last-name", "", "last name")
+			f.String("tenant", "", "uuid of the tenant (default: the master tenant)")
+			f.String("user-field", "", "tags of the user's calls, separated by commas")
+			f.StringArray("line", nil, "a line as ENDPOINT or ENDPOINT=EXTENSION@CONTEXT, e.g. PJSIP/alice=1001@users; repeat for more; the first is the main line")
+			f.StringSlice("record", nil, "what is recorded automatically: all, none, or some of outgoing-internal,outgoing-external,incoming-internal,incoming-external")
+			f.Bool("on-demand", false, "may use *3 in a call")
+		},
+		apply: applyUser,
+	}.command(e)
+}
+
+func applyUser(f *pflag.FlagSet, u *directory.User) error {
+	setString(f, "first-name", &u.FirstName)
+	setString(f, "last-name", &u.LastName)
+	setString(f, "tenant", &u.TenantUUID)
+	setString(f, "user-field", &u.UserField)
+	setBool(f, "on-demand", &u.Flags.OnDemand)
+	if f.Changed("record") {
+		words, _ := f.GetStringSlice("record") // declared above
+		if err := setRules(&u.Flags, words); err != nil {
+			return err
+		}
+	}
+	if !f.Changed("line") {
+		return nil
+	}
+	lines, _ := f.GetStringArray("line") // declared above
+	u.Lines = nil
+	for i, s := range lines {
+		endpoint, place, _ := strings.Cut(s, "=")
+		exten, context, _ := strings.Cut(place, "@")
+		u.Lines = append(u.Lines, directory.Line{Endpoint: endpoint, Exten: exten, Context: context, Main: i == 0})
+	}
+	return nil
+}
+
+// placed are the options that groups and queues share.
+func placedFlags(f *pflag.FlagSet) {
+	f.String("name", "", "name")
+	f.String("label", "", "what people call it")
+	f.String("tenant", "", "uuid of the tenant (default: the master tenant)")
+	f.String("exten", "", "the extension that leads to it")
+	f.String("context", "", "the context of the extension")
+	f.Bool("on-demand", false, "who answers may use *3, whatever their own permission says")
+}
+
+func groupCmd(e *environment) *cobra.Command {
+	return noun[directory.Group]{
+		name: "group", path: "groups", about: "Ring groups: extensions whose Dial rings several",
+		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
+		row: func(g directory.Group) []string {
+			return []string{g.UUID, g.Name, g.Exten + "@" + g.Context, yesNo(g.DTMFRecordToggle), g.TenantUUID}
+		},
+		key:   func(g directory.Group) string { return g.UUID },
+		names: func(g directory.Group) []string { return []string{g.Name, g.Label, g.Exten} },
+		flags: placedFlags,
+		apply: func(f *pflag.FlagSet, g *directory.Group) error {
+			setString(f, "name", &g.Name)
+			setString(f, "label", &g.Label)
+			setString(f, "tenant", &g.TenantUUID)
+			setString(f, "exten", &g.Exten)
+			setString(f, "context", &g.Context)
+			setBool(f, "on-demand", &g.DTMFRecordToggle)
+			return nil
+		},
+	}.command(e)
+}
+
+func queueCmd(e *environment) *cobra.Command {
+	return noun[directory.Queue]{
+		name: "queue", path: "queues", about: "Queues, by their names in queues.conf",
+		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
+		row: func(q directory.Queue) []string {
+			return []string{q.UUID, q.Name, q.Exten + "@" + q.Context, yesNo(q.DTMFRecordToggle), q.TenantUUID}
+		},
+		key:   func(q directory.Queue) string { return q.UUID },
+		names: func(q directory.Queue) []string { return []string{q.Name, q.Label, q.Exten} },
+		flags: placedFlags,
+		apply: func(f *pflag.FlagSet, q *directory.Queue) error {
+			setString(f, "name", &q.Name)
+			setString(f, "label", &q.Label)
+			setString(f, "tenant", &q.TenantUUID)
+			setString(f, "exten", &q.Exten)
+			setString(f, "context", &q.Context)
+			setBool(f, "on-demand", &q.DTMFRecordToggle)
+			return nil
+		},
+	}.command(e)
+}
+
+func trunkCmd(e *environment) *cobra.Command {
+	return noun[directory.Trunk]{
+		name: "trunk", path: "trunks", about: "Trunks: endpoints that lead outside",
+		header: []string{"UUID", "NAME", "ENDPOINT", "TENANT"},
+		row:    func(t directory.Trunk) []string { return []string{t.UUID, t.Name, t.Endpoint, t.TenantUUID} },
+		key:    func(t directory.Trunk) string { return t.UUID },
+		names:  func(t directory.Trunk) []string { return []string{t.Name, t.Endpoint} },
+		flags: func(f *pflag.FlagSet) {
+			f.String("name", "", "name (default: the endpoint's)")
+			f.String("endpoint", "", "e.g. PJSIP/provider")
+			f.String("tenant", "", "uuid of the tenant (default: the master tenant)")
+		},
+		apply: func(f *pflag.FlagSet, t *directory.Trunk) error {
+			setString(f, "name", &t.Name)
+			setString(f, "endpoint", &t.Endpoint)
+			setString(f, "tenant", &t.TenantUUID)
+			return nil
+		},
+	}.command(e)
+}
+
+func deviceCmd(e *environment) *cobra.Command {
+	return noun[directory.Device]{
+		name: "device", path: "devices", about: "Devices: internal endpoints that are nobody's", fixed: true,
+		header: []string{"ENDPOINT"},
+		row:    func(d directory.Device) []string { return []string{d.Endpoint} },
+		key:    func(d directory.Device) string { return d.Endpoint },
+		names:  func(directory.Device) []string { return nil },
+		flags:  func(f *pflag.FlagSet) { f.String("endpoint", "", "e.g. PJSIP/door") },
+		apply: func(f *pflag.FlagSet, d *directory.Device) error {
+			setString(f, "endpoint", &d.Endpoint)
+			return nil
+		},
+	}.command(e)
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"callrecordd/config"
+)
+
+// environment is what a command may touch of the outside.
+type environment struct {
+	in       io.Reader
+	out, err io.Writer
+	version  string
+	// configPath and format are set by flags of the root.
+	configPath string
+	format     string
+}
+
+func newRoot(env environment) *cobra.Command {
+	root := &cobra.Command{
+		Use:           "callrecordd",
+		Short:         "Complete, provable call recording for Asterisk",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	e := &env
+	root.SetIn(env.in)
+	root.SetOut(env.out)
+	root.SetErr(env.err)
+	root.PersistentFlags().StringVarP(&e.configPath, "config", "c", config.DefaultPath, "configuration file")
+	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table or json")
+	root.AddCommand(
+		serveCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
+		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), directoryCmd(e), tokenCmd(e),
+	)
+	return root
+}
+
+// show prints rows for people, or v as JSON with -o json.
+func (e *environment) show(v any, header []string, rows [][]string) error {
+	switch e.format {
+	case "json":
+		enc := json.NewEncoder(e.out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v)
+	case "table":
+		w := tabwriter.NewWriter(e.out, 2, 8, 2, ' ', 0)
+		fmt.Fprintln(w, strings.Join(header, "\t"))
+		for _, r := range rows {
+			fmt.Fprintln(w, strings.Join(r, "\t"))
+		}
+		return w.Flush()
+	}
+	return fmt.Errorf("output %q is neither table nor json", e.format)
+}
+
+func versionCmd(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			_, err := fmt.Fprintln(e.out, "callrecordd", e.version)
+			return err
+		},
+	}
+}
+
+func configCmd(e *environment) *cobra.Command {
+	cmd := &cobra.Command{Use: "config", Short: "Show or check the configuration"}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use:   "sample",
+			Short: "Print a documented configuration file with the defaults",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := fmt.Fprint(e.out, config.Sample())
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:   "show",
+			Short: "Check the configuration and print it with secrets hidden",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				cfg, err := config.Load(e.configPath)
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprint(e.out, cfg.Redacted().YAML())
+				return err
+			},
+		},
+	)
+	return cmd
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/user"
+	"path/filepath"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"callrecordd/config"
+	"callrecordd/internal/app"
+	"callrecordd/internal/auth"
+	"callrecordd/internal/control"
+	"callrecordd/internal/directory"
+	"callrecordd/store"
+)
+
+func serveCmd(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the daemon",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(e.configPath)
+			if err != nil {
+				return err
+			}
+			watchdog, err := daemon.SdWatchdogEnabled(false)
+			if err != nil {
+				return fmt.Errorf("watchdog of the service manager: %w", err)
+			}
+			log := newLogger(cfg.Log, e.err)
+			return app.Run(cmd.Context(), app.Options{
+				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
+				Notify: func(state string) {
+					if _, err := daemon.SdNotify(false, state); err != nil {
+						log.Warn("service manager cannot be told", "state", state, "err", err)
+					}
+				},
+			})
+		},
+	}
+}
+
+func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: cfg.SlogLevel()}
+	f, isFile := w.(*os.File)
+	interactive := isFile && term.IsTerminal(int(f.Fd())) || os.Getenv("JOURNAL_STREAM") != ""
+	if cfg.Format == "json" || cfg.Format == "auto" && !interactive {
+		return slog.New(slog.NewJSONHandler(w, opts))
+	}
+	return slog.New(slog.NewTextHandler(w, opts))
+}
+
+// withClient calls fn with a client of the daemon. Without a daemon the same
+// handler works on the database in this process, under the daemon's lock, so
+// that a PBX can be prepared before the first start.
+func (e *environment) withClient(ctx context.Context, fn func(*control.Client) error) error {
+	cfg, err := config.Load(e.configPath)
+	if err != nil {
+		return err
+	}
+	client, err := control.Connect(ctx, cfg.State.Socket, actor())
+	if err == nil {
+		return fn(client)
+	}
+	if err != control.ErrNoDaemon { //nolint:errorlint // returned bare by Connect
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(cfg.State.Database()), 0o750); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open(ctx, store.Options{Path: cfg.State.Database(), Now: time.Now, Log: log})
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
+	if err != nil {
+		return err
+	}
+	return fn(control.InProcess(control.NewHandler(control.Options{
+		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: log,
+	}), actor()))
+}
+
+// actor is who is noted in the event log as having done it.
+func actor() string {
+	if u, err := user.Current(); err == nil {
+		return "cli:" + u.Username
+	}
+	return "cli"
+}
+
+func statusCmd(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "status",
+		Short: "Say whether the daemon works, and what does not",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.withClient(cmd.Context(), func(c *control.Client) error {
+				var s app.Status
+				if err := c.Do(cmd.Context(), "GET", "status", nil, &s); err != nil {
+					return err
+				}
+				return e.show(s, []string{"PART", "STATE"}, [][]string{
+					{"daemon", s.Summary},
+					{"ari", s.ARI.Detail},
+					{"ami", s.AMI.Detail},
+					{"journal", fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls)},
+				})
+			})
+		},
+	}
+}

@@ -1,0 +1,115 @@
+// Package config owns the daemon's settings: the struct with its defaults,
+// reading them from a file and the environment, checking them, and the text of
+// the sample file, which is generated from the struct.
+//
+// It is the only package that sees viper, and it must not import anything of
+// ours: whoever needs a setting gets its value from internal/app.
+package config
+
+import (
+	"log/slog"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"time"
+)
+
+// DefaultPath is where the packaged service keeps its configuration.
+const DefaultPath = "/etc/callrecordd/callrecordd.yaml"
+
+// Config is everything an administrator can set. The tags are the keys of the
+// file and the comments of the sample; the values of Default are the defaults.
+type Config struct {
+	Asterisk   Asterisk   `mapstructure:"asterisk" doc:"How to reach Asterisk, and what it writes."`
+	Recordings Recordings `mapstructure:"recordings" doc:"Where recordings are kept."`
+	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
+	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
+	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
+	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
+}
+
+// Asterisk is the way to Asterisk's interfaces.
+type Asterisk struct {
+	ARIURL          string   `mapstructure:"ari_url" doc:"Asterisk's HTTP server: bindaddr and bindport in http.conf, with its prefix if there is one."`
+	ARIUser         string   `mapstructure:"ari_user" doc:"The user in ari.conf; it needs read_only=no."`
+	ARIPassword     Secret   `mapstructure:"ari_password" doc:"Its password. Set this or ari_password_file."`
+	ARIPasswordFile string   `mapstructure:"ari_password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/ari_password"`
+	App             string   `mapstructure:"app" doc:"The name under which the daemon registers with Asterisk. Two daemons on one Asterisk need two names."`
+	AMIAddress      string   `mapstructure:"ami_address" doc:"Asterisk's manager: bindaddr and port in manager.conf."`
+	AMIUser         string   `mapstructure:"ami_user" doc:"The user in manager.conf; it needs write=system,call."`
+	AMIPassword     Secret   `mapstructure:"ami_password" doc:"Its secret. Set this or ami_password_file."`
+	AMIPasswordFile string   `mapstructure:"ami_password_file" doc:"A file that contains nothing but the secret." example:"/etc/callrecordd/ami_password"`
+	Journal         string   `mapstructure:"journal" doc:"The SQLite file into which Asterisk writes its call events (cel_sqlite3_custom.conf)."`
+	Technologies    []string `mapstructure:"technologies" doc:"Channel technologies of telephones and trunks. Others (Local, Snoop, ...) are no parties of a call."`
+}
+
+// Recordings is the place of the audio files.
+type Recordings struct {
+	Root string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
+}
+
+// State is the place of what the daemon itself keeps.
+type State struct {
+	Dir    string `mapstructure:"dir" doc:"The database and the lock file."`
+	Socket string `mapstructure:"socket" doc:"The unix socket of the command line. Who may open it may change everything."`
+}
+
+// HTTP is the API's server.
+type HTTP struct {
+	Listen []string `mapstructure:"listen" doc:"Addresses as host:port. There is no TLS here: for other machines put a reverse proxy in front."`
+}
+
+// Journal is the follower of Asterisk's call events.
+type Journal struct {
+	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
+}
+
+// Log is the daemon's log.
+type Log struct {
+	Level  string `mapstructure:"level" doc:"debug, info, warn or error."`
+	Format string `mapstructure:"format" doc:"text, json or auto. auto is text on a terminal and under systemd, else json."`
+}
+
+// Default returns a Config with every default; only the passwords are missing.
+func Default() Config {
+	return Config{
+		Asterisk: Asterisk{
+			ARIURL:       "http://127.0.0.1:8088",
+			ARIUser:      "callrecordd",
+			App:          "callrecordd",
+			AMIAddress:   "127.0.0.1:5038",
+			AMIUser:      "callrecordd",
+			Journal:      "/var/log/asterisk/master.db",
+			Technologies: []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"},
+		},
+		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants"},
+		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
+		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
+		Journal:    Journal{Poll: 150 * time.Millisecond},
+		Log:        Log{Level: "info", Format: "auto"},
+	}
+}
+
+// Database is the path of the daemon's database.
+func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
+
+// SlogLevel is Level for slog; a level that Validate would refuse is info.
+func (l Log) SlogLevel() slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(l.Level)); err != nil {
+		return slog.LevelInfo
+	}
+	return level
+}
+
+// Redacted returns a copy that contains no password: one that is set is "***".
+func (c Config) Redacted() Config {
+	c.Asterisk.Technologies = slices.Clone(c.Asterisk.Technologies)
+	c.HTTP.Listen = slices.Clone(c.HTTP.Listen)
+	for _, f := range fields(&c) {
+		if s, ok := reflect.TypeAssert[Secret](f.value); ok {
+			f.value.SetString(s.String())
+		}
+	}
+	return c
+}

@@ -1,0 +1,84 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// problem is an error as clients see it (cdr-api 1.10): message and details
+// are for them, internal text goes to the log.
+type problem struct {
+	status  int
+	id      string
+	message string
+	details map[string]any
+}
+
+func (p *problem) Error() string { return p.id + ": " + p.message }
+
+func unauthorized(reason, access, tenant string) *problem {
+	details := map[string]any{"invalid_token": true, "reason": reason, "required_access": access}
+	if reason == "missing_permission_or_invalid_tenant" {
+		details["tenant_uuid"] = nil
+		if tenant != "" {
+			details["tenant_uuid"] = tenant
+		}
+	}
+	return &problem{http.StatusUnauthorized, "unauthorized", "Unauthorized", details}
+}
+
+func invalidData(details map[string]any) *problem {
+	return &problem{http.StatusBadRequest, "invalid-data", "Sent data is invalid", details}
+}
+
+func cdrNotFound(id int64) *problem {
+	return &problem{http.StatusNotFound, "cdr-not-found-with-given-id", "No CDR found matching this ID",
+		map[string]any{"cdr_id": id}}
+}
+
+func recordingNotFound(uuid string) *problem {
+	return &problem{http.StatusNotFound, "recording-not-found", "No recording found",
+		map[string]any{"recording_uuid": uuid}}
+}
+
+// mediaProblem never discloses the path on the server (design 7).
+func mediaProblem(status int, id, message, uuid string) *problem {
+	return &problem{status, id, message, map[string]any{"recording_uuid": uuid}}
+}
+
+// body has the four keys in the order in which clients know them.
+type body struct {
+	Message   string         `json:"message"`
+	ErrorID   string         `json:"error_id"`
+	Details   map[string]any `json:"details"`
+	Timestamp float64        `json:"timestamp"`
+}
+
+func writeProblem(w http.ResponseWriter, p *problem, now time.Time) {
+	details := p.details
+	if details == nil {
+		details = map[string]any{}
+	}
+	writeJSON(w, p.status, body{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
+}
+
+// writeMessage is the shape of errors without an id (cdr-api 1.12).
+func writeMessage(w http.ResponseWriter, status int, message string) {
+	writeJSON(w, status, map[string]string{"message": message})
+}
+
+func writeJSON(w http.ResponseWriter, status int, v any) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		// Only values of our own types come here; a failure is a bug.
+		http.Error(w, `{"message": "Internal Server Error"}`, http.StatusInternalServerError)
+		return
+	}
+	data = append(data, '\n')
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(data)))
+	w.WriteHeader(status)
+	_, _ = w.Write(data) // the client may be gone, which is its own affair
+}

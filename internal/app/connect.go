@@ -1,0 +1,149 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"callrecordd/ari"
+	"callrecordd/internal/call"
+	"callrecordd/internal/live"
+	"callrecordd/internal/recorder"
+	"callrecordd/store"
+)
+
+// sink receives the ARI stream and feeds the reducer.
+type sink struct {
+	reducer *reducer
+	client  *ari.Client
+	store   *store.Store
+	root    string
+	log     *slog.Logger
+	// restarted tells the journal's follower when Asterisk has started.
+	restarted func(boot time.Time)
+	// ctx ends with the stream; Event has none of its own.
+	stopped <-chan struct{}
+}
+
+// disallowed are the events that nobody here needs. It spares our CPU, not
+// Asterisk's (asterisk-facts 2). ChannelDtmfReceived must be among them: with
+// the feature line active a press would count twice, and event logs must never
+// contain digits (design 2.5).
+func disallowed() []string {
+	return []string{
+		"ChannelVarset", "ChannelDtmfReceived", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
+		"EndpointStateChange", "TextMessageReceived", "ChannelTalkingStarted", "ChannelTalkingFinished",
+		"ChannelToneDetected", "RecordingStarted", "RecordingFinished",
+	}
+}
+
+// Connected makes everything agree with Asterisk, at start-up and after every
+// gap, before the first event of the session is applied.
+func (s *sink) Connected(ctx context.Context, session ari.Session) error {
+	if !session.GapSince.IsZero() {
+		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
+	}
+	snap, err := s.look(ctx, session.Info.StartupTime)
+	if err != nil {
+		return fmt.Errorf("resync: %w", err)
+	}
+	s.restarted(session.Info.StartupTime)
+	if err := s.reducer.do(ctx, func() { s.reducer.resync(snap) }); err != nil {
+		return fmt.Errorf("resync: %w", err)
+	}
+	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
+	return nil
+}
+
+// Event applies an event; the stream's queue holds the rest meanwhile.
+func (s *sink) Event(ev ari.Event) {
+	select {
+	case s.reducer.steps <- func() { s.reducer.event(ev) }:
+	case <-s.stopped:
+	}
+}
+
+// Disconnected needs no action: recorders go on, and the next Connected
+// compares. The stream keeps and logs the state.
+func (s *sink) Disconnected(error) {}
+
+// look reads channels, bridges, rows and files.
+func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
+	snap := snapshot{boot: boot, files: make(map[string]int64)}
+	channels, err := s.client.Channels(ctx)
+	if err != nil {
+		return snap, err
+	}
+	bridges, err := s.client.Bridges(ctx)
+	if err != nil {
+		return snap, err
+	}
+	snap.picture = live.Picture(channels, bridges)
+	if snap.rows, err = s.store.OpenRecordings(ctx); err != nil {
+		return snap, err
+	}
+	for _, row := range snap.rows {
+		path := s.path(row)
+		if info, err := os.Stat(path); err == nil {
+			snap.files[row.UUID] = info.Size()
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("file of an open recording cannot be looked at", "recording_uuid", row.UUID, "err", err)
+		}
+	}
+	snap.channels, err = s.recorders(ctx, snap.picture.Channels, snap.rows)
+	return snap, err
+}
+
+func (s *sink) path(r recorder.Recording) string {
+	return filepath.Join(s.root, r.TenantUUID, "monitor", r.UUID+".wav")
+}
+
+// recorders asks the channels of open recordings whether the recorder still
+// runs: the id is in the channel's variable CALLRECORD_<uuid>, and MIXMONITOR
+// answers with the file only while it lives (asterisk-facts 1).
+func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []recorder.Recording) ([]recorder.Channel, error) {
+	out := make([]recorder.Channel, 0, len(channels))
+	for _, c := range channels {
+		rc := recorder.Channel{ID: c.ID, Name: c.Name}
+		for _, row := range rows {
+			// A masquerade may have taken the recorder along to a channel
+			// of another uniqueid, which then has the old name.
+			if row.Hook != c.ID && row.HookName != c.Name {
+				continue
+			}
+			id, err := s.runningID(ctx, c.ID, row)
+			if err != nil {
+				return nil, err
+			}
+			if id != "" {
+				rc.Recorders = append(rc.Recorders, recorder.Recorder{UUID: row.UUID, MixMonitorID: id, Tenant: row.TenantUUID})
+			}
+		}
+		out = append(out, rc)
+	}
+	return out, nil
+}
+
+func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recording) (string, error) {
+	id, err := s.client.ChannelVar(ctx, channel, "CALLRECORD_"+strings.ReplaceAll(row.UUID, "-", "_"))
+	if err == nil && id == "" || errors.Is(err, ari.ErrNotFound) {
+		id, err = row.MixMonitorID, nil
+	}
+	if err != nil || id == "" {
+		return "", err
+	}
+	file, err := s.client.ChannelVar(ctx, channel, "MIXMONITOR("+id+",filename)")
+	if errors.Is(err, ari.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil || file != s.path(row) {
+		return "", err
+	}
+	return id, nil
+}

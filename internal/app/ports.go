@@ -1,0 +1,229 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"callrecordd/ari"
+	"callrecordd/ari/ami"
+	"callrecordd/dialplan"
+	"callrecordd/internal/api"
+	"callrecordd/internal/cdr"
+	"callrecordd/internal/directory"
+	"callrecordd/internal/recorder"
+	"callrecordd/store"
+)
+
+// The types of this file fit parts to the small interfaces of others; there is
+// no decision in them.
+
+// execARI is what recorder/exec asks of ARI.
+type execARI struct{ client *ari.Client }
+
+func (a execARI) ChannelVar(ctx context.Context, id, name string) (string, error) {
+	v, err := a.client.ChannelVar(ctx, id, name)
+	if errors.Is(err, ari.ErrNotFound) {
+		// Unset, or no such channel; who has to know the difference looks at
+		// the channel.
+		if _, cerr := a.client.Channel(ctx, id); cerr != nil {
+			return "", cerr
+		}
+		return "", nil
+	}
+	return v, err
+}
+
+func (a execARI) RTPReceived(ctx context.Context, id string) (int64, error) {
+	stats, err := a.client.RTPStatistics(ctx, id)
+	return stats.RxCount, err
+}
+
+// noChannel recognises the errors of both protocols for a channel that is gone.
+func noChannel(err error) bool {
+	return errors.Is(err, ami.ErrNoChannel) || errors.Is(err, ari.ErrNotFound)
+}
+
+// execStore is what recorder/exec asks of the store.
+type execStore struct{ *store.Store }
+
+func (s execStore) SaveIntent(ctx context.Context, r recorder.Recording) error {
+	return s.InsertIntent(ctx, r)
+}
+
+func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording, _ bool) error {
+	err := s.UpdateRecording(ctx, r)
+	if errors.Is(err, store.ErrNotFound) {
+		// The intent was never committed: the daemon died, or it took too
+		// long and the start went first (design 8, audio before paper).
+		if err = s.InsertIntent(ctx, r); err == nil {
+			err = s.UpdateRecording(ctx, r)
+		}
+	}
+	return err
+}
+
+func (s execStore) SaveParties(ctx context.Context, uuid string, list []recorder.Party) error {
+	return s.Store.SaveParties(ctx, uuid, list)
+}
+
+func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
+	return s.Store.AppendEvents(ctx, list...)
+}
+
+// cdrStore is what the journal's follower asks of the store.
+type cdrStore struct{ *store.Store }
+
+func (s cdrStore) LoadCheckpoint(ctx context.Context) (cdr.Checkpoint, error) {
+	return s.LatestCheckpoint(ctx)
+}
+
+// apiCDRs is what the API asks of the store.
+type apiCDRs struct{ *store.Store }
+
+func (s apiCDRs) List(ctx context.Context, q api.Query) (api.Page, error) {
+	found, err := s.ListCDRs(ctx, store.Filter{
+		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Ascending: !q.Descending,
+	})
+	if err != nil {
+		return api.Page{}, err
+	}
+	page := api.Page{Total: found.Total, Filtered: found.Filtered}
+	for _, r := range found.Items {
+		page.Items = append(page.Items, api.Record{CDR: r.CDR, Recordings: r.Recordings})
+	}
+	return page, nil
+}
+
+func (s apiCDRs) ByID(ctx context.Context, id int64, tenants []string) (api.Record, bool, error) {
+	r, err := s.CDR(ctx, id, tenants)
+	if errors.Is(err, store.ErrNotFound) {
+		return api.Record{}, false, nil
+	}
+	return api.Record{CDR: r.CDR, Recordings: r.Recordings}, err == nil, err
+}
+
+// apiTenants is the tree of tenants as it is now.
+type apiTenants struct{ directory *directory.Service }
+
+func (t apiTenants) Visible(tenant string) []string { return t.directory.Book().Subtree(tenant) }
+
+// lookup answers internal/cdr's questions from a Book.
+type lookup struct{ book *directory.Book }
+
+func (l lookup) Endpoint(name string) cdr.Endpoint {
+	w := l.book.Endpoint(name)
+	if w.Kind == dialplan.KindUser {
+		return userEndpoint(w.User, w.Line)
+	}
+	return cdr.Endpoint{Kind: string(w.Kind), TenantUUID: w.TenantUUID}
+}
+
+func (l lookup) UserAt(exten, context string) (cdr.Endpoint, bool) {
+	u, ok := l.book.UserAt(exten, context)
+	if !ok {
+		return cdr.Endpoint{}, false
+	}
+	line := u.MainLine()
+	for _, candidate := range u.Lines {
+		if candidate.Exten == exten && candidate.Context == context {
+			line = candidate
+		}
+	}
+	return userEndpoint(u, line), true
+}
+
+func userEndpoint(u directory.User, line directory.Line) cdr.Endpoint {
+	e := cdr.Endpoint{
+		Kind: cdr.EndpointUser, UserUUID: u.UUID, UserName: u.Name(), TenantUUID: u.TenantUUID,
+		LineID: line.ID, Exten: line.Exten, Context: line.Context,
+	}
+	for _, tag := range strings.Split(u.UserField, ",") {
+		if tag = strings.TrimSpace(tag); tag != "" {
+			e.Tags = append(e.Tags, tag)
+		}
+	}
+	return e
+}
+
+func (l lookup) Queue(name string) (cdr.Queue, bool) {
+	q, ok := l.book.Queue(name)
+	return cdr.Queue{ID: q.ID, Label: label(q.Label, q.Name), TenantUUID: q.TenantUUID, Exten: q.Exten, Context: q.Context}, ok
+}
+
+func (l lookup) Group(exten, context string) (cdr.Group, bool) {
+	g, ok := l.book.GroupAt(exten, context)
+	return cdr.Group{ID: g.ID, Label: label(g.Label, g.Name), TenantUUID: g.TenantUUID, Exten: g.Exten, Context: g.Context}, ok
+}
+
+func label(label, name string) string {
+	if label != "" {
+		return label
+	}
+	return name
+}
+
+func (l lookup) MasterTenant() string { return l.book.Master().UUID }
+
+// discover asks Asterisk for endpoints and queues, for an import.
+func discover(ctx context.Context, a *ari.Client, m *ami.Client) (directory.Found, error) {
+	var found directory.Found
+	endpoints, err := a.Endpoints(ctx)
+	if err != nil {
+		return found, fmt.Errorf("ask Asterisk for its endpoints: %w", err)
+	}
+	for _, e := range endpoints {
+		if e.Technology != "PJSIP" {
+			continue
+		}
+		f, err := pjsipEndpoint(ctx, m, e.Resource)
+		if err != nil {
+			return found, err
+		}
+		found.Endpoints = append(found.Endpoints, f)
+	}
+	queues, err := m.List(ctx, ami.Action{Name: "QueueSummary"})
+	if err != nil && !errors.Is(err, ami.ErrUnknownAction) {
+		return found, fmt.Errorf("ask Asterisk for its queues: %w", err)
+	}
+	for _, q := range queues {
+		if name := q.Get("Queue"); name != "" {
+			found.Queues = append(found.Queues, name)
+		}
+	}
+	return found, nil
+}
+
+// pjsipEndpoint reads what tells a phone from a trunk: a trunk is identified
+// by its address or logs in elsewhere, and nothing registers at it.
+func pjsipEndpoint(ctx context.Context, m *ami.Client, name string) (directory.FoundEndpoint, error) {
+	out := directory.FoundEndpoint{Name: "PJSIP/" + name}
+	details, err := m.List(ctx, ami.Action{
+		Name: "PJSIPShowEndpoint", Fields: []ami.Field{{Key: "Endpoint", Value: name}},
+	})
+	if err != nil {
+		return out, fmt.Errorf("ask Asterisk about endpoint %s: %w", name, err)
+	}
+	for _, d := range details {
+		switch d.Get("Event") {
+		case "EndpointDetail":
+			out.Context = d.Get("Context")
+			out.TenantID = d.Get("Tenantid")
+			out.CallerName, out.CallerNumber = callerID(d.Get("Callerid"))
+			out.Trunk = out.Trunk || d.Get("OutboundAuths") != ""
+		case "IdentifyDetail":
+			out.Trunk = true
+		}
+	}
+	return out, nil
+}
+
+// callerID splits `"Name" <number>`.
+func callerID(s string) (name, number string) {
+	name, number, ok := strings.Cut(s, "<")
+	if !ok || strings.HasPrefix(s, "<unknown>") {
+		return "", ""
+	}
+	return strings.Trim(strings.TrimSpace(name), `"`), strings.TrimSuffix(strings.TrimSpace(number), ">")
+}

@@ -1,0 +1,201 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"callrecordd/ari"
+	"callrecordd/internal/call"
+	"callrecordd/internal/directory"
+	"callrecordd/internal/live"
+	"callrecordd/internal/recorder"
+)
+
+// reducer is the one goroutine that turns events into effects, in order:
+// linkedids and bridges merge in mid-call, so nothing is sharded (design 2.1).
+type reducer struct {
+	model   *call.Model
+	machine *recorder.Machine // nil until Asterisk has been seen once
+	boot    time.Time
+
+	book    func() *directory.Book
+	perform func([]recorder.Effect)
+	newUUID func() string
+	now     func() time.Time
+	log     *slog.Logger
+
+	// steps carries what comes from Asterisk; whoever sends waits, and the
+	// stream's own bounded queue takes the load.
+	steps   chan func()
+	results *mailbox
+}
+
+func newReducer(r reducer) *reducer {
+	r.steps = make(chan func())
+	r.results = newMailbox()
+	return &r
+}
+
+// run reduces until ctx ends.
+func (r *reducer) run(ctx context.Context) error {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(r.untilDeadline())
+		select {
+		case <-ctx.Done():
+			return nil
+		case step := <-r.steps:
+			step()
+		case <-r.results.ready:
+			for _, in := range r.results.take() {
+				r.step(in)
+			}
+		case <-timer.C:
+			r.changes(r.model.Advance(r.now()))
+			r.step(recorder.Tick{})
+		}
+	}
+}
+
+func (r *reducer) untilDeadline() time.Duration {
+	next := r.model.NextDeadline()
+	if r.machine != nil {
+		if t, ok := r.machine.NextDeadline(); ok && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if next.IsZero() {
+		return time.Hour
+	}
+	return max(0, next.Sub(r.now()))
+}
+
+// do runs fn in the reducer's goroutine and waits for it. It returns ctx's
+// error if the reducer did not get to it.
+func (r *reducer) do(ctx context.Context, fn func()) error {
+	done := make(chan struct{})
+	select {
+	case r.steps <- func() { fn(); close(done) }:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// deliver takes a result of exec. It never blocks: exec must be able to report
+// while the reducer hands it new effects.
+func (r *reducer) deliver(in recorder.Input) { r.results.put(in) }
+
+func (r *reducer) step(in recorder.Input) {
+	if r.machine == nil {
+		return
+	}
+	if effects := r.machine.Step(r.now(), in); len(effects) > 0 {
+		r.perform(effects)
+	}
+}
+
+// event applies one ARI event.
+func (r *reducer) event(ev ari.Event) {
+	if ev.Type == "ChannelHangupRequest" && ev.Channel != nil {
+		r.step(recorder.ChannelHanging{Leg: ev.Channel.ID})
+	}
+	for _, e := range live.Events(ev) {
+		if e.Kind == call.ChannelEnded {
+			r.channelEnded(e.Channel)
+		}
+		r.changes(r.model.Apply(e))
+	}
+}
+
+// channelEnded tells the machine before the talks that follow from it: a
+// <ZOMBIE> is only the shell of a channel that goes on elsewhere.
+func (r *reducer) channelEnded(c call.Channel) {
+	if strings.HasSuffix(c.Name, "<ZOMBIE>") {
+		if next, ok := r.model.Successor(c.ID); ok {
+			r.step(recorder.Moved{From: c.ID, To: next.ID, ToName: next.Name})
+			return
+		}
+	}
+	r.step(recorder.ChannelGone{Leg: c.ID})
+}
+
+func (r *reducer) changes(changes []call.Change) {
+	for _, c := range changes {
+		r.log.Debug("talk", "talk", uint64(c.Talk), "change", c.Kind.String(), "legs", legNames(c.Legs))
+		r.step(recorder.TalkChange{Change: c, Parties: parties(r.book(), c.Legs)})
+	}
+}
+
+func legNames(legs []call.Leg) []string {
+	out := make([]string, len(legs))
+	for i, l := range legs {
+		out[i] = l.Name
+	}
+	return out
+}
+
+// snapshot is what a (re)connect found.
+type snapshot struct {
+	boot     time.Time
+	picture  call.Picture
+	rows     []recorder.Recording
+	channels []recorder.Channel
+	files    map[string]int64
+}
+
+// resync makes model and machine agree with what Asterisk says is there:
+// start-up and reconnect are the same (design 8).
+func (r *reducer) resync(s snapshot) {
+	now := r.now()
+	switch {
+	case r.machine == nil:
+		r.machine = recorder.New(recorder.Config{Boot: s.boot, NewUUID: r.newUUID, Tenant: r.book().Master().UUID})
+	case !s.boot.Equal(r.boot):
+		r.log.Warn("asterisk has been restarted", "since", s.boot)
+		r.step(recorder.Restarted{Boot: s.boot})
+		r.changes(r.model.Apply(call.Event{At: now, Kind: call.Restarted}))
+	}
+	r.boot = s.boot
+	if effects := r.machine.Reconcile(now, s.rows, s.channels, s.files); len(effects) > 0 {
+		r.perform(effects)
+	}
+	r.changes(r.model.Resync(now, s.picture))
+}
+
+// mailbox is an unbounded queue whose producers never wait. What is in it is
+// bounded by the recordings in flight, each of which awaits a few results.
+type mailbox struct {
+	mu    sync.Mutex
+	items []recorder.Input
+	ready chan struct{}
+}
+
+func newMailbox() *mailbox { return &mailbox{ready: make(chan struct{}, 1)} }
+
+func (m *mailbox) put(in recorder.Input) {
+	m.mu.Lock()
+	m.items = append(m.items, in)
+	m.mu.Unlock()
+	select {
+	case m.ready <- struct{}{}:
+	default:
+	}
+}
+
+func (m *mailbox) take() []recorder.Input {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	items := m.items
+	m.items = nil
+	return items
+}

@@ -1,0 +1,270 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"callrecordd/ari"
+	"callrecordd/ari/ami"
+	"callrecordd/config"
+	"callrecordd/internal/api"
+	"callrecordd/internal/auth"
+	"callrecordd/internal/call"
+	"callrecordd/internal/cdr"
+	"callrecordd/internal/control"
+	"callrecordd/internal/directory"
+	"callrecordd/internal/recorder"
+	"callrecordd/internal/recorder/exec"
+	"callrecordd/store"
+)
+
+// stopTime bounds an ordered stop. Recordings are not part of it: they go on
+// in Asterisk and are adopted by the next start.
+const stopTime = 10 * time.Second
+
+// Options are what a daemon needs. Now and NewUUID default to the real ones.
+type Options struct {
+	Config  config.Config
+	Version string
+	Log     *slog.Logger
+	Now     func() time.Time
+	NewUUID func() string
+	// Notify, if set, tells the service manager (sd_notify).
+	Notify func(state string)
+	// WatchdogEvery is how often the service manager wants to hear from us,
+	// zero for never.
+	WatchdogEvery time.Duration
+}
+
+// App is a running daemon.
+type App struct {
+	opt       Options
+	log       *slog.Logger
+	stack     stack
+	failed    chan error
+	store     *store.Store
+	directory *directory.Service
+	tokens    *auth.Service
+	ari       *ari.Client
+	stream    *ari.Stream
+	ami       *ami.Client
+	follower  *cdr.Follower
+	reducer   *reducer
+	addresses []string
+	started   time.Time
+}
+
+// Run starts a daemon, waits until ctx ends or a part fails, and stops it.
+func Run(ctx context.Context, opt Options) error {
+	a, err := Start(ctx, opt)
+	if err != nil {
+		return err
+	}
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-a.failed:
+		a.log.Error("a part of the daemon has failed", "err", failure)
+	}
+	return errors.Join(failure, a.Stop())
+}
+
+// Start brings up all parts in order. A part that cannot be started stops
+// those before it and is the error. Asterisk need not be there: the daemon
+// waits for it and says so.
+func Start(ctx context.Context, opt Options) (*App, error) {
+	if opt.Now == nil {
+		opt.Now = time.Now
+	}
+	if opt.NewUUID == nil {
+		opt.NewUUID = uuid.NewString
+	}
+	if opt.Notify == nil {
+		opt.Notify = func(string) {}
+	}
+	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now()}
+	if err := a.start(ctx); err != nil {
+		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+		defer cancel()
+		return nil, errors.Join(err, a.stack.unwind(stopCtx))
+	}
+	a.opt.Notify("READY=1\nSTATUS=" + a.Status().Summary)
+	return a, nil
+}
+
+// start is one straight function on purpose: the order of the lines is the
+// order in which parts depend on each other. Sockets come before anything that
+// Asterisk can see, so that "address in use" is an error of the start.
+func (a *App) start(ctx context.Context) error {
+	cfg := a.opt.Config
+	var err error
+
+	if err = os.MkdirAll(cfg.State.Dir, 0o750); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	if a.store, err = store.Open(ctx, store.Options{Path: cfg.State.Database(), Now: a.opt.Now, Log: a.log.With("part", "store")}); err != nil {
+		return err
+	}
+	a.stack.push("store", func(context.Context) error { return a.store.Close() })
+
+	if a.directory, err = directory.New(ctx, directory.Options{Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID}); err != nil {
+		return err
+	}
+	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
+
+	if err = a.listen(ctx); err != nil {
+		return err
+	}
+
+	base, err := url.Parse(cfg.Asterisk.ARIURL)
+	if err != nil {
+		return fmt.Errorf("asterisk.ari_url: %w", err)
+	}
+	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
+	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
+	a.ami = ami.NewClient(ami.Config{
+		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
+		Logger: a.log.With("part", "ami"),
+	})
+	a.stack.goStep("ami", a.failed, a.ami.Run)
+
+	if err = a.startRecorder(); err != nil {
+		return err
+	}
+	if err = a.startJournal(); err != nil {
+		return err
+	}
+	a.startStream()
+	a.startHeartbeat()
+	return nil
+}
+
+func (a *App) startRecorder() error {
+	a.reducer = newReducer(reducer{
+		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
+		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
+	})
+	ex, err := exec.New(exec.Config{
+		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
+		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
+		Alarm: func(al recorder.Alarm) {
+			a.log.Error("recording alarm", "recording_uuid", al.Recording, "cause", al.Cause, "detail", al.Detail)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.stack.push("recorder/exec", ex.Close)
+	a.reducer.perform = ex.Apply
+	a.stack.goStep("reducer", a.failed, a.reducer.run)
+	return nil
+}
+
+func (a *App) startJournal() error {
+	var err error
+	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
+		Path: a.opt.Config.Asterisk.Journal, Store: cdrStore{a.store}, Poll: a.opt.Config.Journal.Poll,
+		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
+		Logger:       a.log.With("part", "journal"),
+		Now:          a.opt.Now,
+		Technologies: a.opt.Config.Asterisk.Technologies,
+		OnGap: func(g cdr.Gap) {
+			event := recorder.Event{At: g.At, Kind: "journal_gap", Actor: "callrecordd", Data: g}
+			ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+			defer cancel()
+			if err := a.store.AppendEvents(ctx, event); err != nil {
+				a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	a.stack.goStep("journal", a.failed, a.follower.Run)
+	return nil
+}
+
+func (a *App) startStream() {
+	cfg := a.opt.Config
+	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
+		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+	})
+	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
+		return a.stream.Run(ctx, &sink{
+			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
+			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
+		})
+	})
+}
+
+// listen binds all addresses and the control socket before any of them serves.
+func (a *App) listen(ctx context.Context) error {
+	server := api.New(api.Options{
+		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
+		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
+	})
+	var lc net.ListenConfig
+	for _, address := range a.opt.Config.HTTP.Listen {
+		l, err := lc.Listen(ctx, "tcp", address)
+		if err != nil {
+			return fmt.Errorf("http.listen %s: %w; stop the program that uses it or choose another address", address, err)
+		}
+		a.addresses = append(a.addresses, l.Addr().String())
+		a.serve("http "+l.Addr().String(), l, server.Handler())
+	}
+	l, err := control.Listen(a.opt.Config.State.Socket)
+	if err != nil {
+		return err
+	}
+	a.serve("control socket", l, control.NewHandler(control.Options{
+		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
+		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
+		Status:   func() any { return a.Status() },
+	}))
+	return nil
+}
+
+func (a *App) serve(name string, l net.Listener, h http.Handler) {
+	srv := &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case a.failed <- fmt.Errorf("%s: %w", name, err):
+			default: // another part has failed before
+			}
+		}
+	}()
+	a.stack.push(name, func(ctx context.Context) error {
+		// Long downloads must not hold up a stop for ever.
+		grace, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		if err := srv.Shutdown(grace); err != nil {
+			return srv.Close()
+		}
+		return nil
+	})
+}
+
+// Addresses are those on which the API listens, with the real port where the
+// configuration said 0.
+func (a *App) Addresses() []string { return a.addresses }
+
+// Stop stops all parts, the last one started first.
+func (a *App) Stop() error {
+	a.opt.Notify("STOPPING=1")
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	return a.stack.unwind(ctx)
+}

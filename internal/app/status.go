@@ -1,0 +1,96 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"callrecordd/ari"
+	"callrecordd/ari/ami"
+	"callrecordd/internal/cdr"
+)
+
+// Status describes the daemon for `callrecordd status`, the service manager
+// and /readyz.
+type Status struct {
+	Version string    `json:"version"`
+	Since   time.Time `json:"since"`
+	Ready   bool      `json:"ready"`
+	// Summary is one line for people.
+	Summary string    `json:"summary"`
+	ARI     ari.State `json:"ari"`
+	AMI     ami.State `json:"ami"`
+	Journal cdr.State `json:"journal"`
+	// Database is empty while it takes writes, else what is wrong with it.
+	Database string `json:"database,omitempty"`
+}
+
+// Status asks every part.
+func (a *App) Status() Status {
+	s := Status{Version: a.opt.Version, Since: a.started}
+	if a.stream == nil {
+		s.Summary = "starting"
+		return s
+	}
+	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	var wrong []string
+	if err := a.store.Probe(ctx); err != nil {
+		s.Database = err.Error()
+		wrong = append(wrong, "database: "+s.Database)
+	}
+	if s.ARI.Kind != ari.StateConnected {
+		wrong = append(wrong, "ARI: "+s.ARI.Detail)
+	}
+	if s.AMI.Kind != ami.StateConnected {
+		wrong = append(wrong, "AMI: "+s.AMI.Detail)
+	}
+	if !s.Journal.Ready {
+		wrong = append(wrong, "journal: "+s.Journal.Detail)
+	}
+	s.Ready = len(wrong) == 0
+	s.Summary = "recording by rule"
+	if !s.Ready {
+		s.Summary = "degraded: " + strings.Join(wrong, "; ")
+	}
+	return s
+}
+
+// ready answers /readyz.
+func (a *App) ready() (ok bool, why string) {
+	s := a.Status()
+	return s.Ready, s.Summary
+}
+
+// heartbeat is how often the status line of the service manager is renewed.
+const heartbeat = 5 * time.Second
+
+// startHeartbeat keeps the service manager informed. The watchdog is fed only
+// while the reducer takes its turn: a loop that is stuck is worth a restart, a
+// database that cannot be written or an Asterisk that is away are not.
+func (a *App) startHeartbeat() {
+	every := heartbeat
+	if w := a.opt.WatchdogEvery; w > 0 {
+		every = min(every, w/3)
+	}
+	a.stack.goStep("heartbeat", a.failed, func(ctx context.Context) error {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
+			alive, cancel := context.WithTimeout(ctx, every)
+			err := a.reducer.do(alive, func() {})
+			cancel()
+			if err == nil && a.opt.WatchdogEvery > 0 {
+				a.opt.Notify("WATCHDOG=1")
+			}
+			a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
+		}
+	})
+}

@@ -1,0 +1,136 @@
+package control
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+)
+
+// ErrNoDaemon says that nobody listens on the socket.
+var ErrNoDaemon = errors.New("no daemon listens on the control socket")
+
+// Client speaks to a handler, through the socket or in this process.
+type Client struct {
+	http  *http.Client
+	actor string
+}
+
+// Connect returns a client for the daemon's socket, or ErrNoDaemon.
+func Connect(ctx context.Context, socket, actor string) (*Client, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", socket)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
+		return nil, ErrNoDaemon
+	case err != nil:
+		return nil, fmt.Errorf("connect to the daemon: %w", err)
+	}
+	_ = conn.Close() // the probe only; each request dials for itself
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return d.DialContext(ctx, "unix", socket)
+		},
+	}
+	return &Client{http: &http.Client{Transport: transport}, actor: actor}, nil
+}
+
+// InProcess returns a client that calls the handler directly.
+func InProcess(h http.Handler, actor string) *Client {
+	return &Client{http: &http.Client{Transport: direct{h}}, actor: actor}
+}
+
+type direct struct{ handler http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body == nil {
+		r.Body = http.NoBody
+	}
+	rec := httptest.NewRecorder()
+	d.handler.ServeHTTP(rec, r)
+	return rec.Result(), nil
+}
+
+// Do sends in (nil for none) as JSON and decodes the answer into out (nil to
+// ignore it). What the other side refuses comes back as *Failure.
+func (c *Client) Do(ctx context.Context, method, path string, in, out any) error {
+	var body bytes.Buffer
+	if in != nil {
+		if err := json.NewEncoder(&body).Encode(in); err != nil {
+			return fmt.Errorf("encode request: %w", err)
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://callrecordd/v1/"+path, &body)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	req.Header.Set(actorHeader, c.actor)
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask the daemon: %w", err)
+	}
+	defer resp.Body.Close()
+	dec := json.NewDecoder(resp.Body)
+	if resp.StatusCode >= http.StatusBadRequest {
+		f := &Failure{Status: resp.StatusCode}
+		if err := dec.Decode(f); err != nil || f.Message == "" {
+			f.Message = "the daemon answered " + resp.Status
+		}
+		return f
+	}
+	if out == nil {
+		return nil
+	}
+	if err := dec.Decode(out); err != nil {
+		return fmt.Errorf("read the daemon's answer: %w", err)
+	}
+	return nil
+}
+
+// Path joins path elements, escaping each.
+func Path(elements ...string) string {
+	for i, e := range elements {
+		elements[i] = url.PathEscape(e)
+	}
+	return strings.Join(elements, "/")
+}
+
+// Listen opens the control socket, for owner and group only. A file that is no
+// socket is left alone; a socket that nobody listens on is replaced.
+func Listen(path string) (net.Listener, error) {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	case info.Mode()&fs.ModeSocket == 0:
+		return nil, fmt.Errorf("control socket %s: there is a file that is no socket; remove it or set state.socket", path)
+	default:
+		if conn, err := net.Dial("unix", path); err == nil {
+			_ = conn.Close()
+			return nil, fmt.Errorf("control socket %s: another callrecordd listens there", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("remove stale control socket: %w", err)
+		}
+	}
+	// The socket is made with the umask in force; a window with wider
+	// permissions would let others in, so it starts closed.
+	old := syscall.Umask(0o117)
+	l, err := net.Listen("unix", path)
+	syscall.Umask(old)
+	if err != nil {
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
+	return l, nil
+}

@@ -1,0 +1,234 @@
+package recorder
+
+import (
+	"time"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/call"
+)
+
+// The causes of a recording that is not simply ready. Those for which Storage
+// is true come from exec's own probe write: a retry would meet them again.
+const (
+	CauseHungUp      = "hung_up"            // the call was over before there was audio
+	CauseTalkEnded   = "talk_ended"         // the same by the 2 s rule or the last claim's end
+	CauseNoChannel   = "no_channel"         // Asterisk does not know the hooked channel
+	CauseNoAnswer    = "no_answer"          // no response to the start
+	CauseRefused     = "refused"            // Asterisk answered with an error
+	CauseTimeout     = "timeout"            // no response to a stop
+	CauseNoFile      = "no_file"            // success, but no file (facts 1)
+	CauseNoGrowth    = "no_growth"          // RTP arrives, the file stays empty
+	CauseNoProof     = "no_proof"           // exec said nothing in time
+	CauseClosedEarly = "closed_early"       // somebody else ended the recorder
+	CauseSilent      = "silent"             // no RTP, no audio
+	CauseNoAudio     = "no_audio"           // a proper file without a sample
+	CauseHeaderUnset = "header_unset"       // Asterisk died before it closed the file
+	CauseUnreadable  = "unreadable"         // the file is there but cannot be read
+	CauseRestarted   = "asterisk_restarted" // the channels went with the old Asterisk
+	CauseDaemonDown  = "daemon_down"        // it happened while nobody watched
+
+	CauseReadOnly    = "read_only"
+	CauseNoSpace     = "no_space"
+	CausePermission  = "permission"
+	CauseNoDirectory = "no_directory"
+	CauseStalled     = string(dialplan.StorageStalled)
+)
+
+// Storage says whether the cause is a directory that cannot take a file.
+func Storage(cause string) bool {
+	switch cause {
+	case CauseReadOnly, CauseNoSpace, CausePermission, CauseNoDirectory, CauseStalled:
+		return true
+	}
+	return false
+}
+
+// Input is something the Machine is told: one of the types below.
+type Input interface{ input() }
+
+// TalkChange is a change of the call model. Parties are Change.Legs resolved
+// with the directory, in the same order; needed with Began, Changed, Resumed.
+type TalkChange struct {
+	Change  call.Change
+	Parties []dialplan.Party
+}
+
+// ChannelHanging says that a channel has been asked to hang up: no stop is
+// sent to it any more, for that race can crash Asterisk (asterisk#1673).
+type ChannelHanging struct{ Leg string }
+
+// ChannelGone says that a channel is no more. It must come before the changes
+// of talks that follow from it. Not for a <ZOMBIE>: that is Moved.
+type ChannelGone struct{ Leg string }
+
+// Moved says that a masquerade has taken a recorder to another channel.
+type Moved struct{ From, To, ToName string }
+
+// Restarted says that Asterisk has started anew: every channel is gone.
+type Restarted struct{ Boot time.Time }
+
+// Tick says that the time of NextDeadline has come.
+type Tick struct{}
+
+// Started answers Start: Asterisk said success, which proves nothing yet.
+type Started struct {
+	UUID, MixMonitorID string
+	At                 time.Time
+}
+
+// StartFailed answers Start instead of Started; exactly one of them comes.
+type StartFailed struct{ UUID, Cause, Detail string }
+
+// Seen is the first half of the proof that WatchFile asks for: a file exists.
+type Seen struct{ UUID string }
+
+// Grew is the second half: there is audio in it.
+type Grew struct{ UUID string }
+
+// NotSeen ends the watch: no file in time, with the cause that exec found.
+type NotSeen struct{ UUID, Cause, Detail string }
+
+// NotGrown ends the watch: RTP arrives, but the file stays empty.
+type NotGrown struct{ UUID, Cause, Detail string }
+
+// SilentRTP says that no RTP came in the window. Not an alarm; Grew may follow.
+type SilentRTP struct{ UUID string }
+
+// Closed says that the file was closed, by whomever; told at most once.
+type Closed struct{ UUID string }
+
+// StopDone answers Stop: the file is complete.
+type StopDone struct{ UUID string }
+
+// StopFailed answers Stop instead. CauseStalled and CauseTimeout mean that the
+// recorder may still run, every other cause that it is not there.
+type StopFailed struct{ UUID, Cause, Detail string }
+
+// Finalised answers Finalise, with its Try.
+type Finalised struct {
+	UUID          string
+	Try           int
+	Found         bool // there is a file
+	Complete      bool // its header was written at close and agrees with its size
+	Bytes         int64
+	Samples       int64
+	Rate          int
+	SHA256        string // lower-case hex
+	Cause, Detail string // why a file that is there could not be read
+}
+
+func (TalkChange) input()     {}
+func (ChannelHanging) input() {}
+func (ChannelGone) input()    {}
+func (Moved) input()          {}
+func (Restarted) input()      {}
+func (Tick) input()           {}
+func (Started) input()        {}
+func (StartFailed) input()    {}
+func (Seen) input()           {}
+func (Grew) input()           {}
+func (NotSeen) input()        {}
+func (NotGrown) input()       {}
+func (SilentRTP) input()      {}
+func (Closed) input()         {}
+func (StopDone) input()       {}
+func (StopFailed) input()     {}
+func (Finalised) input()      {}
+
+// Effect is something to be done: one of the types below. Effects of one
+// recording are to be performed in order, those of different ones in parallel.
+type Effect interface{ effect() }
+
+// SaveIntent commits the row without fsync before Start (design 8).
+type SaveIntent struct{ Row Recording }
+
+// Save commits the row; Sync asks for fsync, it is set for final states.
+type Save struct {
+	Row  Recording
+	Sync bool
+}
+
+// Parties upserts child rows of a recording, by (UUID, Leg, From).
+type Parties struct {
+	UUID string
+	List []Party
+}
+
+// Start starts a recorder on Row.Hook into the row's file.
+type Start struct{ Row Recording }
+
+// WatchFile proves a started recording: its file must be there within Exists
+// and have grown within Growth. Proved asks only for its close.
+type WatchFile struct {
+	Row            Recording
+	Exists, Growth time.Duration
+	Proved         bool
+}
+
+// Stop stops the recorder Row.MixMonitorID on Row.Hook.
+type Stop struct{ Row Recording }
+
+// Finalise waits until the file is closed, then measures and hashes it.
+type Finalise struct {
+	Row Recording
+	Try int
+}
+
+// Log appends an event.
+type Log struct{ Event Event }
+
+// Alarm is something that a person should know now.
+type Alarm struct{ Recording, Cause, Detail string }
+
+func (SaveIntent) effect() {}
+func (Save) effect()       {}
+func (Parties) effect()    {}
+func (Start) effect()      {}
+func (WatchFile) effect()  {}
+func (Stop) effect()       {}
+func (Finalise) effect()   {}
+func (Log) effect()        {}
+func (Alarm) effect()      {}
+
+// The kinds of events that the machine logs.
+const (
+	EventDecision    = "decision"            // Data is DecisionData
+	EventClaim       = "claim"               // Data is Claim
+	EventRelease     = "claim_released"      // Data is Claim
+	EventIntent      = "recording_intent"    // Data is Note from here on
+	EventStarted     = "recording_started"   // Asterisk has answered
+	EventSeen        = "recording_seen"      // the file exists
+	EventProved      = "recording_proved"    // the file has grown
+	EventSilent      = "recording_silent"    // no RTP in the window
+	EventStartFailed = "recording_failed"    // a start without proof
+	EventClosing     = "recording_closing"   // stop sent or close awaited
+	EventStopFailed  = "recording_stop_fail" // a stop was refused or lost
+	EventFinal       = "recording_final"     // ready, empty, interrupted, missing
+	EventAdopted     = "recording_adopted"   // found running after a gap
+	EventMoved       = "recording_moved"     // a masquerade took it along
+)
+
+// DecisionData is stored with every decision, "not recorded" included, so that
+// it can be explained and replayed: dialplan.Decide(Input) is Decision.
+type DecisionData struct {
+	Talk     call.TalkID       `json:"talk"`
+	Change   string            `json:"change"`
+	Input    dialplan.Input    `json:"input"`
+	Decision dialplan.Decision `json:"decision"`
+	Claims   []Claim           `json:"claims"` // in force afterwards
+	Records  bool              `json:"records"`
+}
+
+// Note is the data of the other events.
+type Note struct {
+	State   State  `json:"state,omitempty"`
+	Hook    string `json:"hook,omitempty"`
+	ID      string `json:"mixmonitor_id,omitempty"`
+	Follows string `json:"follows,omitempty"`
+	Why     string `json:"why,omitempty"`
+	Cause   string `json:"cause,omitempty"`
+	Detail  string `json:"detail,omitempty"`
+	Bytes   int64  `json:"bytes,omitempty"`
+	Samples int64  `json:"samples,omitempty"`
+	SHA256  string `json:"sha256,omitempty"`
+}

@@ -1,0 +1,244 @@
+// Package exec performs the recorder's effects: it starts and stops recorders
+// through AMI, proves their files, measures and hashes them, and stores rows
+// and events. It is the I/O edge; what to do is decided by package recorder.
+//
+// It may import internal/recorder and internal/audio; never ari, store or
+// internal/app, whose parts it is given as interfaces.
+package exec
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"callrecordd/internal/recorder"
+)
+
+// AMI are the actions used. channel is a uniqueid, file an absolute path. An
+// error that is not a NoChannel one may mean that the response was lost.
+type AMI interface {
+	MixMonitor(ctx context.Context, channel, file, options string) (id string, err error)
+	StopMixMonitor(ctx context.Context, channel, id string) error
+	MixMonitorMute(ctx context.Context, channel, id string, on bool) error
+}
+
+// ARI are the requests used: a channel's variable or function, empty if
+// unset, and the number of RTP packets that a channel has received so far.
+type ARI interface {
+	ChannelVar(ctx context.Context, id, name string) (string, error)
+	RTPReceived(ctx context.Context, id string) (int64, error)
+}
+
+// Store keeps rows and events. SaveIntent inserts without fsync and leaves an
+// existing row alone; SaveRecording upserts, with fsync if sync is set;
+// SaveParties upserts by (uuid, Leg, From). All may be called concurrently.
+type Store interface {
+	SaveIntent(ctx context.Context, r recorder.Recording) error
+	SaveRecording(ctx context.Context, r recorder.Recording, sync bool) error
+	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
+	AppendEvents(ctx context.Context, list []recorder.Event) error
+}
+
+// Config is what New needs. Durations default to the values named.
+type Config struct {
+	Root  string // of the tenants' directories, absolute
+	AMI   AMI
+	ARI   ARI
+	Store Store
+	Clock func() time.Time // time.Now
+	Log   *slog.Logger     // discards
+	// Deliver takes results, from many goroutines. It must not wait for the
+	// caller of Apply or Close.
+	Deliver func(recorder.Input)
+	Alarm   func(recorder.Alarm) // optional, besides the log
+	// NoChannel says that an error of AMI or ARI means that the channel does
+	// not exist. The default looks for "no such channel" and "not found".
+	NoChannel func(error) bool
+
+	IntentWait time.Duration // 10 ms: then the start is sent all the same
+	Action     time.Duration // 2 s: AMI and ARI
+	ProbeWait  time.Duration // 200 ms: then storage is stalled
+	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
+	Settle     time.Duration // 300 ms: for the file of a start just answered
+	Poll       time.Duration // 50 ms
+
+	probe func(dir string) error // tests inject failing storage
+}
+
+func (c Config) withDefaults() Config {
+	c.IntentWait = cmp.Or(c.IntentWait, 10*time.Millisecond)
+	c.Action = cmp.Or(c.Action, 2*time.Second)
+	c.ProbeWait = cmp.Or(c.ProbeWait, 200*time.Millisecond)
+	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
+	c.Settle = cmp.Or(c.Settle, 300*time.Millisecond)
+	c.Poll = cmp.Or(c.Poll, 50*time.Millisecond)
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.NoChannel == nil {
+		c.NoChannel = func(err error) bool {
+			s := strings.ToLower(err.Error())
+			return strings.Contains(s, "no such channel") || strings.Contains(s, "not found")
+		}
+	}
+	return c
+}
+
+// hashers bounds how many files are read at a time, for they share the disk
+// with the recorders.
+const hashers = 4
+
+// Exec performs effects: in order for each recording, in parallel otherwise.
+type Exec struct {
+	cfg     Config
+	files   files
+	prober  *prober
+	watcher *watcher // nil if inotify is not to be had: polling remains
+	events  *eventLog
+	hashing chan struct{}
+
+	ctx    context.Context // of all work but the saving of rows
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	saving sync.WaitGroup
+
+	mu      sync.Mutex
+	workers map[string]*worker
+	closed  bool
+}
+
+// New returns an Exec that runs until Close. It fails for a configuration
+// without the parts it needs; a bad root shows when it is used.
+func New(cfg Config) (*Exec, error) {
+	if cfg.AMI == nil || cfg.ARI == nil || cfg.Store == nil || cfg.Deliver == nil || cfg.Root == "" {
+		return nil, errors.New("recorder exec: root, ami, ari, store and deliver are needed")
+	}
+	cfg = cfg.withDefaults()
+	if cfg.probe == nil {
+		cfg.probe = writeProbe
+	}
+	e := &Exec{
+		cfg: cfg, files: files{cfg.Root}, prober: newProber(cfg.probe),
+		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	if err := os.MkdirAll(cfg.Root, 0o750); err != nil {
+		cfg.Log.Warn("recordings root cannot be made", "root", cfg.Root, "err", err)
+	}
+	var err error
+	if e.watcher, err = newWatcher(e.fileClosed); err != nil {
+		cfg.Log.Warn("no inotify, files are polled", "err", err)
+	}
+	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock)
+	return e, nil
+}
+
+// Apply queues effects and returns at once. After Close it does nothing.
+func (e *Exec) Apply(effects []recorder.Effect) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed {
+		return
+	}
+	for _, eff := range effects {
+		switch eff := eff.(type) {
+		case recorder.Log:
+			e.events.add(eff.Event)
+		case recorder.Alarm:
+			e.alarm(eff)
+		case recorder.SaveIntent:
+			w := e.worker(eff.Row.UUID)
+			w.intent = e.save(w, "intent", func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
+		case recorder.Save:
+			w := e.worker(eff.Row.UUID)
+			e.save(w, "row", func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row, eff.Sync) })
+			if eff.Sync {
+				w.push(retire{})
+			}
+		case recorder.Parties:
+			w := e.worker(eff.UUID)
+			e.save(w, "parties", func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
+		case recorder.Start:
+			w := e.worker(eff.Row.UUID)
+			w.push(start{eff, w.intent})
+		case recorder.WatchFile:
+			e.worker(eff.Row.UUID).push(eff)
+		case recorder.Stop:
+			e.worker(eff.Row.UUID).push(eff)
+		case recorder.Finalise:
+			e.worker(eff.Row.UUID).push(eff)
+		}
+	}
+}
+
+func (e *Exec) alarm(a recorder.Alarm) {
+	e.cfg.Log.Error("recording needs attention", "recording", a.Recording, "cause", a.Cause, "detail", a.Detail)
+	if e.cfg.Alarm != nil {
+		e.cfg.Alarm(a)
+	}
+}
+
+// worker returns the one of a recording; e.mu is held.
+func (e *Exec) worker(uuid string) *worker {
+	w := e.workers[uuid]
+	if w == nil {
+		w = &worker{e: e, uuid: uuid, wake: make(chan struct{}, 1), rows: &serial{wg: &e.saving}}
+		e.workers[uuid] = w
+		e.work.Go(w.run)
+	}
+	return w
+}
+
+// leave removes a worker that has nothing to do any more.
+func (e *Exec) leave(w *worker) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if w.pending() {
+		return false
+	}
+	delete(e.workers, w.uuid)
+	return true
+}
+
+func (e *Exec) fileClosed(uuid string) {
+	e.mu.Lock()
+	w := e.workers[uuid]
+	e.mu.Unlock()
+	if w != nil {
+		w.closedSeen.Store(true)
+		w.signal()
+	}
+}
+
+// Close ends the work, leaves recorders running (the next start adopts them)
+// and waits until rows and events are stored, at most until ctx is done.
+func (e *Exec) Close(ctx context.Context) error {
+	e.mu.Lock()
+	e.closed = true
+	e.mu.Unlock()
+	e.cancel()
+	e.watcher.close()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.work.Wait()
+		e.saving.Wait()
+		e.events.close()
+		e.prober.wait()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("close recorder exec: %w", ctx.Err())
+	}
+}

@@ -1,0 +1,168 @@
+package exec
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"callrecordd/internal/recorder"
+)
+
+const (
+	saveTries = 6
+	saveWait  = 5 * time.Second       // for one try
+	saveDelay = 50 * time.Millisecond // before the second try, then doubled
+	eventRoom = 4096
+	batchSize = 256
+)
+
+// serial runs functions one after another, on a goroutine only while there
+// are some.
+type serial struct {
+	wg    *sync.WaitGroup
+	mu    sync.Mutex
+	queue []func()
+	busy  bool
+}
+
+func (s *serial) do(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queue = append(s.queue, f)
+	if !s.busy {
+		s.busy = true
+		s.wg.Go(s.drain)
+	}
+}
+
+func (s *serial) drain() {
+	for {
+		s.mu.Lock()
+		if len(s.queue) == 0 {
+			s.busy = false
+			s.mu.Unlock()
+			return
+		}
+		f := s.queue[0]
+		s.queue = s.queue[1:]
+		s.mu.Unlock()
+		f()
+	}
+}
+
+// save stores something of a recording after what was queued before, and
+// closes the channel when that is over.
+func (e *Exec) save(w *worker, what string, f func(context.Context) error) <-chan struct{} {
+	done := make(chan struct{})
+	w.rows.do(func() {
+		defer close(done)
+		if err := retry(e.ctx, f); err != nil {
+			// The row keeps its older state; the next Reconcile takes it up.
+			e.cfg.Log.Error("recording cannot be stored", "recording", w.uuid, "what", what, "err", err)
+		}
+	})
+	return done
+}
+
+// retry tries until it works, a few times; after the end of stop only once.
+// The tries themselves are not cut short: a final state is worth the wait.
+func retry(stop context.Context, f func(context.Context) error) error {
+	delay := saveDelay
+	for try := 1; ; try++ {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), saveWait)
+		err := f(ctx)
+		cancel()
+		if err == nil || try == saveTries || stop.Err() != nil {
+			return err
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-stop.Done():
+		}
+		timer.Stop()
+		delay *= 2
+	}
+}
+
+// eventLog appends events in batches, in order. Its room is bounded; what
+// does not fit becomes a declared gap, an event "events_lost" with the number.
+type eventLog struct {
+	store Store
+	log   *slog.Logger
+	clock func() time.Time
+	ctx   context.Context
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	wake  chan struct{}
+
+	mu    sync.Mutex
+	queue []recorder.Event
+	lost  int
+}
+
+func newEventLog(store Store, log *slog.Logger, clock func() time.Time) *eventLog {
+	l := &eventLog{store: store, log: log, clock: clock, wake: make(chan struct{}, 1)}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.wg.Go(l.run)
+	return l
+}
+
+func (l *eventLog) add(ev recorder.Event) {
+	l.mu.Lock()
+	if len(l.queue) < eventRoom {
+		l.queue = append(l.queue, ev)
+	} else {
+		l.lost++
+	}
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *eventLog) batch() []recorder.Event {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.queue), batchSize)
+	out := append([]recorder.Event(nil), l.queue[:n]...)
+	l.queue = l.queue[n:]
+	if len(l.queue) == 0 && l.lost > 0 {
+		out = append(out, recorder.Event{At: l.clock(), Kind: "events_lost", Data: map[string]int{"count": l.lost}})
+		l.lost = 0
+	}
+	return out
+}
+
+func (l *eventLog) run() {
+	for {
+		list := l.batch()
+		if len(list) == 0 {
+			select {
+			case <-l.wake:
+				continue
+			case <-l.ctx.Done():
+				if list = l.batch(); len(list) == 0 {
+					return
+				}
+			}
+		}
+		err := retry(l.ctx, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list) })
+		if err != nil {
+			l.log.Error("events cannot be stored", "count", len(list), "err", err)
+			if l.ctx.Err() != nil {
+				return // the gap cannot be declared either
+			}
+			l.mu.Lock()
+			l.lost += len(list)
+			l.mu.Unlock()
+		}
+	}
+}
+
+func (l *eventLog) close() {
+	l.stop()
+	l.wg.Wait()
+}

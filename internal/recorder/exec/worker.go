@@ -1,0 +1,228 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"callrecordd/internal/recorder"
+)
+
+// start is a recorder.Start that waits for its intent.
+type start struct {
+	recorder.Start
+	intent <-chan struct{} // closed once stored, nil if there is none
+}
+
+// retire says that the recording is final.
+type retire struct{}
+
+// worker performs what needs order for one recording: start, watch, stop,
+// finalise. Rows are saved beside it, in an order of their own, so that a slow
+// store does not delay a stop.
+type worker struct {
+	e          *Exec
+	uuid       string
+	wake       chan struct{}
+	rows       *serial
+	intent     <-chan struct{} // guarded by Exec.mu
+	closedSeen atomic.Bool     // inotify has seen the file closed
+
+	mu    sync.Mutex
+	queue []any
+
+	watch    *watch // nil unless there is something to prove
+	told     bool   // Closed was delivered
+	watching bool   // a close is news
+}
+
+func (w *worker) push(x any) {
+	w.mu.Lock()
+	w.queue = append(w.queue, x)
+	w.mu.Unlock()
+	w.signal()
+}
+
+func (w *worker) pop() any {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		return nil
+	}
+	x := w.queue[0]
+	w.queue = w.queue[1:]
+	return x
+}
+
+func (w *worker) pending() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) > 0
+}
+
+func (w *worker) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// deliver tells a result, unless we are closing: then it may be half of one.
+func (w *worker) deliver(in recorder.Input) {
+	if w.e.ctx.Err() == nil {
+		w.e.cfg.Deliver(in)
+	}
+}
+
+func (w *worker) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for w.e.ctx.Err() == nil {
+		if x := w.pop(); x != nil {
+			if w.perform(x) && w.e.leave(w) {
+				return
+			}
+			continue
+		}
+		if w.watching && !w.told && w.closedSeen.Load() {
+			w.told, w.watch = true, nil
+			w.deliver(recorder.Closed{UUID: w.uuid})
+			continue
+		}
+		wait := time.Hour
+		if w.watch != nil {
+			wait = w.watch.interval
+		}
+		timer.Reset(wait)
+		select {
+		case <-w.wake:
+		case <-timer.C:
+			if w.watch != nil {
+				w.check()
+			}
+		case <-w.e.ctx.Done():
+		}
+	}
+}
+
+// perform says whether the recording is over.
+func (w *worker) perform(x any) bool {
+	switch x := x.(type) {
+	case start:
+		w.watching = false
+		w.start(x)
+	case recorder.WatchFile:
+		w.begin(x)
+	case recorder.Stop:
+		w.watch, w.watching = nil, false
+		w.stop(x.Row)
+	case recorder.Finalise:
+		w.watch, w.watching = nil, false
+		w.finalise(x)
+	case retire:
+		return true
+	}
+	return false
+}
+
+// start makes the directory before Asterisk would, with its umask (facts 1),
+// waits a moment for the intent, and starts the recorder.
+func (w *worker) start(s start) {
+	row, cfg := s.Row, w.e.cfg
+	dir, err := w.e.files.prepare(row)
+	if err != nil {
+		w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: classify(err, recorder.CauseNoDirectory), Detail: err.Error()})
+		return
+	}
+	// Watched before the start, so that no close can be missed.
+	w.watchDir(dir)
+	w.awaitIntent(s.intent)
+	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
+	defer cancel()
+	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), "i("+row.Variable()+")")
+	if err != nil && cfg.NoChannel(err) {
+		w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: recorder.CauseNoChannel, Detail: err.Error()})
+		return
+	}
+	if err != nil || id == "" {
+		if id = w.readBack(row); id == "" && err != nil {
+			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: lost(err, recorder.CauseNoAnswer), Detail: err.Error()})
+			return
+		}
+	}
+	w.deliver(recorder.Started{UUID: row.UUID, MixMonitorID: id, At: cfg.Clock()})
+}
+
+// lost tells a response that never came from one that refused.
+func lost(err error, cause string) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return cause
+	}
+	return recorder.CauseRefused
+}
+
+// readBack finds the id of a recorder whose response was lost: it is only in
+// the response and in this variable (facts 1).
+// It is asked for briefly: a start and its retry must be through within 6 s.
+func (w *worker) readBack(row recorder.Recording) string {
+	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/4)
+	defer cancel()
+	id, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, row.Variable())
+	if err != nil {
+		w.e.cfg.Log.Debug("recorder id cannot be read back", "recording", row.UUID, "err", err)
+		return ""
+	}
+	return id
+}
+
+func (w *worker) awaitIntent(done <-chan struct{}) {
+	if done == nil {
+		return
+	}
+	timer := time.NewTimer(w.e.cfg.IntentWait)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C: // audio before paper (design 8)
+		w.e.cfg.Log.Warn("intent is late, recorder started all the same", "recording", w.uuid)
+	case <-w.e.ctx.Done():
+	}
+}
+
+func (w *worker) watchDir(dir string) {
+	if err := w.e.watcher.add(dir); err != nil {
+		w.e.cfg.Log.Warn("directory cannot be watched, files are polled", "dir", dir, "err", err)
+	}
+}
+
+// stop first proves that storage answers: on a stalled disk Asterisk would
+// freeze the call under its lock (design 9).
+func (w *worker) stop(row recorder.Recording) {
+	cause, detail := w.probe(row)
+	if cause == recorder.CauseStalled {
+		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: cause, Detail: detail})
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
+	defer cancel()
+	err := w.e.cfg.AMI.StopMixMonitor(ctx, row.Hook, row.MixMonitorID)
+	if err != nil {
+		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: lost(err, recorder.CauseTimeout), Detail: err.Error()})
+		return
+	}
+	w.deliver(recorder.StopDone{UUID: row.UUID})
+}
+
+// probe writes into the recording's directory; cause is empty if that works.
+func (w *worker) probe(row recorder.Recording) (cause, detail string) {
+	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.ProbeWait)
+	defer cancel()
+	err := w.e.prober.probe(ctx, filepath.Dir(w.e.files.abs(row)))
+	if err == nil {
+		return "", ""
+	}
+	return classify(err, ""), err.Error()
+}

@@ -1,0 +1,303 @@
+package recorder
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"callrecordd/internal/call"
+)
+
+// Config is what a Machine needs. Durations default to the values named.
+type Config struct {
+	Boot    time.Time     // start of the running Asterisk
+	NewUUID func() string // a fresh lower-case uuid for each call
+	Tenant  string        // uuid for claimants without a tenant (master)
+
+	// Exists (1.5 s) and Growth (3.4 s) bound the proof. Growth is below the
+	// 4 s of the requirement so that a retry, which needs RetryGrowth (2.5 s,
+	// for Asterisk may hold back 32 KiB = 2.05 s), ends within Total (6 s).
+	Exists, Growth, RetryGrowth, Total time.Duration
+	Answer                             time.Duration // start without a result (5 s)
+	Recheck                            time.Duration // unexplained end of a recorder (1 s)
+	StopRetry                          time.Duration // after a refused stop (5 s)
+}
+
+func (c Config) withDefaults() Config {
+	c.Exists = cmp.Or(c.Exists, 1500*time.Millisecond)
+	c.Growth = cmp.Or(c.Growth, 3400*time.Millisecond)
+	c.RetryGrowth = cmp.Or(c.RetryGrowth, 2500*time.Millisecond)
+	c.Total = cmp.Or(c.Total, 6*time.Second)
+	c.Answer = cmp.Or(c.Answer, 5*time.Second)
+	c.Recheck = cmp.Or(c.Recheck, time.Second)
+	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
+	return c
+}
+
+// Machine turns what happens in talks and to recorders into effects. It has no
+// lock: one goroutine owns it. The same steps give the same effects.
+type Machine struct {
+	cfg   Config
+	talks map[call.TalkID]*talk
+	recs  map[string]*rec
+	// held are the claims by *3 and API. They belong to a leg and outlive
+	// talks, so they are kept beside them (design 6); issue 3 fills it.
+	held map[string]Claim
+	out  []Effect
+}
+
+// rec is a recording that is not final, or that is but whose start is still
+// unanswered: a late answer means that a recorder runs which must be stopped.
+type rec struct {
+	Recording
+	talk    call.TalkID // 0: none
+	parties []Party
+
+	gone, hanging bool // the hooked channel is
+	startOpen     bool // Start has no answer yet
+	gaveUp        bool // and is no longer waited for
+	stopOpen      bool // Stop has no answer yet
+	stopped       bool // nothing is left to stop
+	finalising    bool
+	try           int  // number of the Finalise whose result counts
+	proved        bool // the file has grown
+	failed        bool // never proved: without audio it is missing
+	adopted       bool
+
+	orphanBy time.Time // must be part of a talk by then
+	deadline time.Time // of whatever is open
+}
+
+func (r *rec) active() bool {
+	return r.State == Starting || r.State == Live || r.State == Paused
+}
+
+// New returns a machine without talks.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg:   cfg.withDefaults(),
+		talks: map[call.TalkID]*talk{},
+		recs:  map[string]*rec{},
+		held:  map[string]Claim{},
+	}
+}
+
+// Recordings returns those that are not final, in the order of their uuids.
+func (m *Machine) Recordings() []Recording {
+	var out []Recording
+	for _, r := range m.sorted() {
+		if r.active() || r.State == Closing {
+			out = append(out, r.snapshot())
+		}
+	}
+	return out
+}
+
+// Step applies one input at a time that never goes back. Results for unknown
+// recordings are ignored: they arrive in any order, also after the end.
+func (m *Machine) Step(now time.Time, in Input) []Effect {
+	switch in := in.(type) {
+	case TalkChange:
+		m.talkChange(now, in)
+	case ChannelHanging:
+		m.hanging(in.Leg)
+	case ChannelGone:
+		m.channelGone(now, in.Leg)
+	case Moved:
+		m.moved(now, in)
+	case Restarted:
+		m.restarted(now, in.Boot)
+	case Tick:
+		m.expire(now)
+	default:
+		m.result(now, in)
+	}
+	return m.take()
+}
+
+func (m *Machine) take() []Effect {
+	out := m.out
+	m.out = nil
+	return out
+}
+
+func (m *Machine) emit(e ...Effect) { m.out = append(m.out, e...) }
+
+// sorted returns the recordings in a fixed order: effects must not depend on
+// the order of a map, or a replay would differ.
+func (m *Machine) sorted() []*rec {
+	out := make([]*rec, 0, len(m.recs))
+	for _, id := range slices.Sorted(maps.Keys(m.recs)) {
+		out = append(out, m.recs[id])
+	}
+	return out
+}
+
+// NextDeadline returns when the next Tick is due, false if none is.
+func (m *Machine) NextDeadline() (time.Time, bool) {
+	var next time.Time
+	take := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	for _, r := range m.recs {
+		take(r.deadline)
+		take(r.orphanBy)
+	}
+	for _, t := range m.talks {
+		take(t.recheck)
+	}
+	return next, !next.IsZero()
+}
+
+func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
+
+func (m *Machine) expire(now time.Time) {
+	for _, r := range m.sorted() {
+		if due(r.orphanBy, now) {
+			r.orphanBy = time.Time{}
+			m.orphan(now, r)
+		}
+		if due(r.deadline, now) {
+			r.deadline = time.Time{}
+			m.overdue(now, r)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		t := m.talks[id]
+		if due(t.recheck, now) {
+			t.recheck = time.Time{}
+			m.ensure(now, t)
+		}
+	}
+}
+
+// orphan ends a recording that no talk has claimed in time.
+func (m *Machine) orphan(now time.Time, r *rec) {
+	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
+		m.ensure(now, t)
+		return
+	}
+	m.close(now, r, "no_talk")
+}
+
+// overdue is the last resort if exec owes an answer or a stop was refused.
+func (m *Machine) overdue(now time.Time, r *rec) {
+	switch {
+	case r.active() && r.startOpen:
+		r.gaveUp = true
+		m.fail(now, r, CauseNoAnswer, "no result of the start")
+	case r.State == Starting:
+		m.fail(now, r, CauseNoProof, "no result of the watch")
+	case r.State == Closing:
+		r.gaveUp = r.startOpen
+		m.finish(now, r)
+	}
+}
+
+// snapshot is a copy that later steps do not touch.
+func (r *rec) snapshot() Recording {
+	row := r.Recording
+	row.Legs = slices.Clone(r.Legs)
+	row.Claims = slices.Clone(r.Claims)
+	return row
+}
+
+func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
+	callID := r.Hook
+	if len(r.Legs) > 0 {
+		callID = r.Legs[0]
+	}
+	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: callID, Data: n}})
+}
+
+func (m *Machine) hanging(leg string) {
+	for _, r := range m.sorted() {
+		r.hanging = r.hanging || r.Hook == leg
+	}
+	for _, t := range m.talks {
+		if t.has(leg) {
+			t.gone[leg] = true
+		}
+	}
+}
+
+// channelGone ends what sits on the leg: no stop is sent, Asterisk closes the
+// file by itself at hangup (facts 1).
+func (m *Machine) channelGone(now time.Time, leg string) {
+	delete(m.held, leg)
+	for _, t := range m.talks {
+		t.gone[leg] = true
+	}
+	for _, r := range m.sorted() {
+		if r.Hook != leg {
+			continue
+		}
+		r.gone = true
+		switch {
+		case r.active():
+			m.leave(r)
+			m.close(now, r, CauseHungUp)
+		case r.State == Closing:
+			if r.Cause == CauseClosedEarly {
+				r.Cause = CauseHungUp
+			}
+			r.stopOpen = false
+			m.finish(now, r)
+		default: // final, a late start can no longer be running
+			delete(m.recs, r.UUID)
+		}
+	}
+}
+
+// leave remembers in the talk what a continuation will follow.
+func (m *Machine) leave(r *rec) {
+	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
+		t.follows = r.UUID
+	}
+}
+
+func (m *Machine) moved(now time.Time, in Moved) {
+	if c, ok := m.held[in.From]; ok {
+		delete(m.held, in.From)
+		c.Leg = in.To
+		m.held[in.To] = c
+	}
+	for _, r := range m.sorted() {
+		if r.Hook != in.From || !r.active() && r.State != Closing {
+			continue
+		}
+		r.Hook, r.HookName, r.gone, r.hanging = in.To, in.ToName, false, false
+		if !slices.Contains(r.Legs, in.To) {
+			r.Legs = append(r.Legs, in.To)
+		}
+		if r.active() {
+			// The talk learns of the new leg in an event of its own.
+			r.orphanBy = now.Add(call.Grace)
+		}
+		m.emit(Save{Row: r.snapshot()})
+		m.log(now, EventMoved, r, Note{Hook: in.To, Why: in.From})
+	}
+}
+
+func (m *Machine) restarted(now time.Time, boot time.Time) {
+	m.cfg.Boot = boot
+	m.talks = map[call.TalkID]*talk{}
+	m.held = map[string]Claim{}
+	for _, r := range m.sorted() {
+		r.gone, r.stopOpen, r.gaveUp = true, false, true
+		if r.Cause == "" && !r.proved {
+			r.Cause = CauseRestarted
+		}
+		switch {
+		case r.active():
+			m.close(now, r, CauseRestarted)
+		case r.State == Closing:
+			m.finish(now, r)
+		default:
+			delete(m.recs, r.UUID)
+		}
+	}
+}

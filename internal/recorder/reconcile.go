@@ -1,0 +1,189 @@
+package recorder
+
+import (
+	"slices"
+	"time"
+
+	"callrecordd/internal/call"
+)
+
+// Channel is a live channel and the recorders of ours that run on it: those of
+// its variables CALLRECORD_<uuid> whose id MIXMONITOR(id,filename) answers
+// with that recording's file (facts 1).
+type Channel struct {
+	ID, Name  string
+	Recorders []Recorder
+}
+
+// Recorder is a running MixMonitor of ours.
+type Recorder struct {
+	UUID, MixMonitorID string
+	Tenant             string // from the file's path
+}
+
+// Fate is what becomes of a recording after a gap.
+type Fate uint8
+
+// Keep: its recorder runs. Finish: it does not, but there is a file. Lose:
+// there is neither.
+const (
+	Keep Fate = iota + 1
+	Finish
+	Lose
+)
+
+// Found is a recording after a gap, Row brought up to date.
+type Found struct {
+	Row   Recording
+	Fate  Fate
+	Cause string // if it turns out to be missing or empty
+}
+
+// Plan compares rows that are not final with the channels that live and the
+// files that are there (uuid → size in bytes, -1 if a file could not be looked
+// at: only a file that is known not to be there is missing). It is pure and total: start-up,
+// reconnect and orphan search use it (design 8). A recorder without a row, its
+// intent never committed, gets one.
+func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[string]int64) []Found {
+	type place struct {
+		ch  Channel
+		rec Recorder
+	}
+	running := map[string]place{}
+	for _, ch := range channels {
+		for _, r := range ch.Recorders {
+			running[r.UUID] = place{ch, r}
+		}
+	}
+	var out []Found
+	known := map[string]bool{}
+	for _, row := range rows {
+		known[row.UUID] = true
+		p, alive := running[row.UUID]
+		_, file := files[row.UUID]
+		f := Found{Row: row, Cause: CauseDaemonDown}
+		switch {
+		case alive:
+			f.Fate = Keep
+			f.Row.Hook, f.Row.HookName, f.Row.MixMonitorID, f.Row.Boot = p.ch.ID, p.ch.Name, p.rec.MixMonitorID, boot
+		case file:
+			f.Fate = Finish
+		default:
+			f.Fate = Lose
+		}
+		if !row.Boot.Equal(boot) && !alive {
+			f.Cause = CauseRestarted
+		}
+		out = append(out, f)
+	}
+	for _, ch := range channels {
+		for _, r := range ch.Recorders {
+			if known[r.UUID] {
+				continue
+			}
+			known[r.UUID] = true
+			out = append(out, Found{Fate: Keep, Row: Recording{
+				UUID: r.UUID, TenantUUID: r.Tenant, Boot: boot, Hook: ch.ID, HookName: ch.Name,
+				Legs: []string{ch.ID}, MixMonitorID: r.MixMonitorID, State: Starting,
+				Detail: "recorder without a row", IntentAt: now,
+			}})
+		}
+	}
+	return out
+}
+
+// Reconcile applies Plan at start and after every reconnect, before the talks
+// that the resync finds are told. Recordings whose recorder runs go on, in the
+// talk that has their hook; without one within call.Grace they are stopped.
+func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel, files map[string]int64) []Effect {
+	all := slices.Clone(rows)
+	for i, row := range all {
+		if r := m.recs[row.UUID]; r != nil {
+			all[i] = r.snapshot() // ours is the newer one
+		}
+	}
+	for _, r := range m.sorted() {
+		if (r.active() || r.State == Closing) &&
+			!slices.ContainsFunc(all, func(o Recording) bool { return o.UUID == r.UUID }) {
+			all = append(all, r.snapshot())
+		}
+	}
+	for _, f := range Plan(now, m.cfg.Boot, all, channels, files) {
+		m.apply(now, f, channels)
+	}
+	return m.take()
+}
+
+func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
+	r := m.recs[f.Row.UUID]
+	if r != nil && (r.startOpen || r.State == Closing) {
+		// Its results are on the way; only the channel's end may be news.
+		if !lives(channels, r.Hook) {
+			m.channelGone(now, r.Hook)
+		}
+		return
+	}
+	if r == nil {
+		r = &rec{Recording: f.Row, adopted: true}
+		r.proved = r.State == Live || r.State == Paused
+		m.recs[r.UUID] = r
+	} else {
+		r.Recording = f.Row
+	}
+	if f.Fate == Keep {
+		m.adopt(now, r)
+		return
+	}
+	r.gone = true
+	if r.Cause == "" && !r.proved {
+		r.Cause = f.Cause
+	}
+	if f.Fate == Lose && r.Cause == "" {
+		r.Cause = CauseNoFile
+	}
+	m.leave(r)
+	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
+		// The talk may go on without a change of its own.
+		t.gone[r.Hook] = t.gone[r.Hook] || !lives(channels, r.Hook)
+		t.recheck = now.Add(m.cfg.Recheck)
+	}
+	m.close(now, r, f.Cause)
+	m.finish(now, r) // a row that was closing before
+	if f.Fate == Lose {
+		m.withdraw(now, r)
+	}
+}
+
+func lives(channels []Channel, id string) bool {
+	return slices.ContainsFunc(channels, func(c Channel) bool { return c.ID == id })
+}
+
+// withdraw replaces the Finalise just planned by the end it would report.
+func (m *Machine) withdraw(now time.Time, r *rec) {
+	m.out = slices.DeleteFunc(m.out, func(e Effect) bool {
+		f, ok := e.(Finalise)
+		return ok && f.Row.UUID == r.UUID
+	})
+	r.finalising, r.State = false, Missing
+	m.final(now, r)
+}
+
+func (m *Machine) adopt(now time.Time, r *rec) {
+	if r.State == Closing {
+		// We died between the wish to stop and the stop.
+		m.emit(Save{Row: r.snapshot()})
+		m.finish(now, r)
+		return
+	}
+	m.emit(Save{Row: r.snapshot()}, WatchFile{
+		Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved,
+	})
+	m.log(now, EventAdopted, r, Note{State: r.State, Hook: r.Hook, ID: r.MixMonitorID})
+	if t := m.talks[r.talk]; t != nil && t.current == r.UUID && t.has(r.Hook) {
+		return
+	}
+	if !r.proved {
+		r.deadline = now.Add(2*m.cfg.Growth + m.cfg.Answer)
+	}
+	r.orphanBy = now.Add(call.Grace)
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"callrecordd/internal/cdr"
+	"callrecordd/internal/recorder"
+)
+
+// cdrColumns are all columns of cdrs but the id, in the order of cdrArgs.
+const cdrColumns = `tenant_uuid,start_at,end_at,answer_at,call_direction,call_status,conversation_id,` +
+	`destination_details,destination_extension,destination_internal_context,destination_internal_extension,` +
+	`destination_name,destination_user_uuid,destination_line_id,requested_name,requested_context,requested_extension,` +
+	`requested_internal_context,requested_internal_extension,requested_user_uuid,source_extension,` +
+	`source_internal_context,source_internal_name,source_internal_extension,source_name,source_user_uuid,` +
+	`source_line_id,boot,journal_id,journal_first,journal_last,source`
+
+func cdrArgs(c *cdr.CDR) ([]any, error) {
+	details := c.DestinationDetails
+	if details == nil {
+		details = map[string]any{}
+	}
+	js, err := json.Marshal(details)
+	if err != nil {
+		return nil, fmt.Errorf("encode destination details: %w", err)
+	}
+	return []any{
+		c.TenantUUID, micros(c.Start), nullMicros(c.End), nullMicros(c.Answer), c.CallDirection, c.CallStatus,
+		c.ConversationID, string(js), c.DestinationExtension, c.DestinationInternalContext,
+		c.DestinationInternalExtension, c.DestinationName, c.DestinationUserUUID, c.DestinationLineID, c.RequestedName,
+		c.RequestedContext, c.RequestedExtension, c.RequestedInternalContext, c.RequestedInternalExtension,
+		c.RequestedUserUUID, c.SourceExtension, c.SourceInternalContext, c.SourceInternalName,
+		c.SourceInternalExtension, c.SourceName, c.SourceUserUUID, c.SourceLineID, micros(c.Journal.Boot),
+		c.Journal.ID, c.Journal.First, c.Journal.Last, c.Source,
+	}, nil
+}
+
+func scanCDR(r *sql.Rows) (CDR, error) {
+	var c CDR
+	var start, boot int64
+	var end, answer sql.NullInt64
+	var details string
+	if err := r.Scan(&c.ID, &c.TenantUUID, &start, &end, &answer, &c.CallDirection, &c.CallStatus, &c.ConversationID,
+		&details, &c.DestinationExtension, &c.DestinationInternalContext, &c.DestinationInternalExtension,
+		&c.DestinationName, &c.DestinationUserUUID, &c.DestinationLineID, &c.RequestedName, &c.RequestedContext,
+		&c.RequestedExtension, &c.RequestedInternalContext, &c.RequestedInternalExtension, &c.RequestedUserUUID,
+		&c.SourceExtension, &c.SourceInternalContext, &c.SourceInternalName, &c.SourceInternalExtension, &c.SourceName,
+		&c.SourceUserUUID, &c.SourceLineID, &boot, &c.Journal.ID, &c.Journal.First, &c.Journal.Last, &c.Source); err != nil {
+		return c, err
+	}
+	c.Start, c.Journal.Boot = fromMicros(start), fromMicros(boot)
+	c.End, c.Answer = fromMicros(end.Int64), fromMicros(answer.Int64)
+	if err := json.Unmarshal([]byte(details), &c.DestinationDetails); err != nil {
+		return c, fmt.Errorf("destination details of cdr %d: %w", c.ID, err)
+	}
+	return c, nil
+}
+
+// SaveCDR saves CDRs and the checkpoint in one transaction, so that a call has
+// its CDR exactly once. A CDR replaces those that share one of its linkedids
+// within its boot and keeps the smallest of their ids. One from the journal is
+// never replaced by a live one. It implements cdr.Store.
+func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
+	_, err := s.SaveCDRs(ctx, cdrs, at)
+	return err
+}
+
+// SaveCDRs is SaveCDR and returns the ids, in the order of cdrs.
+func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) ([]int64, error) {
+	ids := make([]int64, 0, len(cdrs))
+	err := s.Write(ctx, Bulk, func(t *Tx) error {
+		for i := range cdrs {
+			id, err := t.saveCDR(&cdrs[i])
+			if err != nil {
+				return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
+			}
+			ids = append(ids, id)
+		}
+		return t.saveCheckpoint(at)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
+	}
+	return ids, nil
+}
+
+func (t *Tx) saveCDR(c *cdr.CDR) (int64, error) {
+	known, err := collect(t.ctx, t.tx, one[int64], `SELECT DISTINCT cdr_id FROM cdr_linkedids
+		WHERE linkedid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+` ORDER BY cdr_id`,
+		bootKey(c.Journal.Boot), list(c.LinkedIDs))
+	if err != nil {
+		return 0, err
+	}
+	if c.Source == cdr.SourceLive && len(known) > 0 {
+		var source string
+		err := t.tx.QueryRowContext(t.ctx, "SELECT source FROM cdrs WHERE id = ?", known[0]).Scan(&source)
+		if err != nil || source == cdr.SourceJournal {
+			return known[0], err
+		}
+	}
+	id, err := t.saveCDRRow(c, known)
+	if err != nil {
+		return 0, err
+	}
+	if err := t.saveCDRChildren(c, id); err != nil {
+		return 0, err
+	}
+	return id, t.AttachRecordings(c, id)
+}
+
+// saveCDRRow inserts or updates the row. Of several known rows, which turned
+// out to be one call, the oldest stays and inherits from the others.
+func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
+	args, err := cdrArgs(c)
+	if err != nil {
+		return 0, err
+	}
+	args = append(args, micros(t.now))
+	if len(known) == 0 {
+		marks := strings.Repeat(", ?", strings.Count(cdrColumns, ",")+1)
+		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at) VALUES ("+marks[2:]+", ?)", args...)
+	}
+	id := known[0]
+	set := strings.ReplaceAll(cdrColumns, ",", " = ?, ")
+	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ? WHERE id = ?", append(args, id)...); err != nil {
+		return 0, err
+	}
+	for _, other := range known[1:] {
+		for _, statement := range []string{
+			"UPDATE recordings SET cdr_id = ? WHERE cdr_id = ?",
+			"UPDATE cdr_linkedids SET cdr_id = ? WHERE cdr_id = ?",
+			"UPDATE cdr_uniqueids SET cdr_id = ? WHERE cdr_id = ?",
+		} {
+			if err := t.exec(statement, id, other); err != nil {
+				return 0, err
+			}
+		}
+		if err := t.exec("DELETE FROM cdrs WHERE id = ?", other); err != nil {
+			return 0, err
+		}
+		if err := t.AppendEvents(recorder.Event{
+			Kind: "cdr.merged", Call: c.ConversationID, Actor: "callrecordd", Data: map[string]int64{"cdr": id, "gone": other},
+		}); err != nil {
+			return 0, err
+		}
+	}
+	return id, nil
+}
+
+func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
+	for _, table := range []string{"cdr_participants", "cdr_tags", "cdr_texts"} {
+		if err := t.exec("DELETE FROM "+table+" WHERE cdr_id = ?", id); err != nil {
+			return err
+		}
+	}
+	for i, p := range c.Participants {
+		if err := t.exec("INSERT INTO cdr_participants VALUES (?, ?, ?, ?, ?, ?, ?)",
+			id, i, p.UserUUID, p.LineID, p.Role, p.Answered, p.Requested); err != nil {
+			return err
+		}
+		for j, tag := range p.Tags {
+			if err := t.exec("INSERT INTO cdr_tags VALUES (?, ?, ?, ?)", id, i, j, tag); err != nil {
+				return err
+			}
+		}
+	}
+	// Ids are added, not replaced: a call that was seen under one of them
+	// remains the same call.
+	if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids SELECT ?, value, ? FROM json_each(?)",
+		bootKey(c.Journal.Boot), id, list(c.LinkedIDs)); err != nil {
+		return err
+	}
+	if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids SELECT ?, value, ? FROM json_each(?)",
+		bootKey(c.Journal.Boot), id, list(c.Uniqueids)); err != nil {
+		return err
+	}
+	for _, x := range []struct{ field, text string }{
+		{"name", c.SourceName},
+		{"name", c.DestinationName},
+		{"exten", c.SourceExtension},
+		{"exten", c.DestinationExtension},
+	} {
+		if err := t.saveText(id, x.field, x.text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// saveText makes a call findable by a name or number.
+func (t *Tx) saveText(id int64, field, text string) error {
+	if text == "" {
+		return nil
+	}
+	if err := t.exec("INSERT INTO party_texts (text) VALUES (?) ON CONFLICT DO NOTHING", text); err != nil {
+		return err
+	}
+	return t.exec("INSERT OR IGNORE INTO cdr_texts SELECT id, ?, ? FROM party_texts WHERE text = ?", field, id, text)
+}
+
+// AttachRecordings gives the recordings of a call its CDR's id: those of its
+// boot whose hooked leg or any other leg is among its uniqueids. Recordings
+// that have a CDR keep it.
+func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
+	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE cdr_id IS NULL AND uuid IN (
+		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
+		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
+		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {
+		return fmt.Errorf("attach recordings to cdr %d: %w", id, err)
+	}
+	return nil
+}
+
+// CDR is a stored CDR with its recordings, in the order in which they began.
+type CDR struct {
+	cdr.CDR
+	Recordings []recorder.Recording
+}
+
+// Duration is end minus answer, never negative; ok is false if it has not both.
+func (c CDR) Duration() (d time.Duration, ok bool) {
+	if c.End.IsZero() || c.Answer.IsZero() {
+		return 0, false
+	}
+	return max(0, c.End.Sub(c.Answer)), true
+}

@@ -1,0 +1,258 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/recorder"
+)
+
+// Pause is a stretch of a recording in which nothing was written but silence.
+type Pause struct {
+	Owner    string    // uniqueid of the leg, or who asked through the API
+	From, To time.Time // To is zero while it lasts
+}
+
+// claim is the stored form of recorder.Claim.
+type claim struct {
+	Leg    string          `json:"leg"`
+	User   string          `json:"user_uuid,omitempty"`
+	Reason dialplan.Reason `json:"reason"`
+	At     int64           `json:"at"`
+}
+
+// InsertIntent stores a recording that is about to be started. It goes first
+// and is not fsynced (design 8, audio before paper).
+func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
+	return s.Write(ctx, Intent, func(t *Tx) error { return t.InsertRecording(r) })
+}
+
+// UpdateRecording stores all fields of a recording but CDRID, which the store
+// sets itself. It is fsynced once the file's life is over. The error wraps
+// ErrNotFound if there is no such recording.
+func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
+	p := High
+	switch r.State {
+	case "starting", "recording", "paused", "closing":
+		p = Intent
+	}
+	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })
+}
+
+// InsertRecording is InsertIntent within a transaction.
+func (t *Tx) InsertRecording(r recorder.Recording) error {
+	args, err := recordingArgs(r)
+	if err == nil {
+		err = t.exec(`INSERT INTO recordings (tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause,
+			detail, claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, uuid)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
+	}
+	if err == nil {
+		err = t.saveLegs(r)
+	}
+	if err != nil {
+		return fmt.Errorf("store recording %s: %w", r.UUID, err)
+	}
+	return nil
+}
+
+// UpdateRecording is Store.UpdateRecording within a transaction.
+func (t *Tx) UpdateRecording(r recorder.Recording) error {
+	args, err := recordingArgs(r)
+	if err == nil {
+		err = t.changed(`UPDATE recordings SET tenant_uuid = ?, boot = ?, hook = ?, hook_name = ?, mixmonitor_id = ?,
+			follows = ?, state = ?, cause = ?, detail = ?, claims = ?, intent_at = ?, started_at = ?, ended_at = ?,
+			silent = ?, bytes = ?, samples = ?, rate = ?, sha256 = ? WHERE uuid = ?`, args...)
+	}
+	if err == nil {
+		err = t.saveLegs(r)
+	}
+	if err != nil {
+		return fmt.Errorf("update recording %s: %w", r.UUID, err)
+	}
+	return nil
+}
+
+func recordingArgs(r recorder.Recording) ([]any, error) {
+	claims := make([]claim, 0, len(r.Claims))
+	for _, c := range r.Claims {
+		claims = append(claims, claim{c.Leg, c.UserUUID, c.Reason, micros(c.At)})
+	}
+	js, err := json.Marshal(claims)
+	if err != nil {
+		return nil, fmt.Errorf("encode claims: %w", err)
+	}
+	return []any{
+		r.TenantUUID, micros(r.Boot), r.Hook, r.HookName, r.MixMonitorID, r.Follows, string(r.State), r.Cause, r.Detail,
+		string(js), micros(r.IntentAt), nullMicros(r.StartedAt), nullMicros(r.EndedAt), r.Silent, r.Bytes, r.Samples,
+		r.Rate, r.SHA256, r.UUID,
+	}, nil
+}
+
+// sameBoot holds if boot_s is ?1 or one of them is not known: uniqueids contain
+// the time, so those of two boots are hardly ever the same anyway.
+const sameBoot = "(boot_s = ?1 OR boot_s = 0 OR ?1 = 0)"
+
+// saveLegs stores the uniqueids of the talk, and attaches the recording if the
+// CDR of its call is there already.
+func (t *Tx) saveLegs(r recorder.Recording) error {
+	if err := t.exec("DELETE FROM recording_legs WHERE recording_uuid = ?", r.UUID); err != nil {
+		return err
+	}
+	for i, leg := range r.Legs {
+		if err := t.exec("INSERT INTO recording_legs VALUES (?, ?, ?, ?)", r.UUID, i, bootKey(r.Boot), leg); err != nil {
+			return err
+		}
+	}
+	return t.exec(`UPDATE recordings SET cdr_id = (SELECT min(cdr_id) FROM cdr_uniqueids
+		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)
+		WHERE uuid = ?3 AND cdr_id IS NULL`,
+		bootKey(r.Boot), list(append([]string{r.Hook}, r.Legs...)), r.UUID)
+}
+
+const recordingSelect = `SELECT uuid, tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause, detail,
+	claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, cdr_id,
+	(SELECT json_group_array(leg ORDER BY pos) FROM recording_legs WHERE recording_uuid = uuid) FROM recordings`
+
+func scanRecording(rows *sql.Rows) (recorder.Recording, error) {
+	var r recorder.Recording
+	var boot, intent int64
+	var started, ended, cdrID sql.NullInt64
+	var claims, legs string
+	if err := rows.Scan(&r.UUID, &r.TenantUUID, &boot, &r.Hook, &r.HookName, &r.MixMonitorID, &r.Follows, &r.State,
+		&r.Cause, &r.Detail, &claims, &intent, &started, &ended, &r.Silent, &r.Bytes, &r.Samples, &r.Rate, &r.SHA256,
+		&cdrID, &legs); err != nil {
+		return r, err
+	}
+	r.Boot, r.IntentAt = fromMicros(boot), fromMicros(intent)
+	r.StartedAt, r.EndedAt, r.CDRID = fromMicros(started.Int64), fromMicros(ended.Int64), cdrID.Int64
+	var cs []claim
+	if err := json.Unmarshal([]byte(claims), &cs); err != nil {
+		return r, fmt.Errorf("claims of recording %s: %w", r.UUID, err)
+	}
+	for _, c := range cs {
+		r.Claims = append(r.Claims, recorder.Claim{Leg: c.Leg, UserUUID: c.User, Reason: c.Reason, At: fromMicros(c.At)})
+	}
+	if err := json.Unmarshal([]byte(legs), &r.Legs); err != nil {
+		return r, fmt.Errorf("legs of recording %s: %w", r.UUID, err)
+	}
+	if len(r.Legs) == 0 {
+		r.Legs = nil
+	}
+	return r, nil
+}
+
+// Recording returns the recording with the uuid. The error wraps ErrNotFound
+// if there is none.
+func (s *Store) Recording(ctx context.Context, uuid string) (recorder.Recording, error) {
+	rs, err := s.recordings(ctx, " WHERE uuid = ?", uuid)
+	if err == nil && len(rs) == 0 {
+		err = fmt.Errorf("recording %s: %w", uuid, ErrNotFound)
+	}
+	if err != nil {
+		return recorder.Recording{}, err
+	}
+	return rs[0], nil
+}
+
+// OpenRecordings returns the recordings whose file may still be written to,
+// oldest first: what a start-up has to reconcile.
+func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error) {
+	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
+}
+
+// Unattached returns the recordings without a CDR that ended before the given
+// time, oldest first. After 10 minutes that is worth an alarm (design 8).
+func (s *Store) Unattached(ctx context.Context, before time.Time) ([]recorder.Recording, error) {
+	return s.recordings(ctx, " WHERE cdr_id IS NULL AND ended_at < ? ORDER BY ended_at, uuid", micros(before))
+}
+
+func (s *Store) recordings(ctx context.Context, rest string, args ...any) (out []recorder.Recording, err error) {
+	err = s.read(ctx, func(q querier) error {
+		out, err = collect(ctx, q, scanRecording, recordingSelect+rest, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read recordings: %w", err)
+	}
+	return out, nil
+}
+
+// SaveParties replaces the parties of a recording.
+func (t *Tx) SaveParties(recording string, parties []recorder.Party) error {
+	if err := t.exec("DELETE FROM recording_parties WHERE recording_uuid = ?", recording); err != nil {
+		return fmt.Errorf("replace parties of recording %s: %w", recording, err)
+	}
+	for i, p := range parties {
+		if err := t.exec("INSERT INTO recording_parties VALUES (?, ?, ?, ?, ?, ?, ?)",
+			recording, i, p.Leg, p.UserUUID, p.Endpoint, micros(p.From), nullMicros(p.To)); err != nil {
+			return fmt.Errorf("store parties of recording %s: %w", recording, err)
+		}
+	}
+	return nil
+}
+
+// SaveParties replaces the parties of a recording, without fsync.
+func (s *Store) SaveParties(ctx context.Context, recording string, parties []recorder.Party) error {
+	return s.Write(ctx, Intent, func(t *Tx) error { return t.SaveParties(recording, parties) })
+}
+
+// Parties returns who was in the talk, in the order of SaveParties.
+func (s *Store) Parties(ctx context.Context, recording string) (out []recorder.Party, err error) {
+	err = s.read(ctx, func(q querier) error {
+		out, err = collect(ctx, q, func(r *sql.Rows) (p recorder.Party, err error) {
+			var from int64
+			var to sql.NullInt64
+			err = r.Scan(&p.Leg, &p.UserUUID, &p.Endpoint, &from, &to)
+			p.From, p.To = fromMicros(from), fromMicros(to.Int64)
+			return p, err
+		}, `SELECT leg, user_uuid, endpoint, from_at, to_at FROM recording_parties
+			WHERE recording_uuid = ? ORDER BY pos`, recording)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read parties of recording %s: %w", recording, err)
+	}
+	return out, nil
+}
+
+// BeginPause notes that a recording is paused by owner. It does nothing if it
+// is paused already: a pause has one owner (design 6).
+func (t *Tx) BeginPause(recording, owner string, at time.Time) error {
+	if err := t.exec(`INSERT INTO recording_pauses (recording_uuid, owner, from_at) VALUES (?, ?, ?)
+		ON CONFLICT DO NOTHING`, recording, owner, micros(at)); err != nil {
+		return fmt.Errorf("store pause of recording %s: %w", recording, err)
+	}
+	return nil
+}
+
+// EndPause notes the end of the pause, if there is one.
+func (t *Tx) EndPause(recording string, at time.Time) error {
+	if err := t.exec("UPDATE recording_pauses SET to_at = ? WHERE recording_uuid = ? AND to_at IS NULL",
+		micros(at), recording); err != nil {
+		return fmt.Errorf("store end of pause of recording %s: %w", recording, err)
+	}
+	return nil
+}
+
+// Pauses returns the pauses of a recording, in order.
+func (s *Store) Pauses(ctx context.Context, recording string) (out []Pause, err error) {
+	err = s.read(ctx, func(q querier) error {
+		out, err = collect(ctx, q, func(r *sql.Rows) (p Pause, err error) {
+			var from int64
+			var to sql.NullInt64
+			err = r.Scan(&p.Owner, &from, &to)
+			p.From, p.To = fromMicros(from), fromMicros(to.Int64)
+			return p, err
+		}, "SELECT owner, from_at, to_at FROM recording_pauses WHERE recording_uuid = ? ORDER BY from_at, id", recording)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read pauses of recording %s: %w", recording, err)
+	}
+	return out, nil
+}

@@ -1,0 +1,198 @@
+// Package store keeps everything callrecordd knows in one SQLite file (design
+// 8): the directory, recordings, CDRs, events, tokens and checkpoints. There is
+// one writer with a priority lane and a pool of read-only connections.
+//
+// It may import the packages that own the types it stores (directory, auth,
+// recorder, cdr, dialplan) and nothing else of ours; nobody else writes SQL.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // the driver sqlite3
+)
+
+// Errors of Open.
+var (
+	// ErrLocked: the lock file beside the database is held by another process.
+	ErrLocked = errors.New("another callrecordd uses this database")
+	// ErrNewerSchema: the database was written by a newer version.
+	ErrNewerSchema = errors.New("the database was written by a newer callrecordd")
+	// ErrNoFTS5: the program was built without -tags sqlite_fts5.
+	ErrNoFTS5 = errors.New("this callrecordd was built without full-text search: build it with make, or go build -tags sqlite_fts5")
+)
+
+// ErrNotFound is wrapped by errors about a row that does not exist.
+var ErrNotFound = errors.New("not found")
+
+// busyTimeout is how long a statement waits for a lock. SQLite does not look
+// at the context meanwhile, so it bounds every call (go-practices 9).
+const busyTimeout = 5 * time.Second
+
+// Options are what a Store needs.
+type Options struct {
+	Path string // of the database file; its directory must exist
+	Now  func() time.Time
+	Log  *slog.Logger
+}
+
+// Store is the open database. Its methods may be used concurrently.
+type Store struct {
+	opt     Options
+	lock    *os.File
+	writeDB *sql.DB
+	conn    *sql.Conn // the one writing connection, used by writeLoop alone
+	readDB  *sql.DB
+
+	high, low  chan *job // unbuffered: who could send is being served
+	checkpoint chan struct{}
+	done       chan struct{}
+	wg         sync.WaitGroup
+	closeOnce  sync.Once
+	closeErr   error
+
+	// Of writeLoop alone:
+	sync    string // the connection's synchronous setting, "" if not known
+	commits int    // since the last request for a checkpoint
+}
+
+// Open locks and opens the database, creates it or brings it up to date.
+// ErrLocked, ErrNewerSchema, ErrNoFTS5 and ErrReadOnly can be told apart.
+func Open(ctx context.Context, opt Options) (*Store, error) {
+	s := &Store{
+		opt: opt, high: make(chan *job), low: make(chan *job),
+		checkpoint: make(chan struct{}, 1), done: make(chan struct{}),
+	}
+	if err := s.open(ctx); err != nil {
+		s.release()
+		return nil, fmt.Errorf("open database %s: %w", opt.Path, explain(err))
+	}
+	s.wg.Go(s.writeLoop)
+	s.wg.Go(s.checkpointLoop)
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) error {
+	var err error
+	if s.lock, err = lockFile(s.opt.Path + ".lock"); err != nil {
+		return err
+	}
+	// SQLite would create the file readable by everybody, and gives its mode
+	// to the -wal and -shm files too.
+	f, err := os.OpenFile(s.opt.Path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if s.writeDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate")); err != nil {
+		return err
+	}
+	if err := checkFTS5(ctx, s.writeDB); err != nil {
+		return err
+	}
+	if err := migrate(ctx, s.writeDB, migrations(), s.opt); err != nil {
+		return err
+	}
+	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
+		return err
+	}
+	// The automatic checkpoint would run within a commit, perhaps an intent's,
+	// which must take less than 10 ms. checkpointLoop does it instead.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0"); err != nil {
+		return err
+	}
+	s.readDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "mode=ro", "_query_only=true"))
+	if err != nil {
+		return err
+	}
+	s.readDB.SetMaxOpenConns(8)
+	s.readDB.SetMaxIdleConns(8)
+	return s.readDB.PingContext(ctx)
+}
+
+func dsn(path string, params ...string) string {
+	u := url.URL{Path: path}
+	d := fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=%d", u.EscapedPath(), busyTimeout.Milliseconds())
+	for _, p := range params {
+		d += "&" + p
+	}
+	return d
+}
+
+// lockFile takes the exclusive lock of the database. The kernel frees it when
+// the process ends, however it ends, so the file itself may stay.
+func lockFile(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = f.Close() // it was never written to
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, fmt.Errorf("lock %s: %w", path, err)
+	}
+	return f, nil
+}
+
+func checkFTS5(ctx context.Context, db *sql.DB) error {
+	var has bool
+	if err := db.QueryRowContext(ctx, "SELECT sqlite_compileoption_used('ENABLE_FTS5')").Scan(&has); err != nil {
+		return err
+	}
+	if !has {
+		return ErrNoFTS5
+	}
+	return nil
+}
+
+// Close waits for the write that is running, refuses further ones and gives
+// the lock back.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		close(s.done)
+		s.wg.Wait()
+		s.closeErr = s.release()
+	})
+	return s.closeErr
+}
+
+func (s *Store) release() error {
+	var errs []error
+	if s.readDB != nil {
+		errs = append(errs, s.readDB.Close())
+	}
+	if s.conn != nil {
+		errs = append(errs, s.conn.Close())
+	}
+	if s.writeDB != nil {
+		errs = append(errs, s.writeDB.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("close database %s: %w", s.opt.Path, err)
+	}
+	return nil
+}
+
+// Probe proves that the database can be written to, for the watchdog.
+func (s *Store) Probe(ctx context.Context) error {
+	return s.Write(ctx, High, func(t *Tx) error {
+		return t.exec(`INSERT INTO settings VALUES ('probe', '', ?, 'callrecordd')
+			ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at`, micros(t.now))
+	})
+}

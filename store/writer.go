@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+// Errors of writing, wrapped with what to do about them.
+var (
+	ErrClosed   = errors.New("the database is closed")
+	ErrReadOnly = errors.New("the database is read-only")
+	ErrDiskFull = errors.New("no space left for the database")
+	ErrBusy     = errors.New("the database is locked by another program")
+)
+
+// Priority says which lane a write takes and how durable its commit is.
+type Priority int
+
+const (
+	// Bulk waits for the other lane. It is fsynced. Keep it below 5 ms.
+	Bulk Priority = iota
+	// High goes before bulk work. It is fsynced.
+	High
+	// Intent goes before bulk work and is not fsynced: it survives the end of
+	// the daemon, not a power cut, after which the call is gone as well
+	// (design 8, audio before paper).
+	Intent
+)
+
+// checkpointEvery is after how many commits the WAL is copied back. Most
+// commits are a few pages of 4 KiB.
+const checkpointEvery = 200
+
+// Tx is a write transaction. It carries its context because it lives exactly
+// as long as one call of Write.
+type Tx struct {
+	ctx context.Context
+	tx  *sql.Tx
+	now time.Time
+}
+
+type job struct {
+	ctx      context.Context
+	priority Priority
+	fn       func(*Tx) error
+	result   chan error
+}
+
+// Write runs fn in a transaction on the writing connection, and commits it if
+// fn returns nil. Nothing is written if ctx ends before fn is called; after
+// that it runs to its end. fn must not call Write and should be quick: all
+// other writes wait.
+func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error {
+	lane := s.high
+	if p == Bulk {
+		lane = s.low
+	}
+	j := &job{ctx: ctx, priority: p, fn: fn, result: make(chan error, 1)}
+	select {
+	case <-s.done:
+		return ErrClosed
+	default:
+	}
+	select {
+	case lane <- j:
+		return <-j.result
+	case <-ctx.Done():
+		return fmt.Errorf("write to database: %w", context.Cause(ctx))
+	case <-s.done:
+		return ErrClosed
+	}
+}
+
+func (s *Store) writeLoop() {
+	for {
+		select {
+		case j := <-s.high:
+			s.run(j)
+			continue
+		default:
+		}
+		select {
+		case j := <-s.high:
+			s.run(j)
+		case j := <-s.low:
+			s.run(j)
+		case <-s.done:
+			return
+		}
+	}
+}
+
+func (s *Store) run(j *job) {
+	// The driver needs no goroutine per statement for a context that cannot
+	// end, and a commit must not be torn by a client that hangs up.
+	err := s.transact(context.WithoutCancel(j.ctx), j)
+	j.result <- explain(err)
+	if s.commits++; s.commits >= checkpointEvery {
+		s.commits = 0
+		select {
+		case s.checkpoint <- struct{}{}:
+		default: // one is asked for already
+		}
+	}
+}
+
+func (s *Store) transact(ctx context.Context, j *job) error {
+	if err := s.setSync(ctx, j.priority); err != nil {
+		return err
+	}
+	tx, err := s.conn.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	if err := j.fn(&Tx{ctx: ctx, tx: tx, now: s.opt.Now()}); err != nil {
+		if rerr := tx.Rollback(); rerr != nil {
+			return errors.Join(err, fmt.Errorf("roll back: %w", rerr))
+		}
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// setSync sets how durable the next commit is. SQLite ignores the pragma
+// within a transaction. In WAL mode NORMAL does not fsync at a commit, and the
+// next FULL one makes durable what came before it as well.
+func (s *Store) setSync(ctx context.Context, p Priority) error {
+	want := "FULL"
+	if p == Intent {
+		want = "NORMAL"
+	}
+	if s.sync == want {
+		return nil
+	}
+	s.sync = ""
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA synchronous = "+want); err != nil {
+		return fmt.Errorf("set synchronous: %w", err)
+	}
+	s.sync = want
+	return nil
+}
+
+// checkpointLoop copies the WAL back into the database on a connection of its
+// own. A passive checkpoint lets writer and readers go on.
+func (s *Store) checkpointLoop() {
+	for {
+		select {
+		case <-s.done:
+			return
+		case <-s.checkpoint:
+		}
+		if _, err := s.writeDB.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+			s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
+		}
+	}
+}
+
+// querier is a transaction of either kind.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// read runs fn in a read transaction: all it sees is of one moment.
+func (s *Store) read(ctx context.Context, fn func(querier) error) error {
+	tx, err := s.readDB.BeginTx(ctx, nil)
+	if err != nil {
+		return explain(fmt.Errorf("begin reading: %w", err))
+	}
+	err = fn(tx)
+	// Nothing was written: the outcome of the rollback does not matter.
+	_ = tx.Rollback()
+	return explain(err)
+}
+
+func (t *Tx) exec(query string, args ...any) error {
+	_, err := t.tx.ExecContext(t.ctx, query, args...)
+	return err
+}
+
+// changed is exec for a statement that must have changed a row; otherwise it
+// returns ErrNotFound.
+func (t *Tx) changed(query string, args ...any) error {
+	res, err := t.tx.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		return ErrNotFound
+	}
+	return err
+}
+
+// insert is exec that returns the id of the new row.
+func (t *Tx) insert(query string, args ...any) (int64, error) {
+	res, err := t.tx.ExecContext(t.ctx, query, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.LastInsertId()
+}
+
+// collect runs a query and returns what scan makes of each row.
+func collect[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), query string, args ...any) (_ []T, err error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	var out []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, rows.Err()
+}
+
+// one scans a single column.
+func one[T any](r *sql.Rows) (T, error) {
+	var v T
+	err := r.Scan(&v)
+	return v, err
+}
+
+// explain says what to do about the errors of SQLite and the file system that
+// an administrator can do something about.
+func explain(err error) error {
+	var se sqlite3.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the user that callrecordd runs as may not write there (it needs the directory, too): %w", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("create its directory first: %w", err)
+	case !errors.As(err, &se):
+		return err
+	}
+	switch se.Code {
+	case sqlite3.ErrReadonly:
+		return fmt.Errorf("%w: check owner and mode of the file and its directory, and whether the file system is mounted read-only: %w", ErrReadOnly, err)
+	case sqlite3.ErrFull:
+		return fmt.Errorf("%w: free space on its file system: %w", ErrDiskFull, err)
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return fmt.Errorf("%w, for more than %s: find it with fuser: %w", ErrBusy, busyTimeout, err)
+	case sqlite3.ErrCantOpen, sqlite3.ErrPerm:
+		return fmt.Errorf("check owner and mode of the file and its directory: %w", err)
+	case sqlite3.ErrCorrupt, sqlite3.ErrNotADB:
+		return fmt.Errorf("the file is damaged or no database, restore a backup: %w", err)
+	}
+	return err
+}
+
+// micros is the stored form of a time. The zero time is 0.
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// nullMicros is micros for columns in which "not yet" is NULL.
+func nullMicros(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMicro()
+}
+
+func fromMicros(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// bootKey is how Asterisk's start time is compared: in whole seconds, because
+// not every source of it has more.
+func bootKey(boot time.Time) int64 {
+	if boot.IsZero() {
+		return 0
+	}
+	return boot.Unix()
+}
