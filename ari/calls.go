@@ -2,11 +2,13 @@ package ari
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -115,6 +117,9 @@ func (c *Client) RTPStatistics(ctx context.Context, id string) (RTPStats, error)
 	err := c.do(ctx, request{
 		op: "read rtp statistics", method: http.MethodGet, path: []string{"channels", id, "rtp_statistics"},
 	}, &w)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.noRTP = e.Status == http.StatusForbidden && strings.HasPrefix(e.Message, "Unsupported channel")
+	}
 	if err != nil {
 		return RTPStats{}, err
 	}

@@ -2,7 +2,6 @@ package ari
 
 import (
 	"bytes"
-	"callrecordd/ari/internal/backoff"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -13,8 +12,11 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
+
+	"callrecordd/ari/internal/backoff"
 )
 
 const (
@@ -124,12 +126,10 @@ func (c *Client) do(ctx context.Context, r request, out any) error {
 	defer cancel()
 	u := c.address(r.path, r.query)
 	fail := &Error{Op: r.op, Method: r.method, Path: u.EscapedPath()}
-	for _, s := range r.path {
-		if s == "" {
-			// DELETE /channels/ is another call than the one that was meant.
-			fail.Status, fail.Message = http.StatusBadRequest, "not sent: empty identifier"
-			return fail
-		}
+	if slices.Contains(r.path, "") {
+		// DELETE /channels/ is another call than the one that was meant.
+		fail.Status, fail.Message = http.StatusBadRequest, "not sent: empty identifier"
+		return fail
 	}
 	req, err := c.newRequest(ctx, r, u)
 	if err != nil {
@@ -183,8 +183,7 @@ func (c *Client) newRequest(ctx context.Context, r request, u *url.URL) (*http.R
 // transportError completes e for a request without answer. The wrapper of
 // net/http is taken off because it repeats address and query.
 func transportError(e *Error, err error) *Error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err
 	}
 	e.Message, e.err = err.Error(), err

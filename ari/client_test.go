@@ -28,7 +28,7 @@ func TestErrorsByStatus(t *testing.T) {
 				t.Fatalf("error %#v", err)
 			}
 			for _, kind := range all {
-				if errors.Is(err, kind) != (kind == want) {
+				if errors.Is(err, kind) != errors.Is(want, kind) {
 					t.Errorf("is %v: %v", kind, errors.Is(err, kind))
 				}
 			}
@@ -87,6 +87,10 @@ func TestReadCalls(t *testing.T) {
 	}
 	if _, err := c.ChannelVar(ctx, "17.2", "UNSET"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unset variable: %v", err)
+	}
+	f.on("GET /channels/17.2/rtp_statistics", answer(403, `{"message":"Unsupported channel type"}`))
+	if _, err := c.RTPStatistics(ctx, "17.2"); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnauthorized) {
+		t.Errorf("rtp of a Local channel: %v", err)
 	}
 	if s, err := c.RTPStatistics(ctx, "17.1"); err != nil || s.RxCount != 12 || s.TxCount != 13 || s.RxJitter != 0.5 {
 		t.Errorf("rtp %+v, %v", s, err)

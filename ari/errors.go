@@ -52,6 +52,9 @@ type Error struct {
 	// html marks an answer that did not come from ARI: Asterisk's HTTP server
 	// itself says 404 in HTML when res_ari is not loaded.
 	html bool
+	// noRTP marks the 403 by which ARI says that a channel has no RTP
+	// (measured with 22.10): no question of rights.
+	noRTP bool
 }
 
 // Error implements error.
@@ -69,13 +72,13 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Status == http.StatusNotFound
+		return e.Status == http.StatusNotFound || e.noRTP
 	case ErrNotInStasis:
 		return e.Status == http.StatusConflict
 	case ErrInvalid:
 		return e.Status == http.StatusBadRequest || e.Status == http.StatusUnprocessableEntity
 	case ErrUnauthorized:
-		return e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden
+		return !e.noRTP && (e.Status == http.StatusUnauthorized || e.Status == http.StatusForbidden)
 	case ErrUnavailable:
 		if e.Status == 0 {
 			return !errors.Is(e.err, context.Canceled)

@@ -112,13 +112,14 @@ func (f *fakeARI) events(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(400)
 		return
 	}
+	// Asterisk registers the application before it answers the upgrade.
+	f.set(func() { f.open++ })
+	defer f.set(func() { f.open-- })
 	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"ari"}})
 	if err != nil {
 		return
 	}
 	defer func() { _ = conn.CloseNow() }()
-	f.set(func() { f.open++ })
-	defer f.set(func() { f.open-- })
 	f.mu.Lock()
 	deaf := f.deaf
 	f.mu.Unlock()

@@ -1,12 +1,13 @@
 package ari
 
 import (
-	"callrecordd/ari/internal/backoff"
 	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"callrecordd/ari/internal/backoff"
 
 	"github.com/coder/websocket"
 )
@@ -66,6 +67,8 @@ func (l *link) lastSign() time.Time { return time.Unix(0, l.sign.Load()) }
 
 func (l *link) read() {
 	defer close(l.queue)
+	// At once, not when the sink comes back: Asterisk must not go on sending.
+	defer func() { _ = l.conn.CloseNow() }()
 	for {
 		_, raw, err := l.conn.Read(l.ctx)
 		if err != nil {

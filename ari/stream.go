@@ -1,7 +1,6 @@
 package ari
 
 import (
-	"callrecordd/ari/internal/backoff"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"callrecordd/ari/internal/backoff"
 
 	"github.com/coder/websocket"
 )
@@ -165,7 +166,9 @@ func (s *Stream) session(ctx context.Context, sink Sink) (time.Duration, error) 
 	s.mu.Lock()
 	s.state.Gaps++
 	s.mu.Unlock()
-	s.setState(StateConnecting, fmt.Sprintf("lost the event stream of Asterisk at %s (%v), reconnecting", s.client.base.Host, err))
+	if ctx.Err() == nil {
+		s.setState(StateConnecting, fmt.Sprintf("lost the event stream of Asterisk at %s (%v), reconnecting", s.client.base.Host, err))
+	}
 	sink.Disconnected(err)
 	return s.cfg.Now().Sub(start), err
 }

@@ -64,7 +64,7 @@ func orders() map[string]string {
 		"call_status": "CASE call_status WHEN 'unknown' THEN 1 WHEN 'blocked' THEN 2 WHEN 'voicemail' THEN 3 ELSE 4 END",
 		"id":          "id",
 	}
-	for _, c := range strings.Split(cdrColumns, ",") {
+	for c := range strings.SplitSeq(cdrColumns, ",") {
 		switch c {
 		case "boot", "source", "journal_id", "journal_first", "journal_last", "start_at", "end_at", "answer_at", "call_status":
 		default:

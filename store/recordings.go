@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"callrecordd/dialplan"
@@ -36,8 +37,7 @@ func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
 // ErrNotFound if there is no such recording.
 func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
 	p := High
-	switch r.State {
-	case "starting", "recording", "paused", "closing":
+	if slices.Contains([]recorder.State{"starting", "recording", "paused", "closing"}, r.State) {
 		p = Intent
 	}
 	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -62,7 +63,8 @@ type Store struct {
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
-	commits int    // since the last request for a checkpoint
+	stmts   map[string]*sql.Stmt
+	commits int // since the last request for a checkpoint
 }
 
 // Open locks and opens the database, creates it or brings it up to date.
@@ -71,9 +73,10 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
 		opt: opt, high: make(chan *job), low: make(chan *job),
 		checkpoint: make(chan struct{}, 1), done: make(chan struct{}),
+		stmts: map[string]*sql.Stmt{},
 	}
 	if err := s.open(ctx); err != nil {
-		s.release()
+		_ = s.release() // what matters is why it could not be opened
 		return nil, fmt.Errorf("open database %s: %w", opt.Path, explain(err))
 	}
 	s.wg.Go(s.writeLoop)
@@ -123,11 +126,8 @@ func (s *Store) open(ctx context.Context) error {
 
 func dsn(path string, params ...string) string {
 	u := url.URL{Path: path}
-	d := fmt.Sprintf("file:%s?_foreign_keys=on&_busy_timeout=%d", u.EscapedPath(), busyTimeout.Milliseconds())
-	for _, p := range params {
-		d += "&" + p
-	}
-	return d
+	params = append(params, "_foreign_keys=on", fmt.Sprintf("_busy_timeout=%d", busyTimeout.Milliseconds()))
+	return "file:" + u.EscapedPath() + "?" + strings.Join(params, "&")
 }
 
 // lockFile takes the exclusive lock of the database. The kernel frees it when
@@ -173,6 +173,9 @@ func (s *Store) release() error {
 	var errs []error
 	if s.readDB != nil {
 		errs = append(errs, s.readDB.Close())
+	}
+	for _, st := range s.stmts {
+		errs = append(errs, st.Close())
 	}
 	if s.conn != nil {
 		errs = append(errs, s.conn.Close())

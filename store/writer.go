@@ -40,9 +40,10 @@ const checkpointEvery = 200
 // Tx is a write transaction. It carries its context because it lives exactly
 // as long as one call of Write.
 type Tx struct {
-	ctx context.Context
-	tx  *sql.Tx
-	now time.Time
+	ctx   context.Context
+	tx    *sql.Conn // on which the transaction was begun
+	stmts map[string]*sql.Stmt
+	now   time.Time
 }
 
 type job struct {
@@ -114,19 +115,25 @@ func (s *Store) transact(ctx context.Context, j *job) error {
 	if err := s.setSync(ctx, j.priority); err != nil {
 		return err
 	}
-	tx, err := s.conn.BeginTx(ctx, nil)
-	if err != nil {
+	// Not sql.Tx: it would prepare every statement anew, which for a CDR takes
+	// longer than running them.
+	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return fmt.Errorf("begin transaction: %w", err)
 	}
-	if err := j.fn(&Tx{ctx: ctx, tx: tx, now: s.opt.Now()}); err != nil {
-		if rerr := tx.Rollback(); rerr != nil {
-			return errors.Join(err, fmt.Errorf("roll back: %w", rerr))
+	committed := false
+	defer func() {
+		if !committed { // also if fn panics
+			// SQLite may have rolled back by itself, then this fails.
+			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
 		}
+	}()
+	if err := j.fn(&Tx{ctx: ctx, tx: s.conn, stmts: s.stmts, now: s.opt.Now()}); err != nil {
 		return err
 	}
-	if err := tx.Commit(); err != nil {
+	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
+	committed = true
 	return nil
 }
 
@@ -182,15 +189,37 @@ func (s *Store) read(ctx context.Context, fn func(querier) error) error {
 	return explain(err)
 }
 
+// prepared returns the statement, which stays prepared on the connection. The
+// texts are constants of this package, so there is an end to their number.
+func (t *Tx) prepared(query string) (*sql.Stmt, error) {
+	if st, ok := t.stmts[query]; ok {
+		return st, nil
+	}
+	st, err := t.tx.PrepareContext(t.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	t.stmts[query] = st
+	return st, nil
+}
+
+func (t *Tx) run(query string, args []any) (sql.Result, error) {
+	st, err := t.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	return st.ExecContext(t.ctx, args...)
+}
+
 func (t *Tx) exec(query string, args ...any) error {
-	_, err := t.tx.ExecContext(t.ctx, query, args...)
+	_, err := t.run(query, args)
 	return err
 }
 
 // changed is exec for a statement that must have changed a row; otherwise it
 // returns ErrNotFound.
 func (t *Tx) changed(query string, args ...any) error {
-	res, err := t.tx.ExecContext(t.ctx, query, args...)
+	res, err := t.run(query, args)
 	if err != nil {
 		return err
 	}
@@ -203,7 +232,7 @@ func (t *Tx) changed(query string, args ...any) error {
 
 // insert is exec that returns the id of the new row.
 func (t *Tx) insert(query string, args ...any) (int64, error) {
-	res, err := t.tx.ExecContext(t.ctx, query, args...)
+	res, err := t.run(query, args)
 	if err != nil {
 		return 0, err
 	}

@@ -43,7 +43,7 @@ func TestClientMisconfigured(t *testing.T) {
 	if d := recv(t, "delay", r.delays); d != 30*time.Second {
 		t.Errorf("delay %v", d)
 	}
-	if shown := fmt.Sprintf("%+v %+v", s, r.Client); strings.Contains(shown, testSecret) {
+	if shown := fmt.Sprintf("%+v %+v", s, NewClient(f.config())); strings.Contains(shown, testSecret) {
 		t.Errorf("secret shown: %s", shown)
 	}
 	if _, err := r.List(t.Context(), Action{Name: "Ping"}); !errors.Is(err, ErrDisconnected) {

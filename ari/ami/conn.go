@@ -183,8 +183,7 @@ func (c *Conn) handshake(ctx context.Context, cfg Config) error {
 	_, err = c.Do(ctx, Action{"Login", []Field{
 		{"AuthType", "MD5"}, {"Username", cfg.User}, {"Key", hex.EncodeToString(sum[:])}, {"Events", "off"},
 	}})
-	var refused *ActionError
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*ActionError](err); ok {
 		return fmt.Errorf("%w: %s", ErrAuth, refused.Message)
 	}
 	return err

@@ -93,6 +93,9 @@ func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
 		if info, err := os.Stat(path); err == nil {
 			snap.files[row.UUID] = info.Size()
 		} else if !errors.Is(err, fs.ErrNotExist) {
+			// It may be there all the same: its size is not known, its
+			// absence neither.
+			snap.files[row.UUID] = -1
 			s.log.Warn("file of an open recording cannot be looked at", "recording_uuid", row.UUID, "err", err)
 		}
 	}

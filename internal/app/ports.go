@@ -72,13 +72,6 @@ func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) erro
 	return s.Store.AppendEvents(ctx, list...)
 }
 
-// cdrStore is what the journal's follower asks of the store.
-type cdrStore struct{ *store.Store }
-
-func (s cdrStore) LoadCheckpoint(ctx context.Context) (cdr.Checkpoint, error) {
-	return s.LatestCheckpoint(ctx)
-}
-
 // apiCDRs is what the API asks of the store.
 type apiCDRs struct{ *store.Store }
 

@@ -172,7 +172,7 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: cdrStore{a.store}, Poll: a.opt.Config.Journal.Poll,
+		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Logger:       a.log.With("part", "journal"),
 		Now:          a.opt.Now,

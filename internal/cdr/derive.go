@@ -12,10 +12,10 @@ import (
 // Derive makes the CDR of one call out of all its rows, which are in the order
 // of the journal. It is pure: the same rows and directory give the same CDR.
 // ok is false for a call without any real leg, which gets no CDR (design 5).
-// ID and Journal.ID and Journal.Boot are the caller's to fill in. With nil
+// ID and Journal.ID and Journal.Boot are the caller's to fill in. Without
 // technologies those of call.RealTechnologies count.
 func Derive(rows []Row, lookup Lookup, technologies []string) (c CDR, ok bool) {
-	if technologies == nil {
+	if len(technologies) == 0 {
 		technologies = call.RealTechnologies()
 	}
 	d := deriver{story: tell(rows, technologies), lookup: lookup}

@@ -22,7 +22,7 @@ type Call struct {
 	invite   *sip.Request          // the INVITE that began it
 	serverTx sip.ServerTransaction // of an incoming one
 
-	progress, ringing, answered, ended, replied, acked, transferred chan struct{}
+	progress, ringing, answered, ended, replied, acked chan struct{}
 
 	onceProgress, onceRinging, onceAnswered, onceReplied, onceAcked func()
 
@@ -35,8 +35,12 @@ type Call struct {
 	eventType  uint8
 	isOver     bool
 	status     int
-	transfer   int // status of a transfer, 0 while unknown
-	err        error
+	// Of the last transfer: status, 0 while unknown; closed when known; the
+	// calls that its success ends.
+	transfer    int
+	transferred chan struct{}
+	over        []*Call
+	err         error
 }
 
 func newCall(p *Phone, id string) (*Call, error) {
@@ -48,7 +52,6 @@ func newCall(p *Phone, id string) (*Call, error) {
 		phone: p, id: id, media: m, seq: 1, eventType: eventPT,
 		progress: make(chan struct{}), ringing: make(chan struct{}), answered: make(chan struct{}),
 		ended: make(chan struct{}), replied: make(chan struct{}), acked: make(chan struct{}),
-		transferred: make(chan struct{}),
 	}
 	once := func(ch chan struct{}) func() { return sync.OnceFunc(func() { close(ch) }) }
 	c.onceProgress, c.onceRinging, c.onceAnswered = once(c.progress), once(c.ringing), once(c.answered)

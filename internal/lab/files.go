@@ -61,8 +61,10 @@ func (p *PBX) files() (map[string]string, error) {
 		"pjsip.conf":    pjsipConf(c, p.SIPAddr, p.ports),
 		"features.conf": "[general]\npickupexten=" + ExtenPickupGroup + "\n" +
 			"[featuremap]\nblindxfer => " + FeatureBlind + "\natxfer => " + FeatureAttended + "\n[applicationmap]\n",
-		"extensions.conf":  "[globals]\n",
-		"cel.conf":         "[general]\n",
+		"extensions.conf": "[globals]\n",
+		"cel.conf":        "[general]\n",
+		"indications.conf": "[general]\ncountry=us\n[us]\ndescription=US\nringcadence=2000,4000\ndial=350+440\n" +
+			"busy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
 		"queues.conf":      queuesConf(c),
 		"voicemail.conf":   voicemailConf(c),
 		"confbridge.conf":  "[general]\n[default_bridge]\ntype=bridge\n[default_user]\ntype=user\nquiet=yes\n",
@@ -71,7 +73,7 @@ func (p *PBX) files() (map[string]string, error) {
 			"parkingtime=45\nfindslot=first\ncomebacktoorigin=yes\nparkedcalltransfers=both\n",
 	}
 	// Some modules decline to load without a file (asterisk-facts 5).
-	for _, name := range []string{"cdr.conf", "udptl.conf", "ccss.conf", "indications.conf", "acl.conf", "stasis.conf", "sorcery.conf", "pjproject.conf", "websocket_client.conf", "queuerules.conf"} {
+	for _, name := range []string{"cdr.conf", "udptl.conf", "ccss.conf", "acl.conf", "stasis.conf", "sorcery.conf", "pjproject.conf", "websocket_client.conf", "queuerules.conf"} {
 		files[name] = ""
 	}
 	for _, s := range dialplan.Snippets(dialplan.SnippetOptions{

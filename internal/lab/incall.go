@@ -61,17 +61,19 @@ func (c *Call) reinvite(ctx context.Context, direction string) error {
 }
 
 // BlindTransfer sends the other party to an extension and returns when the PBX
-// has accepted that. WaitTransferred tells how it went on; the PBX hangs up.
+// has accepted that. WaitTransferred tells how it went on. As a desk phone
+// does, ours hangs up when the PBX reports success.
 func (c *Call) BlindTransfer(ctx context.Context, exten string) error {
 	uri := c.phone.pbxURI(exten)
-	if err := c.refer(ctx, "<"+uri.String()+">"); err != nil {
+	if err := c.refer(ctx, "<"+uri.String()+">", c); err != nil {
 		return fmt.Errorf("%v: transfer to %s: %w", c, exten, err)
 	}
 	return nil
 }
 
 // AttendedTransfer connects this call's party with that of another call of the
-// same phone and returns when the PBX has accepted that.
+// same phone and returns when the PBX has accepted that. The phone hangs up both
+// when the PBX reports success.
 func (c *Call) AttendedTransfer(ctx context.Context, other *Call) error {
 	other.mu.Lock()
 	uri := other.target.Clone()
@@ -80,16 +82,20 @@ func (c *Call) AttendedTransfer(ctx context.Context, other *Call) error {
 	other.mu.Unlock()
 	// The tags are named from the PBX's point of view, RFC 3891 3.
 	replaces := url.QueryEscape(other.id + ";to-tag=" + theirs + ";from-tag=" + ours)
-	if err := c.refer(ctx, "<"+uri.String()+"?Replaces="+replaces+">"); err != nil {
+	if err := c.refer(ctx, "<"+uri.String()+"?Replaces="+replaces+">", c, other); err != nil {
 		return fmt.Errorf("%v: transfer to the %v: %w", c, other, err)
 	}
 	return nil
 }
 
-func (c *Call) refer(ctx context.Context, to string) error {
+// refer sends the REFER; a success ends the calls given.
+func (c *Call) refer(ctx context.Context, to string, over ...*Call) error {
 	if !c.isAnswered() || c.isEnded() {
 		return errors.New("the call is not up")
 	}
+	c.mu.Lock()
+	c.transfer, c.transferred, c.over = 0, make(chan struct{}), over
+	c.mu.Unlock()
 	req := c.request(sip.REFER)
 	req.AppendHeader(sip.NewHeader("Refer-To", to))
 	c.mu.Lock()
@@ -108,8 +114,11 @@ func (c *Call) refer(ctx context.Context, to string) error {
 // WaitTransferred returns when the PBX reports how a transfer ended; one that
 // failed is an error.
 func (c *Call) WaitTransferred(ctx context.Context) error {
+	c.mu.Lock()
+	transferred := c.transferred
+	c.mu.Unlock()
 	select {
-	case <-c.transferred:
+	case <-transferred:
 	case <-ctx.Done():
 		return fmt.Errorf("%v: wait for the transfer: %w", c, ctx.Err())
 	}
@@ -121,12 +130,25 @@ func (c *Call) WaitTransferred(ctx context.Context) error {
 	return nil
 }
 
-func (c *Call) onceTransferred(status int) {
+// onTransferred takes the PBX's report of how a transfer ended.
+func (c *Call) onTransferred(status int) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.transfer == 0 {
+	first := c.transfer == 0 && c.over != nil
+	over := c.over
+	if first {
 		c.transfer = status
 		close(c.transferred)
+	}
+	c.mu.Unlock()
+	if !first || status >= 300 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), replyTime)
+	defer cancel()
+	for _, call := range over {
+		if err := call.Hangup(ctx); err != nil {
+			c.phone.pbx.cfg.Log.Debug("hang up after transfer", "call", call.String(), "err", err)
+		}
 	}
 }
 

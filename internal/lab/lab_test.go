@@ -12,7 +12,7 @@ import (
 // deadline bounds a test's waiting.
 func deadline(t *testing.T) context.Context {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -57,7 +57,16 @@ func phone(t *testing.T, p *PBX, user string, in Incoming) *Phone {
 	t.Helper()
 	ph, err := NewPhone(deadline(t), p, Account{User: user})
 	must(t, err)
-	t.Cleanup(ph.Close)
+	t.Cleanup(func() {
+		if t.Failed() { // otherwise everything is hung up
+			ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+			defer cancel()
+			if out, err := p.Console(ctx, "channel request hangup all"); err != nil {
+				t.Log(out, err)
+			}
+		}
+		ph.Close()
+	})
 	ph.OnIncoming(in)
 	return ph
 }

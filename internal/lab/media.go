@@ -129,36 +129,37 @@ func (m *media) send() {
 		case <-tick.C:
 		}
 		for due := int(time.Since(start) / frameTime); frames < due; frames++ {
-			packets, to := m.frame()
+			packets, to, sent := m.frame()
 			for _, p := range packets {
 				_, _ = m.conn.WriteToUDP(p, to) // as lossy as any network
+			}
+			if sent != nil {
+				close(sent)
 			}
 		}
 	}
 }
 
-// frame returns the packets of the next 20 ms.
-func (m *media) frame() ([][]byte, *net.UDPAddr) {
+// frame returns the packets of the next 20 ms, and what to close when they
+// are sent.
+func (m *media) frame() (packets [][]byte, to *net.UDPAddr, sent chan struct{}) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	stamp := m.stamp
 	m.ticks++
 	m.stamp += frameSamples
 	if m.remote == nil {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if len(m.events) > 0 {
 		e := m.events[0]
 		m.events = m.events[1:]
-		if e.sent != nil {
-			close(e.sent)
-		}
 		if e.key >= 0 {
-			return m.eventPackets(e, stamp), m.remote
+			return m.eventPackets(e, stamp), m.remote, e.sent
 		}
 	}
 	if m.mode == sendNothing || m.held {
-		return nil, nil
+		return nil, nil, nil
 	}
 	p := m.packet(0, false, stamp)
 	for range frameSamples {
@@ -168,7 +169,7 @@ func (m *media) frame() ([][]byte, *net.UDPAddr) {
 		}
 		p = append(p, encodeUlaw(s))
 	}
-	return [][]byte{p}, m.remote
+	return [][]byte{p}, m.remote, nil
 }
 
 func (m *media) eventPackets(e event, stamp uint32) [][]byte {
@@ -220,8 +221,9 @@ func (m *media) sendDigits(ctx context.Context, digits string) error {
 	if len(events) == 0 {
 		return nil
 	}
+	// The last digit may end the call, so its gap is not waited for.
 	sent := make(chan struct{})
-	events[len(events)-1].sent = sent
+	events[len(events)-1-gapFrames].sent = sent
 	m.mu.Lock()
 	m.events = append(m.events, events...)
 	m.mu.Unlock()

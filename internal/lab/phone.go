@@ -431,6 +431,6 @@ func (p *Phone) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 		return
 	}
 	if c := p.find(req); c != nil {
-		c.onceTransferred(status)
+		c.onTransferred(status)
 	}
 }

@@ -331,7 +331,7 @@ func testVoicemail(t *testing.T, p *PBX) {
 		a := dial(t, alice, exten)
 		must(t, a.WaitAnswered(deadline(t)))
 		a.Play(aliceHz)
-		must(t, a.Talk(deadline(t), 3*time.Second))
+		must(t, a.Talk(deadline(t), 5*time.Second))
 		must(t, a.Hangup(deadline(t)))
 		must(t, p.WaitIdle(deadline(t)))
 	}

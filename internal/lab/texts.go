@@ -108,7 +108,7 @@ func queuesConf(c Config) string {
 }
 
 func voicemailConf(c Config) string {
-	text := "[general]\nformat=wav\nmaxsilence=10\nminsecs=1\n[default]\n"
+	text := "[general]\nformat=wav\nmaxsilence=2\nminsecs=3\n[default]\n"
 	for _, u := range c.Users {
 		text += u.Number + " => 1234," + u.Name + "\n"
 	}
