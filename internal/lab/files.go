@@ -96,7 +96,8 @@ func (p *PBX) files() (map[string]string, error) {
 
 func (p *PBX) asteriskConf() string {
 	in := func(d string) string { return filepath.Join(p.Dir, d) }
-	text := "[directories]\n"
+	var b strings.Builder
+	b.WriteString("[directories]\n")
 	for _, d := range [][2]string{
 		{"astetcdir", in("etc")},
 		{"astmoddir", p.install.ModuleDir},
@@ -110,13 +111,13 @@ func (p *PBX) asteriskConf() string {
 		{"astlogdir", in("log")},
 		{"astsbindir", in("lib")},
 	} {
-		text += d[0] + " => " + d[1] + "\n"
+		b.WriteString(d[0] + " => " + d[1] + "\n")
 	}
-	text += "[options]\nverbose=3\nnocolor=yes\nlive_dangerously=no\n"
+	b.WriteString("[options]\nverbose=3\nnocolor=yes\nlive_dangerously=no\n")
 	if p.cfg.SystemName != "" {
-		text += "systemname=" + p.cfg.SystemName + "\n"
+		b.WriteString("systemname=" + p.cfg.SystemName + "\n")
 	}
-	return text
+	return b.String()
 }
 
 // modulesConf loads what the lab needs and nothing else: with autoload a start
@@ -124,7 +125,7 @@ func (p *PBX) asteriskConf() string {
 func modulesConf(moduleDir string, c Config) string {
 	var text strings.Builder
 	text.WriteString("[modules]\nautoload=no\n")
-	for _, m := range strings.Fields(modules) {
+	for _, m := range strings.FieldsSeq(modules) {
 		if slices.Contains(c.NoLoad, m+".so") {
 			continue
 		}

@@ -99,20 +99,22 @@ func extensionsConf(c Config, announcement string) string {
 }
 
 func queuesConf(c Config) string {
-	text := "[general]\npersistentmembers=no\nautofill=yes\n[" + QueueName + "]\n" +
-		"strategy=ringall\ntimeout=30\nretry=1\nmusicclass=default\nringinuse=no\njoinempty=yes\nleavewhenempty=no\n"
+	var b strings.Builder
+	b.WriteString("[general]\npersistentmembers=no\nautofill=yes\n[" + QueueName + "]\n" +
+		"strategy=ringall\ntimeout=30\nretry=1\nmusicclass=default\nringinuse=no\njoinempty=yes\nleavewhenempty=no\n")
 	for _, u := range c.Users[1:3] {
-		text += "member => PJSIP/" + u.Name + "\n"
+		b.WriteString("member => PJSIP/" + u.Name + "\n")
 	}
-	return text
+	return b.String()
 }
 
 func voicemailConf(c Config) string {
-	text := "[general]\nformat=wav\nmaxsilence=2\nminsecs=3\n[default]\n"
+	var b strings.Builder
+	b.WriteString("[general]\nformat=wav\nmaxsilence=2\nminsecs=3\n[default]\n")
 	for _, u := range c.Users {
-		text += u.Number + " => 1234," + u.Name + "\n"
+		b.WriteString(u.Number + " => 1234," + u.Name + "\n")
 	}
-	return text
+	return b.String()
 }
 
 // Announcement is the sound file of AnnouncementHz, as Playback wants it.
