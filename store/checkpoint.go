@@ -35,13 +35,15 @@ func (s *Store) LoadCheckpoint(ctx context.Context) (cdr.Checkpoint, error) {
 	return c, nil
 }
 
-// saveCheckpoint never moves a checkpoint back. The zero one means none, as
-// with CDRs that the live model made.
+// saveCheckpoint takes the follower's position as it is. It moves back after a
+// journal has lost its newest rows: to keep the higher position would pass over
+// the rows that get those ids anew (cdr.GapRowsVanished). The zero one means
+// none, as with CDRs that the live model made.
 func (t *Tx) saveCheckpoint(c cdr.Checkpoint) error {
 	if c == (cdr.Checkpoint{}) {
 		return nil
 	}
 	return t.exec(`INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO UPDATE
-		SET position = max(position, excluded.position), updated_at = excluded.updated_at`,
+		SET position = excluded.position, updated_at = excluded.updated_at`,
 		c.Journal, c.Position, micros(t.now))
 }

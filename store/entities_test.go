@@ -276,8 +276,8 @@ func TestCheckpointAndCDRAreOneTransaction(t *testing.T) {
 	if err != nil || lerr != nil || cp.Position != 20 || p.Total != 1 {
 		t.Errorf("checkpoint %v, %d cdrs, %v, %v", cp, p.Total, err, lerr)
 	}
-	save(t, s, 15) // never back
-	if cp, err := s.Checkpoint(t.Context(), 7); cp.Position != 20 || err != nil {
+	save(t, s, 15) // the journal has lost its newest rows
+	if cp, err := s.Checkpoint(t.Context(), 7); cp.Position != 15 || err != nil {
 		t.Errorf("checkpoint %v, %v", cp, err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
@@ -70,6 +71,22 @@ func (s execStore) SaveParties(ctx context.Context, uuid string, list []recorder
 
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
 	return s.Store.AppendEvents(ctx, list...)
+}
+
+// liveCalls tells the journal's follower which channels there are, for calls
+// whose end Asterisk never wrote (asterisk-facts 4).
+type liveCalls struct{ app *App }
+
+func (l liveCalls) Channels() (uniqueids map[string]struct{}, at time.Time, ok bool) {
+	if l.app.stream.State().Kind != ari.StateConnected {
+		return nil, time.Time{}, false
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	err := l.app.reducer.do(ctx, func() {
+		uniqueids, at = l.app.reducer.model.Channels(), l.app.opt.Now()
+	})
+	return uniqueids, at, err == nil
 }
 
 // apiCDRs is what the API asks of the store.

@@ -102,8 +102,9 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 }
 
 // start is one straight function on purpose: the order of the lines is the
-// order in which parts depend on each other. Sockets come before anything that
-// Asterisk can see, so that "address in use" is an error of the start.
+// order in which parts depend on each other. All parts exist before the first
+// one runs, and sockets come before anything that Asterisk can see, so that
+// "address in use" is an error of the start.
 func (a *App) start(ctx context.Context) error {
 	cfg := a.opt.Config
 	var err error
@@ -121,34 +122,44 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
 
-	if err = a.listen(ctx); err != nil {
-		return err
-	}
-
 	base, err := url.Parse(cfg.Asterisk.ARIURL)
 	if err != nil {
 		return fmt.Errorf("asterisk.ari_url: %w", err)
 	}
 	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
+	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
+		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+	})
 	a.ami = ami.NewClient(ami.Config{
 		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
 		Logger: a.log.With("part", "ami"),
 	})
-	a.stack.goStep("ami", a.failed, a.ami.Run)
+	if err = a.makeRecorder(); err != nil {
+		return err
+	}
+	if err = a.makeJournal(); err != nil {
+		return err
+	}
+	if err = a.listen(ctx); err != nil {
+		return err
+	}
 
-	if err = a.startRecorder(); err != nil {
-		return err
-	}
-	if err = a.startJournal(); err != nil {
-		return err
-	}
-	a.startStream()
+	// From here on things happen: the reducer before those who feed it.
+	a.stack.goStep("ami", a.failed, a.ami.Run)
+	a.stack.goStep("reducer", a.failed, a.reducer.run)
+	a.stack.goStep("journal", a.failed, a.follower.Run)
+	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
+		return a.stream.Run(ctx, &sink{
+			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
+			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
+		})
+	})
 	a.startHeartbeat()
 	return nil
 }
 
-func (a *App) startRecorder() error {
+func (a *App) makeRecorder() error {
 	a.reducer = newReducer(reducer{
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
@@ -165,45 +176,31 @@ func (a *App) startRecorder() error {
 	}
 	a.stack.push("recorder/exec", ex.Close)
 	a.reducer.perform = ex.Apply
-	a.stack.goStep("reducer", a.failed, a.reducer.run)
 	return nil
 }
 
-func (a *App) startJournal() error {
+func (a *App) makeJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
 		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
+		Live:         liveCalls{a},
 		Logger:       a.log.With("part", "journal"),
 		Now:          a.opt.Now,
 		Technologies: a.opt.Config.Asterisk.Technologies,
-		OnGap: func(g cdr.Gap) {
-			event := recorder.Event{At: g.At, Kind: "journal_gap", Actor: "callrecordd", Data: g}
-			ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-			defer cancel()
-			if err := a.store.AppendEvents(ctx, event); err != nil {
-				a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
-			}
-		},
+		OnGap:        a.noteGap,
 	})
-	if err != nil {
-		return err
-	}
-	a.stack.goStep("journal", a.failed, a.follower.Run)
-	return nil
+	return err
 }
 
-func (a *App) startStream() {
-	cfg := a.opt.Config
-	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
-		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
-	})
-	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
-		return a.stream.Run(ctx, &sink{
-			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
-			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
-		})
-	})
+// noteGap keeps for the audit that calls may lack their CDR.
+func (a *App) noteGap(g cdr.Gap) {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	event := recorder.Event{At: g.At, Kind: "journal_gap", Actor: "callrecordd", Data: g}
+	if err := a.store.AppendEvents(ctx, event); err != nil {
+		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
+	}
 }
 
 // listen binds all addresses and the control socket before any of them serves.

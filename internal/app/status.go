@@ -29,10 +29,6 @@ type Status struct {
 // Status asks every part.
 func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started}
-	if a.stream == nil {
-		s.Summary = "starting"
-		return s
-	}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

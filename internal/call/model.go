@@ -101,8 +101,14 @@ func (m *Model) Successor(id string) (Channel, bool) {
 	return Channel{}, false
 }
 
-// Channels returns how many channels are alive.
-func (m *Model) Channels() int { return len(m.channels) }
+// Channels returns the uniqueids of all channels that are alive.
+func (m *Model) Channels() map[string]struct{} {
+	out := make(map[string]struct{}, len(m.channels))
+	for id := range m.channels {
+		out[id] = struct{}{}
+	}
+	return out
+}
 
 // Apply moves the model by one event and returns what became of which talks,
 // in order. Grace times that ran out before the event are settled first, so

@@ -255,8 +255,8 @@ func TestRestartEndsEveryTalk(t *testing.T) {
 	if diff := cmp.Diff([]string{"1 ended a:caller b:peer"}, got); diff != "" {
 		t.Error(diff)
 	}
-	if m.Channels() != 0 {
-		t.Errorf("%d channels left after a restart", m.Channels())
+	if n := len(m.Channels()); n != 0 {
+		t.Errorf("%d channels left after a restart", n)
 	}
 }
 

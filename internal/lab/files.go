@@ -125,7 +125,7 @@ func (p *PBX) asteriskConf() string {
 func modulesConf(moduleDir string, c Config) string {
 	var text strings.Builder
 	text.WriteString("[modules]\nautoload=no\n")
-	for _, m := range strings.FieldsSeq(modules) {
+	for m := range strings.FieldsSeq(modules) {
 		if slices.Contains(c.NoLoad, m+".so") {
 			continue
 		}
