@@ -59,7 +59,8 @@ type App struct {
 	ami       *ami.Client
 	follower  *cdr.Follower
 	reducer   *reducer
-	addresses []string
+	listeners []net.Listener
+	control   net.Listener
 	started   time.Time
 }
 
@@ -102,9 +103,9 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 }
 
 // start is one straight function on purpose: the order of the lines is the
-// order in which parts depend on each other. All parts exist before the first
-// one runs, and sockets come before anything that Asterisk can see, so that
-// "address in use" is an error of the start.
+// order in which parts depend on each other, and an ordered stop is its reverse.
+// Sockets are bound before anything that Asterisk can see, so that "address in
+// use" is an error of the start, and served last, when all answers are there.
 func (a *App) start(ctx context.Context) error {
 	cfg := a.opt.Config
 	var err error
@@ -122,44 +123,43 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
 
+	if err = a.bind(ctx); err != nil {
+		return err
+	}
+
 	base, err := url.Parse(cfg.Asterisk.ARIURL)
 	if err != nil {
 		return fmt.Errorf("asterisk.ari_url: %w", err)
 	}
 	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
-	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
-		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
-	})
 	a.ami = ami.NewClient(ami.Config{
 		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
 		Logger: a.log.With("part", "ami"),
 	})
-	if err = a.makeRecorder(); err != nil {
-		return err
-	}
-	if err = a.makeJournal(); err != nil {
-		return err
-	}
-	if err = a.listen(ctx); err != nil {
-		return err
-	}
-
-	// From here on things happen: the reducer before those who feed it.
 	a.stack.goStep("ami", a.failed, a.ami.Run)
-	a.stack.goStep("reducer", a.failed, a.reducer.run)
-	a.stack.goStep("journal", a.failed, a.follower.Run)
+	if err = a.startRecorder(); err != nil {
+		return err
+	}
+	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
+		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+	})
+	if err = a.startJournal(); err != nil {
+		return err
+	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		return a.stream.Run(ctx, &sink{
 			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
 			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
 		})
 	})
+	a.startHousekeeping()
 	a.startHeartbeat()
+	a.serveAll()
 	return nil
 }
 
-func (a *App) makeRecorder() error {
+func (a *App) startRecorder() error {
 	a.reducer = newReducer(reducer{
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
@@ -176,10 +176,11 @@ func (a *App) makeRecorder() error {
 	}
 	a.stack.push("recorder/exec", ex.Close)
 	a.reducer.perform = ex.Apply
+	a.stack.goStep("reducer", a.failed, a.reducer.run)
 	return nil
 }
 
-func (a *App) makeJournal() error {
+func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
 		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll,
@@ -190,7 +191,11 @@ func (a *App) makeJournal() error {
 		Technologies: a.opt.Config.Asterisk.Technologies,
 		OnGap:        a.noteGap,
 	})
-	return err
+	if err != nil {
+		return err
+	}
+	a.stack.goStep("journal", a.failed, a.follower.Run)
+	return nil
 }
 
 // noteGap keeps for the audit that calls may lack their CDR.
@@ -203,31 +208,49 @@ func (a *App) noteGap(g cdr.Gap) {
 	}
 }
 
-// listen binds all addresses and the control socket before any of them serves.
-func (a *App) listen(ctx context.Context) error {
-	server := api.New(api.Options{
-		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
-		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-	})
+// bind opens all addresses and the control socket.
+func (a *App) bind(ctx context.Context) error {
 	var lc net.ListenConfig
 	for _, address := range a.opt.Config.HTTP.Listen {
 		l, err := lc.Listen(ctx, "tcp", address)
 		if err != nil {
 			return fmt.Errorf("http.listen %s: %w; stop the program that uses it or choose another address", address, err)
 		}
-		a.addresses = append(a.addresses, l.Addr().String())
-		a.serve("http "+l.Addr().String(), l, server.Handler())
+		a.listeners = append(a.listeners, l)
+		a.stack.push("listener "+l.Addr().String(), closeListener(l))
 	}
-	l, err := control.Listen(a.opt.Config.State.Socket)
-	if err != nil {
+	var err error
+	if a.control, err = control.Listen(a.opt.Config.State.Socket); err != nil {
 		return err
 	}
-	a.serve("control socket", l, control.NewHandler(control.Options{
+	a.stack.push("control socket", closeListener(a.control))
+	return nil
+}
+
+// closeListener is for a start that fails before the listener is served; a
+// server that was shut down has closed it already.
+func closeListener(l net.Listener) func(context.Context) error {
+	return func(context.Context) error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+func (a *App) serveAll() {
+	server := api.New(api.Options{
+		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
+		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
+	})
+	for _, l := range a.listeners {
+		a.serve("http "+l.Addr().String(), l, server.Handler())
+	}
+	a.serve("control", a.control, control.NewHandler(control.Options{
 		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
 	}))
-	return nil
 }
 
 func (a *App) serve(name string, l net.Listener, h http.Handler) {
@@ -256,7 +279,13 @@ func (a *App) serve(name string, l net.Listener, h http.Handler) {
 
 // Addresses are those on which the API listens, with the real port where the
 // configuration said 0.
-func (a *App) Addresses() []string { return a.addresses }
+func (a *App) Addresses() []string {
+	var out []string
+	for _, l := range a.listeners {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
 
 // Stop stops all parts, the last one started first.
 func (a *App) Stop() error {

@@ -1,0 +1,50 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"callrecordd/internal/recorder"
+)
+
+// attachTime is how long a finished recording may wait for its call's CDR
+// (design 8). After that somebody has to look; nothing is deleted.
+const attachTime = 10 * time.Minute
+
+// startHousekeeping looks once a minute after what no event tells.
+func (a *App) startHousekeeping() {
+	a.stack.goStep("housekeeping", a.failed, func(ctx context.Context) error {
+		tick := time.NewTicker(time.Minute)
+		defer tick.Stop()
+		warned := make(map[string]bool)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				a.warnUnattached(ctx, warned)
+			}
+		}
+	})
+}
+
+// warnUnattached raises an alarm, once a run, for each recording without a CDR.
+func (a *App) warnUnattached(ctx context.Context, warned map[string]bool) {
+	list, err := a.store.Unattached(ctx, a.opt.Now().Add(-attachTime))
+	if err != nil {
+		a.log.Error("recordings without a CDR cannot be looked for", "err", err)
+		return
+	}
+	for _, r := range list {
+		if warned[r.UUID] {
+			continue
+		}
+		warned[r.UUID] = true
+		a.log.Error("a recording has no CDR after 10 minutes; look at the journal's state (callrecordd status)",
+			"recording_uuid", r.UUID, "channel", r.Hook)
+		event := recorder.Event{Kind: "recording_unattached", Recording: r.UUID, Actor: "callrecordd", Data: r.Legs}
+		if err := a.store.AppendEvents(ctx, event); err != nil {
+			a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
+		}
+	}
+}
