@@ -1,6 +1,8 @@
 package call
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,7 +31,10 @@ type Model struct {
 	locals   map[string]*[2]string // base name of a Local pair: ids of ;1 and ;2
 	talks    map[TalkID]*talk
 	byLeg    map[string]TalkID
-	last     TalkID
+	// suspended are the talks that have a grace time running: few, so that
+	// looking after them costs nothing on a busy PBX.
+	suspended map[TalkID]*talk
+	last      TalkID
 }
 
 type channel struct {
@@ -63,6 +68,8 @@ func New(cfg Config) *Model {
 		locals:   make(map[string]*[2]string),
 		talks:    make(map[TalkID]*talk),
 		byLeg:    make(map[string]TalkID),
+
+		suspended: make(map[TalkID]*talk),
 	}
 	for _, t := range cfg.Technologies {
 		m.real[t] = true
@@ -335,19 +342,11 @@ func hopOf(c Channel) Hop {
 
 func (m *Model) restart(at time.Time) []Change {
 	var out []Change
-	for _, t := range m.sortedTalks() {
-		out = append(out, m.finish(t, at, 0))
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		out = append(out, m.finish(m.talks[id], at, 0))
 	}
-	fresh := New(Config{Technologies: keys(m.real)})
+	fresh := New(Config{Technologies: slices.Collect(maps.Keys(m.real))})
 	fresh.last = m.last
 	*m = *fresh
-	return out
-}
-
-func keys(set map[string]bool) []string {
-	out := make([]string, 0, len(set))
-	for k := range set {
-		out = append(out, k)
-	}
 	return out
 }

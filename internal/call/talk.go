@@ -157,6 +157,7 @@ func (m *Model) continueTalk(t *talk, group []string, at time.Time) []Change {
 	resumed := !t.suspended.IsZero()
 	renamed := t.renamed
 	t.suspended, t.renamed = time.Time{}, false
+	delete(m.suspended, t.id)
 	if !same {
 		for leg := range t.legs {
 			if !slices.Contains(group, leg) {
@@ -195,6 +196,7 @@ func (m *Model) loseTalk(t *talk, groups [][]string, taken map[int]TalkID, at ti
 		return nil
 	}
 	t.suspended = at
+	m.suspended[t.id] = t
 	return []Change{m.change(Suspended, t, at)}
 }
 
@@ -207,6 +209,7 @@ func (m *Model) finish(t *talk, at time.Time, winner TalkID) Change {
 		}
 	}
 	delete(m.talks, t.id)
+	delete(m.suspended, t.id)
 	return c
 }
 
@@ -232,37 +235,29 @@ func (m *Model) change(kind ChangeKind, t *talk, at time.Time) Change {
 
 // Advance ends the talks whose grace time ran out at or before now.
 func (m *Model) Advance(now time.Time) []Change {
-	var out []Change
-	for _, t := range m.sortedTalks() {
-		if t.suspended.IsZero() {
-			continue
-		}
-		if end := t.suspended.Add(Grace); !end.After(now) {
-			out = append(out, m.finish(t, end, 0))
+	var due []*talk
+	for _, t := range m.suspended {
+		if !t.suspended.Add(Grace).After(now) {
+			due = append(due, t)
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Change) int { return a.At.Compare(b.At) })
+	slices.SortFunc(due, func(a, b *talk) int {
+		return cmp.Or(a.suspended.Compare(b.suspended), cmp.Compare(a.id, b.id))
+	})
+	var out []Change
+	for _, t := range due {
+		out = append(out, m.finish(t, t.suspended.Add(Grace), 0))
+	}
 	return out
 }
 
 // NextDeadline returns when Advance has something to do, or the zero time.
 func (m *Model) NextDeadline() time.Time {
 	var next time.Time
-	for _, t := range m.talks {
-		if t.suspended.IsZero() {
-			continue
-		}
+	for _, t := range m.suspended {
 		if end := t.suspended.Add(Grace); next.IsZero() || end.Before(next) {
 			next = end
 		}
 	}
 	return next
-}
-
-func (m *Model) sortedTalks() []*talk {
-	out := make([]*talk, 0, len(m.talks))
-	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
-		out = append(out, m.talks[id])
-	}
-	return out
 }
