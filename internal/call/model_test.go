@@ -29,7 +29,7 @@ type script struct {
 
 func events(lines string) []Event {
 	s := &script{at: epoch, names: map[string]string{}, apps: map[string]string{}, in: map[string]string{}}
-	for _, line := range strings.SplitSeq(lines, "\n") {
+	for line := range strings.SplitSeq(lines, "\n") {
 		if f := strings.Fields(line); len(f) > 0 {
 			s.line(f)
 		}
