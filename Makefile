@@ -70,7 +70,7 @@ bench: ## Go benchmarks; BENCH=short for a quick look
 
 # Built and then started, not `go run`: that would not pass on a SIGTERM, and
 # Asterisk and the phones would be left behind.
-demo: ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps all running
+demo: build ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps all running
 	$(GOBUILD) -o bin/callrecord-demo ./cmd/callrecord-demo
 	exec bin/callrecord-demo $(if $(filter-out 0,$(KEEP)),-keep)
 

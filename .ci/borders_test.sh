@@ -57,13 +57,15 @@ allowed store internal/directory internal/auth internal/recorder internal/cdr in
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
+allowed internal/control internal/directory internal/auth dialplan
+package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
 sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live; do
+	internal/api internal/lab internal/live internal/control; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -82,6 +84,8 @@ crossing internal/api internal/recorder/exec
 crossing internal/lab config
 crossing internal/live dialplan
 crossing internal/live ari/ami
+crossing internal/control store
+crossing internal/control ari
 crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"

@@ -164,6 +164,26 @@ func TestPasswordFiles(t *testing.T) {
 	}
 }
 
+// TestLoadWithoutPasswords: what the command line needs works without them,
+// and everything else is checked as ever.
+func TestLoadWithoutPasswords(t *testing.T) {
+	for name, text := range map[string]string{
+		"unset":           "",
+		"unreadable file": "asterisk: {ari_password_file: /nonexistent/ari, ami_password_file: /nonexistent/ami}\n",
+		"twice":           passwords + "  ari_password_file: /nonexistent/ari\n",
+	} {
+		c, err := config.LoadWithoutPasswords(write(t, "state: {dir: /srv/state}\n"+text))
+		if err != nil || c.State.Dir != "/srv/state" {
+			t.Errorf("%s: %q, %v", name, c.State.Dir, err)
+		}
+	}
+	_, err := config.LoadWithoutPasswords(write(t, "state: {dri: /srv/state}\njournal: {poll: 1ms}\n"))
+	if err == nil || !strings.Contains(err.Error(), "2 problems") ||
+		!strings.Contains(err.Error(), "did you mean state.dir?") || strings.Contains(err.Error(), "password") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestNoFile(t *testing.T) {
 	_, err := config.Load("testdata/absent")
 	want := "read configuration: open testdata/absent: no such file or directory " +

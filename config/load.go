@@ -49,7 +49,14 @@ func (e *Error) Error() string {
 // files and checks everything. An empty path means defaults and environment
 // only. Keys that nobody knows are errors. What is wrong in the contents comes
 // as one *Error.
-func Load(path string) (Config, error) {
+func Load(path string) (Config, error) { return load(path, true) }
+
+// LoadWithoutPasswords is Load for commands that do not speak to Asterisk: it
+// neither requires the passwords nor reads their files, which whoever may use
+// the control socket need not be allowed to read.
+func LoadWithoutPasswords(path string) (Config, error) { return load(path, false) }
+
+func load(path string, withPasswords bool) (Config, error) {
 	v := viper.NewWithOptions(
 		viper.KeyDelimiter(delimiter),
 		viper.ExperimentalBindStruct(),
@@ -89,8 +96,11 @@ func Load(path string) (Config, error) {
 		}
 	}
 
-	problems := append(unknown, readSecrets(&c)...)
-	problems = append(problems, c.problems()...)
+	problems := unknown
+	if withPasswords {
+		problems = append(problems, readSecrets(&c)...)
+	}
+	problems = append(problems, c.problems(withPasswords)...)
 	if len(problems) > 0 {
 		return Config{}, &Error{File: path, Problems: problems}
 	}

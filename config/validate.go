@@ -30,13 +30,13 @@ func (r *report) add(key, format string, args ...any) {
 // Validate checks everything that can be checked without asking the system,
 // and tells every problem in one *Error.
 func (c Config) Validate() error {
-	if problems := c.problems(); len(problems) > 0 {
+	if problems := c.problems(true); len(problems) > 0 {
 		return &Error{Problems: problems}
 	}
 	return nil
 }
 
-func (c Config) problems() []string {
+func (c Config) problems(withPasswords bool) []string {
 	var r report
 	for _, f := range fields(&c) {
 		checkCharacters(&r, f)
@@ -44,7 +44,7 @@ func (c Config) problems() []string {
 	if len(r) > 0 { // the rest would quote them
 		return r
 	}
-	c.Asterisk.validate(&r)
+	c.Asterisk.validate(&r, withPasswords)
 	checkPath(&r, "recordings.root", c.Recordings.Root)
 	checkPath(&r, "state.dir", c.State.Dir)
 	checkPath(&r, "state.socket", c.State.Socket)
@@ -60,10 +60,10 @@ func (c Config) problems() []string {
 	return r
 }
 
-func (a Asterisk) validate(r *report) {
+func (a Asterisk) validate(r *report, withPasswords bool) {
 	checkURL(r, "asterisk.ari_url", a.ARIURL)
 	checkUser(r, "asterisk.ari_user", a.ARIUser, "ari.conf")
-	if a.ARIPassword == "" && a.ARIPasswordFile == "" {
+	if withPasswords && a.ARIPassword == "" && a.ARIPasswordFile == "" {
 		r.add("asterisk.ari_password", "is empty; set it, or asterisk.ari_password_file, to the password in ari.conf")
 	}
 	if a.ARIPasswordFile != "" {
@@ -78,7 +78,7 @@ func (a Asterisk) validate(r *report) {
 		r.add("asterisk.ami_address", "%q lacks the host or the port; write host:port, such as 127.0.0.1:5038", a.AMIAddress)
 	}
 	checkUser(r, "asterisk.ami_user", a.AMIUser, "manager.conf")
-	if a.AMIPassword == "" && a.AMIPasswordFile == "" {
+	if withPasswords && a.AMIPassword == "" && a.AMIPasswordFile == "" {
 		r.add("asterisk.ami_password", "is empty; set it, or asterisk.ami_password_file, to the secret in manager.conf")
 	}
 	if a.AMIPasswordFile != "" {

@@ -24,29 +24,61 @@ func TestDecide(t *testing.T) {
 		parties []Party
 		want    []Verdict
 	}{
-		{"caller's outgoing internal rule", []Party{user("a", RoleCaller, outInt), user("b", RolePeer, Flags{})},
-			[]Verdict{{"a", true, RuleOutInternal, ""}, {"b", false, NoneFlagsOff, ""}}},
-		{"outgoing external rule does not record an internal call", []Party{user("a", RoleCaller, outExt), user("b", RolePeer, Flags{})},
-			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", false, NoneFlagsOff, ""}}},
-		{"outgoing external alone records a call over a trunk", []Party{user("a", RoleCaller, outExt), trunk},
-			[]Verdict{{"a", true, RuleOutExternal, ""}, {"t", false, NoneNoUser, ""}}},
-		{"callee's incoming internal rule", []Party{user("a", RoleCaller, Flags{}), user("b", RolePeer, inInt)},
-			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", true, RuleInInternal, ""}}},
-		{"callee's incoming external rule", []Party{from, user("b", RolePeer, inExt)},
-			[]Verdict{{"t", false, NoneNoUser, ""}, {"b", true, RuleInExternal, ""}}},
-		{"both want it, the caller comes first", []Party{user("a", RoleCaller, outInt), user("b", RolePeer, inInt)},
-			[]Verdict{{"a", true, RuleOutInternal, ""}, {"b", true, RuleInInternal, ""}}},
-		{"trunk to trunk is nobody's", []Party{from, trunk},
-			[]Verdict{{"t", false, NoneNoUser, ""}, {"t", false, NoneNoUser, ""}}},
-		{"an unclassified endpoint counts as external and says so",
+		{
+			"caller's outgoing internal rule",
+			[]Party{user("a", RoleCaller, outInt), user("b", RolePeer, Flags{})},
+			[]Verdict{{"a", true, RuleOutInternal, ""}, {"b", false, NoneFlagsOff, ""}},
+		},
+		{
+			"outgoing external rule does not record an internal call",
+			[]Party{user("a", RoleCaller, outExt), user("b", RolePeer, Flags{})},
+			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", false, NoneFlagsOff, ""}},
+		},
+		{
+			"outgoing external alone records a call over a trunk",
+			[]Party{user("a", RoleCaller, outExt), trunk},
+			[]Verdict{{"a", true, RuleOutExternal, ""}, {"t", false, NoneNoUser, ""}},
+		},
+		{
+			"callee's incoming internal rule",
+			[]Party{user("a", RoleCaller, Flags{}), user("b", RolePeer, inInt)},
+			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", true, RuleInInternal, ""}},
+		},
+		{
+			"callee's incoming external rule",
+			[]Party{from, user("b", RolePeer, inExt)},
+			[]Verdict{{"t", false, NoneNoUser, ""}, {"b", true, RuleInExternal, ""}},
+		},
+		{
+			"both want it, the caller comes first",
+			[]Party{user("a", RoleCaller, outInt), user("b", RolePeer, inInt)},
+			[]Verdict{{"a", true, RuleOutInternal, ""}, {"b", true, RuleInInternal, ""}},
+		},
+		{
+			"trunk to trunk is nobody's",
+			[]Party{from, trunk},
+			[]Verdict{{"t", false, NoneNoUser, ""}, {"t", false, NoneNoUser, ""}},
+		},
+		{
+			"an unclassified endpoint counts as external and says so",
 			[]Party{user("a", RoleCaller, outExt), {Leg: "x", Kind: KindUnknown, Role: RolePeer}},
-			[]Verdict{{"a", true, RuleOutExternal, EndpointUnknown}, {"x", false, EndpointUnknown, ""}}},
-		{"a device is internal", []Party{user("a", RoleCaller, outInt), {Leg: "d", Kind: KindDevice, Role: RolePeer}},
-			[]Verdict{{"a", true, RuleOutInternal, ""}, {"d", false, NoneNoUser, ""}}},
-		{"with an unknown role either flag suffices", []Party{user("a", RoleUnknown, inInt), user("b", RoleUnknown, Flags{})},
-			[]Verdict{{"a", true, RuleInInternal, Resync}, {"b", false, NoneFlagsOff, Resync}}},
-		{"a third party on a trunk makes it external for all", []Party{user("a", RoleCaller, outInt), user("b", RolePeer, inExt), trunk},
-			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", true, RuleInExternal, ""}, {"t", false, NoneNoUser, ""}}},
+			[]Verdict{{"a", true, RuleOutExternal, EndpointUnknown}, {"x", false, EndpointUnknown, ""}},
+		},
+		{
+			"a device is internal",
+			[]Party{user("a", RoleCaller, outInt), {Leg: "d", Kind: KindDevice, Role: RolePeer}},
+			[]Verdict{{"a", true, RuleOutInternal, ""}, {"d", false, NoneNoUser, ""}},
+		},
+		{
+			"with an unknown role either flag suffices",
+			[]Party{user("a", RoleUnknown, inInt), user("b", RoleUnknown, Flags{})},
+			[]Verdict{{"a", true, RuleInInternal, Resync}, {"b", false, NoneFlagsOff, Resync}},
+		},
+		{
+			"a third party on a trunk makes it external for all",
+			[]Party{user("a", RoleCaller, outInt), user("b", RolePeer, inExt), trunk},
+			[]Verdict{{"a", false, NoneFlagsOff, ""}, {"b", true, RuleInExternal, ""}, {"t", false, NoneNoUser, ""}},
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -87,7 +87,7 @@ func userCmd(e *environment) *cobra.Command {
 		row: func(u directory.User) []string {
 			var lines []string
 			for _, l := range u.Lines {
-				lines = append(lines, fmt.Sprintf("%s %s@%s", l.Endpoint, l.Exten, l.Context))
+				lines = append(lines, strings.TrimSpace(l.Endpoint+" "+place(l.Exten, l.Context)))
 			}
 			return []string{u.UUID, u.Name(), strings.Join(lines, ", "), ruleWords(u.Flags), yesNo(u.Flags.OnDemand), u.TenantUUID}
 		},
@@ -137,7 +137,15 @@ func applyUser(f *pflag.FlagSet, u *directory.User) error {
 	return nil
 }
 
-// placed are the options that groups and queues share.
+// place is how people write where something is called, empty if nowhere.
+func place(exten, context string) string {
+	if exten == "" {
+		return ""
+	}
+	return exten + "@" + context
+}
+
+// placedFlags are the options that groups and queues share.
 func placedFlags(f *pflag.FlagSet) {
 	f.String("name", "", "name")
 	f.String("label", "", "what people call it")
@@ -152,7 +160,7 @@ func groupCmd(e *environment) *cobra.Command {
 		name: "group", path: "groups", about: "Ring groups: extensions whose Dial rings several",
 		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
 		row: func(g directory.Group) []string {
-			return []string{g.UUID, g.Name, g.Exten + "@" + g.Context, yesNo(g.DTMFRecordToggle), g.TenantUUID}
+			return []string{g.UUID, g.Name, place(g.Exten, g.Context), yesNo(g.DTMFRecordToggle), g.TenantUUID}
 		},
 		key:   func(g directory.Group) string { return g.UUID },
 		names: func(g directory.Group) []string { return []string{g.Name, g.Label, g.Exten} },
@@ -174,7 +182,7 @@ func queueCmd(e *environment) *cobra.Command {
 		name: "queue", path: "queues", about: "Queues, by their names in queues.conf",
 		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
 		row: func(q directory.Queue) []string {
-			return []string{q.UUID, q.Name, q.Exten + "@" + q.Context, yesNo(q.DTMFRecordToggle), q.TenantUUID}
+			return []string{q.UUID, q.Name, place(q.Exten, q.Context), yesNo(q.DTMFRecordToggle), q.TenantUUID}
 		},
 		key:   func(q directory.Queue) string { return q.UUID },
 		names: func(q directory.Queue) []string { return []string{q.Name, q.Label, q.Exten} },

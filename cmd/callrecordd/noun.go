@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -49,8 +51,11 @@ func (n noun[T]) all(ctx context.Context, c *control.Client) ([]T, error) {
 // find returns the one entry that a person means by word.
 func (n noun[T]) find(ctx context.Context, c *control.Client, word string) (T, error) {
 	var found []T
-	list, err := n.all(ctx, c)
 	var none T
+	if word == "" { // which every entry without a label would match
+		return none, fmt.Errorf("the name of the %s is empty", n.name)
+	}
+	list, err := n.all(ctx, c)
 	if err != nil {
 		return none, err
 	}
@@ -134,11 +139,16 @@ func (n noun[T]) set(e *environment) *cobra.Command {
 				if err != nil {
 					return err
 				}
+				old := v
 				if err := n.apply(cmd.Flags(), &v); err != nil {
 					return err
 				}
+				changes, err := difference(old, v)
+				if err != nil {
+					return err
+				}
 				var now T
-				if err := c.Do(cmd.Context(), "PATCH", control.Path(n.path, n.key(v)), v, &now); err != nil {
+				if err := c.Do(cmd.Context(), "PATCH", control.Path(n.path, n.key(old)), changes, &now); err != nil {
 					return err
 				}
 				return n.print(e, []T{now}, now)
@@ -164,6 +174,61 @@ func (n noun[T]) remove(e *environment) *cobra.Command {
 			})
 		},
 	}
+}
+
+// difference is what has changed from before to after, as a PATCH says it.
+// Sending the rest too would undo what others have changed in the meantime,
+// such as a user who dials *26.
+func difference(before, after any) (map[string]any, error) {
+	b, err := asMap(before)
+	if err != nil {
+		return nil, err
+	}
+	a, err := asMap(after)
+	if err != nil {
+		return nil, err
+	}
+	return mapDifference(b, a), nil
+}
+
+func asMap(v any) (map[string]any, error) {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("compare entries: %w", err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("compare entries: %w", err)
+	}
+	return m, nil
+}
+
+func mapDifference(before, after map[string]any) map[string]any {
+	changes := make(map[string]any)
+	for key, is := range after {
+		was := before[key]
+		if reflect.DeepEqual(was, is) {
+			continue
+		}
+		wasMap, ok1 := was.(map[string]any)
+		isMap, ok2 := is.(map[string]any)
+		if ok1 && ok2 {
+			is = mapDifference(wasMap, isMap)
+		}
+		changes[key] = is
+	}
+	for key, was := range before {
+		if _, there := after[key]; there {
+			continue
+		}
+		// JSON leaves empty values out; that they are empty now must be said.
+		if _, isList := was.([]any); isList {
+			changes[key] = []any{}
+		} else {
+			changes[key] = reflect.Zero(reflect.TypeOf(was)).Interface()
+		}
+	}
+	return changes
 }
 
 // setString puts the option's value into to, if the option was given.

@@ -30,6 +30,14 @@ func newRoot(env environment) *cobra.Command {
 		SilenceErrors: true,
 	}
 	e := &env
+	// Before anything is done: a command whose answer cannot be printed must
+	// not have changed anything.
+	root.PersistentPreRunE = func(*cobra.Command, []string) error {
+		if e.format != "table" && e.format != "json" {
+			return fmt.Errorf("output %q is neither table nor json", e.format)
+		}
+		return nil
+	}
 	root.SetIn(env.in)
 	root.SetOut(env.out)
 	root.SetErr(env.err)
@@ -44,20 +52,17 @@ func newRoot(env environment) *cobra.Command {
 
 // show prints rows for people, or v as JSON with -o json.
 func (e *environment) show(v any, header []string, rows [][]string) error {
-	switch e.format {
-	case "json":
+	if e.format == "json" {
 		enc := json.NewEncoder(e.out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
-	case "table":
-		w := tabwriter.NewWriter(e.out, 2, 8, 2, ' ', 0)
-		fmt.Fprintln(w, strings.Join(header, "\t"))
-		for _, r := range rows {
-			fmt.Fprintln(w, strings.Join(r, "\t"))
-		}
-		return w.Flush()
 	}
-	return fmt.Errorf("output %q is neither table nor json", e.format)
+	w := tabwriter.NewWriter(e.out, 2, 8, 2, ' ', 0)
+	fmt.Fprintln(w, strings.Join(header, "\t"))
+	for _, r := range rows {
+		fmt.Fprintln(w, strings.Join(r, "\t"))
+	}
+	return w.Flush()
 }
 
 func versionCmd(e *environment) *cobra.Command {

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"os/user"
-	"path/filepath"
+	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -64,26 +66,37 @@ func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
 // handler works on the database in this process, under the daemon's lock, so
 // that a PBX can be prepared before the first start.
 func (e *environment) withClient(ctx context.Context, fn func(*control.Client) error) error {
-	cfg, err := config.Load(e.configPath)
+	cfg, err := config.LoadWithoutPasswords(e.configPath)
 	if err != nil {
 		return err
 	}
 	client, err := control.Connect(ctx, cfg.State.Socket, actor())
-	if err == nil {
-		return fn(client)
+	if errors.Is(err, control.ErrNoDaemon) {
+		return withDatabase(ctx, cfg.State, fn)
 	}
-	if err != control.ErrNoDaemon { //nolint:errorlint // returned bare by Connect
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(cfg.State.Database()), 0o750); err != nil {
-		return fmt.Errorf("state directory: %w", err)
-	}
-	log := slog.New(slog.DiscardHandler)
-	st, err := store.Open(ctx, store.Options{Path: cfg.State.Database(), Now: time.Now, Log: log})
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	return fn(client)
+}
+
+func withDatabase(ctx context.Context, state config.State, fn func(*control.Client) error) (err error) {
+	if err := checkOwner(state.Dir, os.Geteuid()); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(state.Dir, 0o750); err != nil {
+		return fmt.Errorf("state directory: %w", err)
+	}
+	log := slog.New(slog.DiscardHandler)
+	st, err := store.Open(ctx, store.Options{Path: state.Database(), Now: time.Now, Log: log})
+	if errors.Is(err, store.ErrLocked) {
+		return fmt.Errorf("%w, but nobody listens on %s: wait until the daemon has started or stopped, "+
+			"and give both the same state.socket", err, state.Socket)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
 	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
 	if err != nil {
 		return err
@@ -91,6 +104,25 @@ func (e *environment) withClient(ctx context.Context, fn func(*control.Client) e
 	return fn(control.InProcess(control.NewHandler(control.Options{
 		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: log,
 	}), actor()))
+}
+
+// checkOwner refuses what root would spoil: files that it creates in the
+// daemon's folder are out of the daemon's reach.
+func checkOwner(dir string, me int) error {
+	info, err := os.Stat(dir)
+	if err != nil || me != 0 {
+		return nil // it will be created, or opening it says what is wrong
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || st.Uid == 0 {
+		return nil
+	}
+	name := fmt.Sprintf("#%d", st.Uid)
+	if u, err := user.LookupId(strconv.Itoa(int(st.Uid))); err == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("the daemon is not running, and what root creates in %s would be out of its reach: "+
+		"start the daemon first, or run this with sudo -u '%s'", dir, name)
 }
 
 // actor is who is noted in the event log as having done it.
@@ -107,17 +139,26 @@ func statusCmd(e *environment) *cobra.Command {
 		Short: "Say whether the daemon works, and what does not",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return e.withClient(cmd.Context(), func(c *control.Client) error {
-				var s app.Status
-				if err := c.Do(cmd.Context(), "GET", "status", nil, &s); err != nil {
-					return err
-				}
-				return e.show(s, []string{"PART", "STATE"}, [][]string{
-					{"daemon", s.Summary},
-					{"ari", s.ARI.Detail},
-					{"ami", s.AMI.Detail},
-					{"journal", fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls)},
-				})
+			cfg, err := config.LoadWithoutPasswords(e.configPath)
+			if err != nil {
+				return err
+			}
+			c, err := control.Connect(cmd.Context(), cfg.State.Socket, actor())
+			if errors.Is(err, control.ErrNoDaemon) {
+				return fmt.Errorf("the daemon is not running: nobody listens on %s", cfg.State.Socket)
+			}
+			if err != nil {
+				return err
+			}
+			var s app.Status
+			if err := c.Do(cmd.Context(), "GET", "status", nil, &s); err != nil {
+				return err
+			}
+			return e.show(s, []string{"PART", "STATE"}, [][]string{
+				{"daemon", s.Summary},
+				{"ari", s.ARI.Detail},
+				{"ami", s.AMI.Detail},
+				{"journal", fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls)},
 			})
 		},
 	}

@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -34,13 +35,17 @@ func invalidData(details map[string]any) *problem {
 }
 
 func cdrNotFound(id int64) *problem {
-	return &problem{http.StatusNotFound, "cdr-not-found-with-given-id", "No CDR found matching this ID",
-		map[string]any{"cdr_id": id}}
+	return &problem{
+		http.StatusNotFound, "cdr-not-found-with-given-id", "No CDR found matching this ID",
+		map[string]any{"cdr_id": id},
+	}
 }
 
 func recordingNotFound(uuid string) *problem {
-	return &problem{http.StatusNotFound, "recording-not-found", "No recording found",
-		map[string]any{"recording_uuid": uuid}}
+	return &problem{
+		http.StatusNotFound, "recording-not-found", "No recording found",
+		map[string]any{"recording_uuid": uuid},
+	}
 }
 
 // mediaProblem never discloses the path on the server (design 7).
@@ -62,6 +67,17 @@ func writeProblem(w http.ResponseWriter, p *problem, now time.Time) {
 		details = map[string]any{}
 	}
 	writeJSON(w, p.status, body{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
+}
+
+// writeNoRoute is the answer for a path that does not exist: upstream's is a
+// page too (cdr-api 1.12), and clients tell it from a known kind of error.
+func writeNoRoute(w http.ResponseWriter) {
+	const page = "<!doctype html>\n<html lang=en>\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n" +
+		"<p>There is nothing at this address.</p>\n"
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.Header().Set("Content-Length", strconv.Itoa(len(page)))
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = io.WriteString(w, page) // the client may be gone, which is its own affair
 }
 
 // writeMessage is the shape of errors without an id (cdr-api 1.12).

@@ -3,13 +3,13 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
 	"strconv"
 	"strings"
-
-	"github.com/google/uuid"
+	"syscall"
 
 	"callrecordd/internal/recorder"
 )
@@ -27,49 +27,76 @@ func (s *Server) getMedia(w http.ResponseWriter, r *http.Request, rc request) er
 	if err != nil {
 		return err
 	}
-	f, err := s.openMedia(rec)
+	f, info, err := s.openMedia(rec)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return fmt.Errorf("stat recording %s: %w", rec.UUID, err)
-	}
-	if !info.Mode().IsRegular() {
-		return mediaProblem(http.StatusInternalServerError, "recording-media-filesystem-not-found",
-			"Recording media: not found on filesystem", rec.UUID)
-	}
+	defer func() { _ = f.Close() }() // opened for reading
 	h := w.Header()
 	h.Set("Content-Type", "audio/wav")
 	h.Set("Cache-Control", "no-cache")
 	if rec.SHA256 != "" {
 		h.Set("ETag", strconv.Quote(rec.SHA256))
 	}
-	disposition := "attachment"
-	if rng := r.Header.Get("Range"); rng != "" {
-		disposition = "inline"
-		if strings.Contains(rng, ",") {
-			// Upstream refuses several ranges; so multipart answers never occur.
-			h.Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size()))
-			writeMessage(w, http.StatusRequestedRangeNotSatisfiable, "The requested range cannot be satisfied.")
-			return nil
-		}
+	rng := r.Header.Get("Range")
+	if rng == "" {
+		h.Set("Content-Disposition", "attachment; filename="+filename(rec, cdrID))
+		http.ServeContent(w, r, "", info.ModTime(), f)
+		return nil
 	}
-	h.Set("Content-Disposition", disposition+"; filename="+filename(rec, cdrID))
-	http.ServeContent(w, r, "", info.ModTime(), f)
+	h.Set("Content-Disposition", "inline; filename="+filename(rec, cdrID))
+	rw := &rangeWriter{ResponseWriter: w}
+	if severalRanges(rng) {
+		rw.refused = true
+	} else {
+		http.ServeContent(rw, r, "", info.ModTime(), f)
+	}
+	if rw.refused {
+		for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Content-Disposition", "X-Content-Type-Options"} {
+			h.Del(name)
+		}
+		h.Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size()))
+		writeMessage(w, http.StatusRequestedRangeNotSatisfiable, "The requested range cannot be satisfied.")
+	}
 	return nil
 }
 
+// severalRanges also holds for a header without any range. Upstream refuses
+// both, so that answers in several parts never occur.
+func severalRanges(header string) bool {
+	_, list, _ := strings.Cut(header, "=")
+	return strings.Contains(list, ",") || strings.TrimSpace(list) == ""
+}
+
+// rangeWriter holds back ServeContent's own words about a range that cannot be
+// served.
+type rangeWriter struct {
+	http.ResponseWriter
+	refused bool
+}
+
+func (w *rangeWriter) WriteHeader(status int) {
+	if status == http.StatusRequestedRangeNotSatisfiable {
+		w.refused = true
+		return
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *rangeWriter) Write(p []byte) (int, error) {
+	if w.refused {
+		return len(p), nil
+	}
+	return w.ResponseWriter.Write(p)
+}
+
+var _ io.ReaderFrom = (*rangeWriter)(nil)
+
+// ReadFrom keeps the server's fast way from file to connection.
+func (w *rangeWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
+
 func (s *Server) findRecording(r *http.Request, rc request) (recorder.Recording, int64, error) {
-	id, err := strconv.ParseInt(r.PathValue("cdr_id"), 10, 64)
-	if err != nil {
-		return recorder.Recording{}, 0, errNoRoute
-	}
-	want, err := uuid.Parse(r.PathValue("recording_uuid"))
-	if err != nil {
-		return recorder.Recording{}, 0, errNoRoute
-	}
+	id, want := cdrID(r), strings.ToLower(r.PathValue("recording_uuid"))
 	record, ok, err := s.cdrs.ByID(r.Context(), id, rc.visible)
 	if err != nil {
 		return recorder.Recording{}, 0, err
@@ -78,41 +105,69 @@ func (s *Server) findRecording(r *http.Request, rc request) (recorder.Recording,
 		return recorder.Recording{}, 0, cdrNotFound(id)
 	}
 	for _, rec := range record.Recordings {
-		if rec.UUID == want.String() {
+		if rec.UUID == want {
 			return rec, id, nil
 		}
 	}
-	return recorder.Recording{}, 0, recordingNotFound(want.String())
+	return recorder.Recording{}, 0, recordingNotFound(want)
 }
 
-// openMedia opens the file below the recordings root and nowhere else: os.Root
-// refuses links that lead out of it.
-func (s *Server) openMedia(rec recorder.Recording) (*os.File, error) {
+// openMedia opens the file of a recording that has ended and whose media is
+// still there.
+func (s *Server) openMedia(rec recorder.Recording) (*os.File, fs.FileInfo, error) {
 	switch rec.State {
-	case recorder.Ready, recorder.Interrupted, recorder.Empty:
 	case recorder.Deleted:
-		return nil, mediaProblem(http.StatusBadRequest, "recording-media-not-found", "No recording media found", rec.UUID)
+		return nil, nil, mediaProblem(http.StatusBadRequest, "recording-media-not-found", "No recording media found", rec.UUID)
 	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		return nil, mediaProblem(http.StatusBadRequest, "recording-media-not-found",
+		return nil, nil, mediaProblem(http.StatusBadRequest, "recording-media-not-found",
 			"No recording media found: the recording has not ended yet", rec.UUID)
-	case recorder.Missing:
+	case recorder.Ready, recorder.Interrupted, recorder.Empty, recorder.Missing:
 	}
+	f, info, err := s.openFile(rec)
+	if err == nil {
+		return f, info, nil
+	}
+	// The client learns no path; whoever runs the daemon must.
+	s.log.Warn("recording cannot be read", "recording_uuid", rec.UUID, "err", err)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil, mediaProblem(http.StatusInternalServerError, "recording-media-permission-denied",
+			"Recording media: permission denied", rec.UUID)
+	}
+	return nil, nil, mediaProblem(http.StatusInternalServerError, "recording-media-filesystem-not-found",
+		"Recording media: not found on filesystem", rec.UUID)
+}
+
+var errNoFile = errors.New("is not a regular file")
+
+// openFile opens the recording's file below the root and nowhere else: os.Root
+// refuses links that lead out of it, and a link or anything else in the file's
+// own place is not a recording.
+func (s *Server) openFile(rec recorder.Recording) (*os.File, fs.FileInfo, error) {
 	root, err := os.OpenRoot(s.root)
 	if err != nil {
-		s.log.Error("recordings root cannot be opened", "err", err)
-		return nil, mediaProblem(http.StatusInternalServerError, "recording-media-filesystem-not-found",
-			"Recording media: not found on filesystem", rec.UUID)
+		return nil, nil, fmt.Errorf("recordings root: %w", err)
 	}
-	defer root.Close()
-	// O_NONBLOCK: a FIFO in the file's place must not hang the request.
-	f, err := root.OpenFile(rec.TenantUUID+"/monitor/"+rec.UUID+".wav", os.O_RDONLY|nonblock, 0)
-	switch {
-	case errors.Is(err, fs.ErrPermission):
-		return nil, mediaProblem(http.StatusInternalServerError, "recording-media-permission-denied",
-			"Recording media: permission denied", rec.UUID)
-	case err != nil:
-		return nil, mediaProblem(http.StatusInternalServerError, "recording-media-filesystem-not-found",
-			"Recording media: not found on filesystem", rec.UUID)
+	defer func() { _ = root.Close() }() // a directory, opened for reading
+	name := rec.TenantUUID + "/monitor/" + rec.UUID + ".wav"
+	seen, err := root.Lstat(name)
+	if err != nil {
+		return nil, nil, err
 	}
-	return f, nil
+	if !seen.Mode().IsRegular() {
+		return nil, nil, fmt.Errorf("%s %w", name, errNoFile)
+	}
+	// O_NONBLOCK: a FIFO put there in this moment must not hang the request.
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !os.SameFile(seen, info) {
+		err = fmt.Errorf("%s was replaced while it was opened", name)
+	}
+	if err != nil {
+		_ = f.Close() // opened for reading
+		return nil, nil, err
+	}
+	return f, info, nil
 }

@@ -3,6 +3,7 @@ package api
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -35,7 +36,7 @@ func (p *params) count(name string, def int) int {
 	if !p.values.Has(name) {
 		return def
 	}
-	n, err := strconv.ParseInt(strings.TrimSpace(p.values.Get(name)), 10, 32)
+	n, err := strconv.Atoi(strings.TrimSpace(p.values.Get(name)))
 	if err != nil {
 		p.typeError(name, "Not a valid integer.", "integer")
 		return def
@@ -46,7 +47,7 @@ func (p *params) count(name string, def int) int {
 			"message": "Must be greater than or equal to 0.",
 		}}
 	}
-	return int(n)
+	return n
 }
 
 // boolean knows the spellings of cdr-api 3.2 and no others.
@@ -70,10 +71,8 @@ func (p *params) choice(name, def string, choices ...string) string {
 		return def
 	}
 	v := p.values.Get(name)
-	for _, c := range choices {
-		if v == c {
-			return v
-		}
+	if slices.Contains(choices, v) {
+		return v
 	}
 	p.wrong[name] = []any{map[string]any{
 		"constraint_id": "enum", "constraint": map[string]any{"choices": choices},
@@ -89,6 +88,9 @@ func (p *params) datetime(name string) time.Time {
 	t, ok := parseDatetime(p.values.Get(name))
 	if !ok {
 		p.typeError(name, "Not a valid datetime", "datetime")
+	} else if t.IsZero() {
+		// 0001-01-01 is a bound like any other; the zero time would be none.
+		t = t.Add(time.Microsecond)
 	}
 	return t
 }

@@ -7,16 +7,12 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/google/uuid"
 
 	"callrecordd/internal/auth"
 )
-
-const nonblock = syscall.O_NONBLOCK
-
-// errNoRoute is for path values that do not fit: 404, as for no route at all.
-var errNoRoute = errors.New("no such path")
 
 // Options are what a Server needs.
 type Options struct {
@@ -68,8 +64,10 @@ func (s *Server) routes() []route {
 	return []route{
 		{"GET", "/1.0/cdr", "call-logd.cdr.read", s.listCDRs},
 		{"GET", "/1.0/cdr/{cdr_id}", "call-logd.cdr.{cdr_id}.read", s.getCDR},
-		{"GET", "/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media",
-			"call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", s.getMedia},
+		{
+			"GET", "/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media",
+			"call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", s.getMedia,
+		},
 	}
 }
 
@@ -88,8 +86,38 @@ func (s *Server) Handler() http.Handler {
 			})
 		}
 	}
-	return mux
+	return unrouted{mux}
 }
+
+// unrouted gives requests that fit no route the answers that clients know
+// (cdr-api 1.12) in place of the mux's own.
+type unrouted struct{ mux *http.ServeMux }
+
+func (u unrouted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h, pattern := u.mux.Handler(r)
+	if pattern != "" {
+		u.mux.ServeHTTP(w, r)
+		return
+	}
+	said := verdict{header: make(http.Header)}
+	h.ServeHTTP(&said, r)
+	if said.status != http.StatusMethodNotAllowed {
+		writeNoRoute(w)
+		return
+	}
+	w.Header().Set("Allow", said.header.Get("Allow"))
+	writeMessage(w, http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
+}
+
+// verdict keeps what the mux would answer, without the body.
+type verdict struct {
+	header http.Header
+	status int
+}
+
+func (v *verdict) Header() http.Header         { return v.header }
+func (v *verdict) WriteHeader(status int)      { v.status = status }
+func (v *verdict) Write(p []byte) (int, error) { return len(p), nil }
 
 // getReady is for load balancers and monitoring: no token, and nothing but
 // whether all is well goes to strangers.
@@ -104,8 +132,13 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
 }
 
 // serve checks token, ACL and tenant, in this order and before any parameter
-// (cdr-api 1.6), and turns errors into answers.
+// (cdr-api 1.6), and turns errors into answers. Ids that are none make no path
+// of ours, whoever asks.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
+	if !pathFits(r) {
+		writeNoRoute(w)
+		return
+	}
 	rc, err := s.authorize(r, rt)
 	if err == nil {
 		err = rt.handle(w, r, rc)
@@ -115,12 +148,32 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 	case err == nil:
 	case errors.As(err, &p):
 		writeProblem(w, p, s.now())
-	case errors.Is(err, errNoRoute):
-		http.NotFound(w, r)
 	default:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
 	}
+}
+
+// pathFits checks the path values that the route has: integers without sign
+// and hyphenated uuids, which is what upstream's routes accept.
+func pathFits(r *http.Request) bool {
+	if v := r.PathValue("cdr_id"); v != "" {
+		if _, err := strconv.ParseUint(v, 10, 63); err != nil {
+			return false
+		}
+	}
+	if v := r.PathValue("recording_uuid"); v != "" {
+		if _, err := uuid.Parse(v); err != nil || len(v) != len(uuid.Nil.String()) {
+			return false
+		}
+	}
+	return true
+}
+
+// cdrID is the id in the path, which has been checked.
+func cdrID(r *http.Request) int64 {
+	id, _ := strconv.ParseInt(r.PathValue("cdr_id"), 10, 64)
+	return id
 }
 
 func (s *Server) authorize(r *http.Request, rt route) (request, error) {
@@ -149,7 +202,7 @@ func requiredACL(pattern string, r *http.Request) string {
 	parts := strings.Split(pattern, ".")
 	for i, p := range parts {
 		if strings.HasPrefix(p, "{") {
-			parts[i] = strings.ReplaceAll(r.PathValue(strings.Trim(p, "{}")), ".", "_")
+			parts[i] = auth.EscapeWord(r.PathValue(strings.Trim(p, "{}")))
 		}
 	}
 	return strings.Join(parts, ".")
@@ -190,10 +243,7 @@ func (s *Server) listCDRs(w http.ResponseWriter, r *http.Request, rc request) er
 }
 
 func (s *Server) getCDR(w http.ResponseWriter, r *http.Request, rc request) error {
-	id, err := strconv.ParseInt(r.PathValue("cdr_id"), 10, 64)
-	if err != nil {
-		return errNoRoute
-	}
+	id := cdrID(r)
 	record, ok, err := s.cdrs.ByID(r.Context(), id, rc.visible)
 	if err != nil {
 		return err

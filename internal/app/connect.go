@@ -69,9 +69,14 @@ func (s *sink) Event(ev ari.Event) {
 	}
 }
 
-// Disconnected needs no action: recorders go on, and the next Connected
-// compares. The stream keeps and logs the state.
-func (s *sink) Disconnected(error) {}
+// Disconnected only keeps the recorder from starting anything unseen: recorders
+// go on, and the next Connected compares. The stream keeps and logs the state.
+func (s *sink) Disconnected(error) {
+	select {
+	case s.reducer.steps <- func() { s.reducer.step(recorder.Blind{}) }:
+	case <-s.stopped:
+	}
+}
 
 // look reads channels, bridges, rows and files.
 func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 )
 
 // stack is the one list of what was started, in order. Each part pushes the
@@ -29,8 +30,7 @@ func (s *stack) push(name string, stop func(context.Context) error) {
 // the others from being tried; all failures come back together.
 func (s *stack) unwind(ctx context.Context) error {
 	var errs []error
-	for i := len(s.steps) - 1; i >= 0; i-- {
-		st := s.steps[i]
+	for _, st := range slices.Backward(s.steps) {
 		if err := st.stop(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("stop %s: %w", st.name, err))
 			continue

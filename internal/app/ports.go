@@ -149,7 +149,7 @@ func userEndpoint(u directory.User, line directory.Line) cdr.Endpoint {
 		Kind: cdr.EndpointUser, UserUUID: u.UUID, UserName: u.Name(), TenantUUID: u.TenantUUID,
 		LineID: line.ID, Exten: line.Exten, Context: line.Context,
 	}
-	for _, tag := range strings.Split(u.UserField, ",") {
+	for tag := range strings.SplitSeq(u.UserField, ",") {
 		if tag = strings.TrimSpace(tag); tag != "" {
 			e.Tags = append(e.Tags, tag)
 		}

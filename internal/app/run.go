@@ -62,6 +62,7 @@ type App struct {
 	listeners []net.Listener
 	control   net.Listener
 	started   time.Time
+	needs     *needs
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -92,7 +93,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	if opt.Notify == nil {
 		opt.Notify = func(string) {}
 	}
-	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now()}
+	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds()}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -135,7 +136,7 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
 	a.ami = ami.NewClient(ami.Config{
 		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
-		Logger: a.log.With("part", "ami"),
+		Logger: a.log.With("part", "ami"), OnState: func(ami.State) { a.needs.again() },
 	})
 	a.stack.goStep("ami", a.failed, a.ami.Run)
 	if err = a.startRecorder(); err != nil {
@@ -143,6 +144,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
 		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+		OnState: func(ari.State) { a.needs.again() },
 	})
 	if err = a.startJournal(); err != nil {
 		return err
@@ -153,6 +155,7 @@ func (a *App) start(ctx context.Context) error {
 			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
 		})
 	})
+	a.startNeeds()
 	a.startHousekeeping()
 	a.startHeartbeat()
 	a.serveAll()
@@ -220,7 +223,7 @@ func (a *App) bind(ctx context.Context) error {
 		a.stack.push("listener "+l.Addr().String(), closeListener(l))
 	}
 	var err error
-	if a.control, err = control.Listen(a.opt.Config.State.Socket); err != nil {
+	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
 		return err
 	}
 	a.stack.push("control socket", closeListener(a.control))

@@ -22,6 +22,8 @@ type Status struct {
 	ARI     ari.State `json:"ari"`
 	AMI     ami.State `json:"ami"`
 	Journal cdr.State `json:"journal"`
+	// Recorder is empty while Asterisk can record, else what it lacks.
+	Recorder string `json:"recorder,omitempty"`
 	// Database is empty while it takes writes, else what is wrong with it.
 	Database string `json:"database,omitempty"`
 }
@@ -42,6 +44,13 @@ func (a *App) Status() Status {
 	}
 	if s.AMI.Kind != ami.StateConnected {
 		wrong = append(wrong, "AMI: "+s.AMI.Detail)
+	}
+	var unwritten string
+	if s.Recorder, unwritten = a.needs.lacking(); s.Recorder != "" {
+		wrong = append(wrong, "recorder: "+s.Recorder)
+	}
+	if unwritten != "" && s.Journal.Ready {
+		s.Journal.Ready, s.Journal.Detail = false, unwritten
 	}
 	if !s.Journal.Ready {
 		wrong = append(wrong, "journal: "+s.Journal.Detail)

@@ -41,6 +41,8 @@ type channel struct {
 	Channel
 	role   Role
 	via    []Hop
+	called bool // by a dial, ever
+	dialed bool // by a dial that it has not answered yet
 	bridge string
 }
 
@@ -127,23 +129,32 @@ func (m *Model) Apply(ev Event) []Change {
 	case ChannelStarted:
 		m.update(ev.Channel, RoleCaller, touched)
 	case ChannelChanged:
-		m.update(ev.Channel, RoleUnknown, touched)
+		m.refresh(ev.Channel, touched)
 	case ChannelEnded:
 		m.end(ev.Channel, touched)
 	case BridgeEntered:
 		m.enter(ev.Channel, ev.Bridge, touched)
 	case BridgeLeft:
 		m.leave(ev.Channel.ID, touched)
-		m.update(ev.Channel, RoleUnknown, touched)
+		m.refresh(ev.Channel, touched)
 	case DialBegun:
 		m.dial(ev.Channel, ev.Peer, touched)
 	case PickedUp:
-		m.update(ev.Channel, RoleUnknown, touched)
-		m.channels[ev.Channel.ID].via = nil
+		m.refresh(ev.Channel, touched)
+		m.pickUp(ev.Channel.ID)
+	case DialAnswered:
+		m.answer(ev.Channel, ev.Peer, touched)
 	case Restarted:
 		return append(out, m.restart(ev.At)...)
 	}
 	return append(out, m.settle(ev.At, touched)...)
+}
+
+// refresh takes over a snapshot of a channel that is alive.
+func (m *Model) refresh(snap Channel, touched map[string]bool) {
+	if _, alive := m.channels[snap.ID]; alive {
+		m.update(snap, RoleUnknown, touched)
+	}
 }
 
 // update takes over a snapshot. A channel that was never announced gets the
@@ -174,6 +185,12 @@ func (m *Model) update(snap Channel, ifNew Role, touched map[string]bool) {
 		}
 		touched[snap.ID] = true
 	}
+	// A channel that nobody dialled and that becomes somebody's outgoing line
+	// has picked up; for a queue's call nothing else says so. Whoever is
+	// dialled after all gets its role from that dial.
+	if known && !c.called && c.role == RoleCaller && c.App != snap.App && outgoingLine(snap.App) {
+		m.pickUp(snap.ID)
+	}
 	// Being up is never taken back: snapshots of events that overtook each
 	// other, and CEL rows without a state, would end talks that go on.
 	up := known && c.Up
@@ -191,6 +208,10 @@ func (m *Model) update(snap Channel, ifNew Role, touched map[string]bool) {
 		pair[half] = snap.ID
 	}
 }
+
+// outgoingLine says whether the application is what Dial and Queue write on
+// the channels that they call.
+func outgoingLine(app string) bool { return app == "AppDial" || app == "AppQueue" }
 
 // localHalf splits the name of a Local channel into that of the pair and 0 for
 // ;1, the side that was dialled, or 1 for ;2, the side that runs dialplan.
@@ -329,7 +350,30 @@ func (m *Model) dial(caller, peer Channel, touched map[string]bool) {
 		c.via = nil
 	}
 	c.role = RoleCaller
-	p.role, p.via = RolePeer, via
+	p.role, p.via, p.called, p.dialed = RolePeer, via, true, true
+}
+
+// answer ends a dial. One whose beginning nobody saw is caught up on.
+func (m *Model) answer(caller, peer Channel, touched map[string]bool) {
+	m.refresh(caller, touched)
+	m.refresh(peer, touched)
+	p, alive := m.channels[peer.ID]
+	if !alive {
+		return
+	}
+	if _, alive = m.channels[caller.ID]; alive && p.role == RoleUnknown {
+		m.dial(caller, peer, touched)
+	} else if alive && !p.dialed {
+		m.pickUp(peer.ID)
+	}
+	p.dialed = false
+}
+
+// pickUp makes the channel the called party of a dial that meant another.
+func (m *Model) pickUp(id string) {
+	if c, alive := m.channels[id]; alive {
+		c.role, c.via = RolePeer, nil
+	}
 }
 
 func hopOf(c Channel) Hop {

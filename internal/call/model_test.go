@@ -18,6 +18,7 @@ var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 //	+a PJSIP/alice    created          up a          answered
 //	dial a b          a dials b        in a X        enters bridge X
 //	out a             leaves           -a            destroyed
+//	answer a b        b answers a's dial
 //	wait 3s           time passes      name a NAME   renamed
 type script struct {
 	at    time.Time
@@ -78,6 +79,8 @@ func (s *script) line(f []string) {
 		if f[2][0] == 'H' {
 			ev.Bridge.Kind = Holding
 		}
+	case f[0] == "answer":
+		ev.Kind, ev.Channel, ev.Peer = DialAnswered, s.snap(f[1], true), s.snap(f[2], true)
 	case f[0] == "out":
 		ev.Kind, ev.Channel, ev.Bridge = BridgeLeft, s.snap(f[1], true), Bridge{ID: s.in[f[1]]}
 	default:
@@ -225,6 +228,57 @@ func TestTalks(t *testing.T) {
 		}},
 		{"pickup puts another endpoint behind the leg", answered + "name b PJSIP/carol-0000000c\n-a\n-b", []string{
 			"1 began a:caller b:peer", "1 changed a:caller b:peer", "1 suspended b:peer", "1 ended",
+		}},
+		{"who answers without having been dialled has picked up", `+a PJSIP/alice
+			app a Queue:support,tT
+			+b PJSIP/bob
+			dial a b
+			+c PJSIP/carol
+			up c
+			answer a c
+			-b
+			up a
+			in c X
+			in a X
+			-a
+			-c`, []string{
+			"1 began a:caller c:peer", "1 suspended c:peer", "1 ended",
+		}},
+		{"who becomes the line of a queue has picked up", `+a PJSIP/alice
+			app a Queue:support,tT
+			+b PJSIP/bob
+			dial a b
+			+c PJSIP/carol
+			app c PickupChan
+			up c
+			app c AppQueue
+			up a
+			in c X
+			in a X`, []string{"1 began a:caller c:peer"}},
+		{"an application run by a feature code leaves the via alone", `+a PJSIP/alice
+			app a Queue:support,tT
+			+b PJSIP/bob
+			app b AppQueue
+			dial a b
+			up a
+			answer a b
+			in b X
+			in a X
+			app b UserEvent
+			app b AppQueue
+			out a
+			in a X`, []string{
+			"1 began a:caller b:peer/support", "1 suspended a:caller b:peer/support", "1 resumed a:caller b:peer/support",
+		}},
+		{"who answers keeps what led there", `+a PJSIP/alice
+			app a Queue:support,tT
+			+b PJSIP/bob
+			dial a b
+			answer a b
+			in a X
+			in b X`, []string{"1 began a:caller b:peer/support"}},
+		{"last words about a channel do not bring it back", answered + "-b\nup b\nout b\nup b\n-a\nup a", []string{
+			"1 began a:caller b:peer", "1 suspended a:caller", "1 ended",
 		}},
 		{"a redirected leg goes on as its successor", answered + `out b
 			+s Surrogate/bob
@@ -394,4 +448,20 @@ func TestTalkInvariants(t *testing.T) {
 			rt.Fatalf("left over: %v %v %v %v %v", open, m.talks, m.byLeg, m.bridges, m.locals)
 		}
 	})
+}
+
+// TestAnswerAfterResync: the dial was missed, its end tells as much.
+func TestAnswerAfterResync(t *testing.T) {
+	s := &script{at: epoch, names: map[string]string{"a": "PJSIP/alice-1", "b": "PJSIP/bob-1"}, apps: map[string]string{"a": "Queue:support"}, in: map[string]string{}}
+	m := New(Config{})
+	changes := m.Resync(epoch, Picture{Channels: []Channel{s.snap("a", true), s.snap("b", false)}})
+	for _, line := range []string{"answer a b", "in a X", "in b X"} {
+		s.line(strings.Fields(line))
+	}
+	for _, ev := range s.evs {
+		changes = append(changes, m.Apply(ev)...)
+	}
+	if diff := cmp.Diff([]string{"1 began a:caller b:peer/support"}, describe(changes)); diff != "" {
+		t.Error(diff)
+	}
 }

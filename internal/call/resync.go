@@ -35,7 +35,10 @@ func (m *Model) Resync(at time.Time, p Picture) []Change {
 		}
 	}
 	for _, c := range p.Channels {
-		out = append(out, m.Apply(Event{At: at, Kind: ChannelChanged, Channel: c})...)
+		out = append(out, m.Advance(at)...)
+		touched := make(map[string]bool)
+		m.update(c, RoleUnknown, touched)
+		out = append(out, m.settle(at, touched)...)
 	}
 	in := make(map[string]bool)
 	for _, b := range p.Bridges {

@@ -18,7 +18,9 @@ type Kind uint8
 const (
 	// ChannelStarted: Channel was created.
 	ChannelStarted Kind = iota + 1
-	// ChannelChanged: Channel is a newer snapshot of a channel.
+	// ChannelChanged: Channel is a newer snapshot of a channel. Of one that is
+	// not alive it tells nothing: Asterisk's last words about a channel may
+	// come after its end.
 	ChannelChanged
 	// ChannelEnded: Channel is gone, with Cause.
 	ChannelEnded
@@ -33,6 +35,9 @@ const (
 	// PickedUp: Channel answers the call that was ringing elsewhere: whatever
 	// queue or group had led to its leg no longer counts (design 5).
 	PickedUp
+	// DialAnswered: Peer has answered the dial of Channel. Who was not dialled
+	// has picked the call up.
+	DialAnswered
 )
 
 // Event is one thing that happened in Asterisk, in the words of neither ARI

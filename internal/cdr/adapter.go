@@ -79,8 +79,12 @@ func (a *Adapter) Apply(row Row) []call.Event {
 		event.Bridge = a.leave(state, row.Extra.BridgeID)
 		events = append(events, event)
 	case eventPickup:
-		// CEL reports it on the channel that was ringing, which the picker is
-		// about to be masqueraded into: the leg keeps this uniqueid.
+		// CEL reports it on the channel that was ringing. Asterisk swaps names
+		// and uniqueids along with the channels, so the one that picked up goes
+		// on under its own.
+		if picker, ok := a.channels[row.Extra.PickedUpBy]; ok {
+			state = picker
+		}
 		events = append(events, one(call.PickedUp))
 	case eventHangup:
 		state.cause = row.Extra.HangupCause
@@ -141,6 +145,11 @@ func (s *channelState) update(row Row) (renamed bool) {
 	set(&s.snapshot.CallerNumber, row.CIDNum)
 	set(&s.snapshot.Exten, row.Exten)
 	set(&s.snapshot.Context, row.Context)
+	// AppDial and AppQueue mark a line that Dial or Queue called. They have no
+	// APP_START, and tell of a pickup before the PICKUP row, which may be late.
+	if len(s.apps) == 0 && strings.HasPrefix(row.App, "App") {
+		s.snapshot.App, s.snapshot.AppData = row.App, row.AppData
+	}
 	if row.Channel == s.snapshot.Name || strings.Contains(row.Channel, transientNameMarker) {
 		return false
 	}
@@ -197,13 +206,16 @@ func (a *Adapter) dialer(row Row) (call.Channel, bool) {
 	var best runningApp
 	bestRank := 0
 	for id, state := range a.channels {
-		if id == row.UniqueID || state.linkedID != row.LinkedID {
-			continue
+		if id == row.UniqueID || state.linkedID != row.LinkedID || state.bridge != "" {
+			continue // who is in a bridge has been answered and dials no more
 		}
 		for _, app := range state.apps {
 			rank := dialRank(app, endpoint)
 			if rank > bestRank || rank == bestRank && rank > 0 && app.sequence > best.sequence {
 				best, bestRank = app, rank
+				// A transfer from one Dial to the next has no APP_START: it is
+				// the same application. Only the extension shows it.
+				best.caller.Exten, best.caller.Context = state.snapshot.Exten, state.snapshot.Context
 			}
 		}
 	}

@@ -71,7 +71,7 @@ func (d *deriver) cast() bool {
 	for _, l := range d.legs {
 		switch {
 		case !l.real || l == d.source || siblings != nil && l.dial != nil && l.dial.by == siblings:
-		case l.dialled():
+		case l.dialled(), l.pickedUp: // who picks up had begun a call of its own
 			d.callees = append(d.callees, l)
 		case !l.mixed.IsZero():
 			talkers = append(talkers, l)

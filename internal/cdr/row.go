@@ -102,7 +102,8 @@ type Extra struct {
 	BridgeTechnology string
 	HangupCause      int // Q.850, 0 if unknown
 	DialStatus       string
-	Broken           bool // the text was no JSON object: everything else is empty
+	PickedUpBy       string // uniqueid of the channel that picked up
+	Broken           bool   // the text was no JSON object: everything else is empty
 }
 
 // ParseRow decodes a row tolerantly: what may be missing or broken without
@@ -196,7 +197,7 @@ func parseExtra(text string) Extra {
 	str := func(key string) string { s, _ := members[key].(string); return s }
 	extra := Extra{
 		BridgeID: str("bridge_id"), BridgeTechnology: str("bridge_technology"),
-		DialStatus: str("dialstatus"),
+		DialStatus: str("dialstatus"), PickedUpBy: str("pickup_channel_uniqueid"),
 	}
 	switch cause := members["hangupcause"].(type) {
 	case float64:

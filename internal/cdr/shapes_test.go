@@ -86,13 +86,21 @@ requested |0987654321@users internal @
 destination |0987654321 internal @  map[type:unknown]
 source u-alice answered true requested false
 `,
-		"pickup": `internal answered tenant-1 answer 2011 end 12017
+		"pickup": `internal answered tenant-1 answer 31 end 431
 source Alice|2001 internal Alice|2001@users u-alice
 requested Bob|2002@users internal 2002@users u-bob
 destination Carol C|2003 internal 2003@users u-carol map[type:user user_name:Carol C user_uuid:u-carol]
 source u-alice answered true requested false
-destination u-carol answered true requested false
 destination u-bob answered false requested true
+destination u-carol answered true requested false
+`,
+		"pickup_late": `internal answered tenant-1 answer 36 end 441
+source Alice|2001 internal Alice|2001@users u-alice
+requested Bob|2002@users internal 2002@users u-bob
+destination Carol C|2003 internal 2003@users u-carol map[type:user user_name:Carol C user_uuid:u-carol]
+source u-alice answered true requested false
+destination u-bob answered false requested true
+destination u-carol answered true requested false
 `,
 		"queue": `inbound answered tenant-1 answer 5016 end 35022
 source Customer|0123456789 internal Customer|@ 
@@ -142,6 +150,7 @@ func shapeTalks() map[string][]string {
 		"originate":           {"PJSIP/alice peer < 2001@users, PJSIP/bob peer < 2002@users"},
 		"outgoing":            {"PJSIP/alice caller, PJSIP/trunk peer < 0987654321@users"},
 		"pickup":              {"PJSIP/alice caller, PJSIP/carol peer"},
+		"pickup_late":         {"PJSIP/alice caller, PJSIP/carol peer"},
 		"queue":               {"PJSIP/trunk caller, PJSIP/carol peer <support 3000@users"},
 		"rejected":            nil,
 		"snoop":               nil,

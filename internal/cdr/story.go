@@ -157,7 +157,7 @@ func (s *story) event(event call.Event) {
 	case call.DialBegun:
 		c := event.Channel
 		s.byID[event.Peer.ID].dial = &dialling{by: l, data: c.AppData, exten: c.Exten, context: c.Context}
-	case call.ChannelStarted, call.ChannelChanged, call.ChannelEnded, call.BridgeLeft, call.Restarted:
+	case call.ChannelStarted, call.ChannelChanged, call.ChannelEnded, call.BridgeLeft, call.Restarted, call.DialAnswered:
 		// The rows themselves say more about these.
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"os"
 	"strings"
@@ -32,6 +32,8 @@ func Connect(ctx context.Context, socket, actor string) (*Client, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ECONNREFUSED):
 		return nil, ErrNoDaemon
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("connect to the daemon: %w; be root or in the group of the socket", err)
 	case err != nil:
 		return nil, fmt.Errorf("connect to the daemon: %w", err)
 	}
@@ -56,10 +58,24 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body == nil {
 		r.Body = http.NoBody
 	}
-	rec := httptest.NewRecorder()
-	d.handler.ServeHTTP(rec, r)
-	return rec.Result(), nil
+	a := &answer{header: make(http.Header), status: http.StatusOK}
+	d.handler.ServeHTTP(a, r)
+	return &http.Response{
+		Status: http.StatusText(a.status), StatusCode: a.status, Header: a.header,
+		Body: io.NopCloser(&a.body), Request: r,
+	}, nil
 }
+
+// answer collects what the handler says.
+type answer struct {
+	header http.Header
+	status int
+	body   bytes.Buffer
+}
+
+func (a *answer) Header() http.Header         { return a.header }
+func (a *answer) WriteHeader(status int)      { a.status = status }
+func (a *answer) Write(p []byte) (int, error) { return a.body.Write(p) }
 
 // Do sends in (nil for none) as JSON and decodes the answer into out (nil to
 // ignore it). What the other side refuses comes back as *Failure.
@@ -79,7 +95,7 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	if err != nil {
 		return fmt.Errorf("ask the daemon: %w", err)
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }() // it has been read, or the error is known
 	dec := json.NewDecoder(resp.Body)
 	if resp.StatusCode >= http.StatusBadRequest {
 		f := &Failure{Status: resp.StatusCode}
@@ -97,17 +113,22 @@ func (c *Client) Do(ctx context.Context, method, path string, in, out any) error
 	return nil
 }
 
-// Path joins path elements, escaping each.
+// Path joins path elements, escaping each: a device's key has a slash in it.
 func Path(elements ...string) string {
+	escaped := make([]string, len(elements))
 	for i, e := range elements {
-		elements[i] = url.PathEscape(e)
+		escaped[i] = url.PathEscape(e)
 	}
-	return strings.Join(elements, "/")
+	return strings.Join(escaped, "/")
 }
+
+// socketMode is for owner and group only: whoever may open the socket may
+// change everything.
+const socketMode = 0o660
 
 // Listen opens the control socket, for owner and group only. A file that is no
 // socket is left alone; a socket that nobody listens on is replaced.
-func Listen(path string) (net.Listener, error) {
+func Listen(ctx context.Context, path string) (net.Listener, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -116,7 +137,8 @@ func Listen(path string) (net.Listener, error) {
 	case info.Mode()&fs.ModeSocket == 0:
 		return nil, fmt.Errorf("control socket %s: there is a file that is no socket; remove it or set state.socket", path)
 	default:
-		if conn, err := net.Dial("unix", path); err == nil {
+		var d net.Dialer
+		if conn, err := d.DialContext(ctx, "unix", path); err == nil {
 			_ = conn.Close()
 			return nil, fmt.Errorf("control socket %s: another callrecordd listens there", path)
 		}
@@ -124,13 +146,28 @@ func Listen(path string) (net.Listener, error) {
 			return nil, fmt.Errorf("remove stale control socket: %w", err)
 		}
 	}
-	// The socket is made with the umask in force; a window with wider
-	// permissions would let others in, so it starts closed.
-	old := syscall.Umask(0o117)
-	l, err := net.Listen("unix", path)
-	syscall.Umask(old)
+	l, err := bind(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("control socket %s: %w", path, err)
 	}
+	// A strict umask has taken the group's right, which is meant to be there.
+	if err := os.Chmod(path, socketMode); err != nil {
+		_ = l.Close() // what matters is the mode
+		return nil, fmt.Errorf("control socket %s: %w", path, err)
+	}
 	return l, nil
+}
+
+func bind(ctx context.Context, path string) (net.Listener, error) {
+	// Linux gives the socket's file the mode that the socket has when it is
+	// bound, less the umask. So the file is never more open than it may be, and
+	// the umask, which belongs to the whole process, is left alone.
+	lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+		var err error
+		if control := c.Control(func(fd uintptr) { err = syscall.Fchmod(int(fd), socketMode) }); control != nil {
+			return control
+		}
+		return err
+	}}
+	return lc.Listen(ctx, "unix", path)
 }

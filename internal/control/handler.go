@@ -15,6 +15,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"callrecordd/internal/auth"
@@ -83,7 +84,7 @@ func entity[T any](name string,
 	}
 	if edit != nil {
 		r.edit = func(ctx context.Context, actor, key string, body []byte) (any, error) {
-			return edit(ctx, actor, key, func(v *T) error { return strict(body, v) })
+			return edit(ctx, actor, key, func(v *T) error { return patch(body, v) })
 		}
 	}
 	return r
@@ -132,6 +133,10 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("POST /v1/import/plan", h.wrap(h.planImport))
 	mux.HandleFunc("POST /v1/import/apply", h.wrap(h.applyImport))
 	mux.HandleFunc("GET /v1/status", h.wrap(h.status))
+	mux.HandleFunc("/", h.wrap(func(req *http.Request, _ []byte) (any, error) {
+		return nil, &Failure{http.StatusNotFound, fmt.Sprintf("the control socket knows no %s %s; "+
+			"are the daemon and the command line of the same version?", req.Method, req.URL.Path)}
+	}))
 	return mux
 }
 
@@ -149,10 +154,34 @@ func actor(r *http.Request) string {
 func strict(body []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
-	if err := dec.Decode(v); err != nil {
-		return &Failure{http.StatusBadRequest, "the request cannot be read: " + err.Error()}
+	err := dec.Decode(v)
+	switch {
+	case errors.Is(err, io.EOF):
+		return &Failure{http.StatusBadRequest, "the request is empty; it must be a JSON object"}
+	case err != nil:
+		return &Failure{http.StatusBadRequest, "the request cannot be read: " + strings.TrimPrefix(err.Error(), "json: ")}
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return &Failure{http.StatusBadRequest, "the request cannot be read: something follows the JSON object"}
 	}
 	return nil
+}
+
+// patch puts what body names into v and leaves the rest. Lines are replaced as
+// a whole: the decoder would fill those that are there and keep of each what
+// the new one leaves out.
+func patch(body []byte, v any) error {
+	u, ok := v.(*directory.User)
+	if !ok {
+		return strict(body, v)
+	}
+	old := u.Lines
+	u.Lines = nil
+	err := strict(body, u)
+	if u.Lines == nil {
+		u.Lines = old
+	}
+	return err
 }
 
 func (h handler) wrap(fn func(*http.Request, []byte) (any, error)) http.HandlerFunc {
@@ -179,9 +208,12 @@ func (h handler) wrap(fn func(*http.Request, []byte) (any, error)) http.HandlerF
 func (h handler) failure(r *http.Request, err error) *Failure {
 	var f *Failure
 	var invalid *directory.ErrInvalid
+	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return f
+	case errors.As(err, &large):
+		return &Failure{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", large.Limit)}
 	case errors.As(err, &invalid):
 		return &Failure{http.StatusBadRequest, err.Error()}
 	case errors.Is(err, directory.ErrNotFound), errors.Is(err, auth.ErrNotFound):
@@ -251,8 +283,10 @@ func (h handler) revokeToken(r *http.Request, _ []byte) (any, error) {
 
 func (h handler) planImport(r *http.Request, _ []byte) (any, error) {
 	if h.Discover == nil {
-		return nil, &Failure{http.StatusServiceUnavailable,
-			"the daemon is not running, and only it is connected to Asterisk: start it first"}
+		return nil, &Failure{
+			http.StatusServiceUnavailable,
+			"the daemon is not running, and only it is connected to Asterisk: start it first",
+		}
 	}
 	found, err := h.Discover(r.Context())
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -35,6 +36,7 @@ type site struct {
 	token  string
 	users  map[string]directory.User
 	logs   *os.File
+	addr   string // of the API, if the daemon is a process of its own
 }
 
 func must(t *testing.T, err error) {
@@ -53,12 +55,15 @@ func within(t *testing.T) context.Context {
 }
 
 // newPBX starts a private Asterisk that ends with the test.
-func newPBX(t *testing.T, cfg lab.Config) *lab.PBX {
+func newPBX(t *testing.T, cfg lab.Config, change ...func(*lab.Install)) *lab.PBX {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first run downloads
 	defer cancel()
 	install, err := lab.Ensure(ctx, lab.EnsureOptions{})
 	must(t, err)
+	for _, c := range change {
+		c(&install)
+	}
 	if cfg.Dir == "" {
 		cfg.Dir = t.TempDir()
 	}
@@ -88,7 +93,16 @@ func last(s string, n int) string {
 // and no rule at all.
 func newSite(t *testing.T, change ...func(*config.Config)) *site {
 	t.Helper()
-	s := &site{t: t, pbx: newPBX(t, lab.Config{}), users: make(map[string]directory.User)}
+	s := siteAt(t, newPBX(t, lab.Config{}), change...)
+	s.start()
+	s.populate()
+	return s
+}
+
+// siteAt is a daemon beside a PBX, not yet started. It is stopped with the test.
+func siteAt(t *testing.T, pbx *lab.PBX, change ...func(*config.Config)) *site {
+	t.Helper()
+	s := &site{t: t, pbx: pbx, users: make(map[string]directory.User)}
 	dir := t.TempDir()
 	s.cfg = siteConfig(s.pbx, dir)
 	for _, c := range change {
@@ -104,9 +118,7 @@ func newSite(t *testing.T, change ...func(*config.Config)) *site {
 		}
 		s.logs.Close()
 	})
-	s.start()
 	t.Cleanup(s.stop)
-	s.populate()
 	return s
 }
 
@@ -129,6 +141,18 @@ func siteConfig(pbx *lab.PBX, dir string) config.Config {
 
 func (s *site) start() {
 	s.t.Helper()
+	s.open()
+	s.eventually("the daemon is ready", func() error {
+		if st := s.app.Status(); !st.Ready {
+			return fmt.Errorf("status: %s", st.Summary)
+		}
+		return nil
+	})
+}
+
+// open starts the daemon, whatever its state then is.
+func (s *site) open() {
+	s.t.Helper()
 	a, err := app.Start(within(s.t), app.Options{
 		Config: s.cfg, Version: "test", Log: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
@@ -136,12 +160,6 @@ func (s *site) start() {
 	s.app = a
 	s.client, err = control.Connect(within(s.t), s.cfg.State.Socket, "test")
 	must(s.t, err)
-	s.eventually("the daemon is ready", func() error {
-		if st := a.Status(); !st.Ready {
-			return fmt.Errorf("status: %s", st.Summary)
-		}
-		return nil
-	})
 }
 
 func (s *site) stop() {
@@ -260,6 +278,8 @@ func (s *site) hangup(c *lab.Call) {
 // cdrView is what a client sees of a call.
 type cdrView struct {
 	ID                   int64          `json:"id"`
+	TenantUUID           string         `json:"tenant_uuid"`
+	ConversationID       string         `json:"conversation_id"`
 	Start                string         `json:"start"`
 	Answered             bool           `json:"answered"`
 	CallDirection        string         `json:"call_direction"`
@@ -285,13 +305,18 @@ type recView struct {
 	MediaDuration *float64 `json:"media_duration"`
 }
 
+func (s *site) address() string {
+	if s.addr != "" {
+		return s.addr
+	}
+	return s.app.Addresses()[0]
+}
+
 func (s *site) get(path string, header http.Header) *http.Response {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(within(s.t), "GET", "http://"+s.app.Addresses()[0]+path, nil)
+	req, err := http.NewRequestWithContext(within(s.t), "GET", "http://"+s.address()+path, nil)
 	must(s.t, err)
-	for k, v := range header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, header)
 	req.Header.Set("X-Auth-Token", s.token)
 	resp, err := http.DefaultClient.Do(req)
 	must(s.t, err)

@@ -64,6 +64,9 @@ func Events(ev ari.Event) []call.Event {
 		if ev.DialStatus == "" && ev.Peer != nil {
 			return one(call.Event{Kind: call.DialBegun, Channel: Channel(ev.Caller), Peer: Channel(ev.Peer)})
 		}
+		if ev.DialStatus == "ANSWER" && ev.Peer != nil {
+			return one(call.Event{Kind: call.DialAnswered, Channel: Channel(ev.Caller), Peer: Channel(ev.Peer)})
+		}
 	}
 	var out []call.Event
 	for _, c := range []*ari.Channel{ev.Caller, ev.Peer, ev.Channel} {

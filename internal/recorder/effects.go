@@ -67,6 +67,10 @@ type Moved struct{ From, To, ToName string }
 // Restarted says that Asterisk has started anew: every channel is gone.
 type Restarted struct{ Boot time.Time }
 
+// Blind says that events are not seen any more, until the next Reconcile:
+// nothing is started on channels that may be gone.
+type Blind struct{}
+
 // Tick says that the time of NextDeadline has come.
 type Tick struct{}
 
@@ -122,6 +126,7 @@ func (ChannelHanging) input() {}
 func (ChannelGone) input()    {}
 func (Moved) input()          {}
 func (Restarted) input()      {}
+func (Blind) input()          {}
 func (Tick) input()           {}
 func (Started) input()        {}
 func (StartFailed) input()    {}

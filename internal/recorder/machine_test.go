@@ -396,6 +396,23 @@ func TestReconcile(t *testing.T) {
 	}
 }
 
+// A file that is closed while no events come is no reason to start on a channel
+// that may be gone: Asterisk may have died.
+func TestNothingStartsBlindly(t *testing.T) {
+	r := newRig(t)
+	u := r.live("Ab")
+	r.step(Blind{})
+	r.step(Closed{u})
+	none[Start](t, r.pass(time.Minute))
+	if at, ok := r.m.NextDeadline(); ok && at.Before(r.now) {
+		t.Errorf("deadline %s is never met", at)
+	}
+	r.m.Reconcile(r.now, nil, []Channel{{ID: "a", Name: "PJSIP/a-00000001"}}, map[string]int64{u: 100})
+	if s := one[Start](t, r.pass(2*time.Second)); s.Row.Follows != u {
+		t.Errorf("the talk that goes on is recorded by %+v", s.Row)
+	}
+}
+
 func TestRestartedAndMoved(t *testing.T) {
 	r := newRig(t)
 	u := r.live("Ab")

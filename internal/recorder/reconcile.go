@@ -96,6 +96,7 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 // that the resync finds are told. Recordings whose recorder runs go on, in the
 // talk that has their hook; without one within call.Grace they are stopped.
 func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel, files map[string]int64) []Effect {
+	m.blind = false
 	all := slices.Clone(rows)
 	for i, row := range all {
 		if r := m.recs[row.UUID]; r != nil {

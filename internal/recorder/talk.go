@@ -226,7 +226,11 @@ func (m *Machine) ensure(now time.Time, t *talk) {
 		m.leave(r)
 		m.close(now, r, string(dialplan.ClaimantLeft))
 	}
-	if !t.suspended && !t.blocked && t.recheck.IsZero() {
+	switch {
+	case t.suspended || t.blocked || !t.recheck.IsZero():
+	case m.blind:
+		t.recheck = now
+	default:
 		m.start(now, t)
 	}
 }

@@ -33,9 +33,32 @@ func (w *worker) finalise(x recorder.Finalise) {
 			out.Found = false
 		} else if err != nil {
 			out.Cause, out.Detail = recorder.CauseUnreadable, err.Error()
+		} else {
+			w.complete(x.Row, &out)
 		}
 	}
 	w.deliver(out)
+}
+
+// lacks is how much shorter than its time a file may be without a question.
+// More than that is usual where nothing was sent (facts 1: no frames).
+const lacks = 3 * time.Second
+
+// complete tells a file that is short because the storage took no more, which
+// Asterisk only logs, from one of a silent call: by whether it takes more now.
+func (w *worker) complete(row recorder.Recording, out *recorder.Finalised) {
+	if out.Rate == 0 || row.StartedAt.IsZero() || row.EndedAt.IsZero() {
+		return
+	}
+	audio := time.Duration(out.Samples) * time.Second / time.Duration(out.Rate)
+	missing := row.EndedAt.Sub(row.StartedAt) - audio
+	if missing < lacks {
+		return
+	}
+	if cause, detail := w.probe(row); recorder.Storage(cause) {
+		out.Cause = cause
+		out.Detail = fmt.Sprintf("%s of audio are missing at the end: %s", missing.Round(time.Second), detail)
+	}
 }
 
 // awaitClosed waits until the file is closed: inotify has told so, or its

@@ -1,0 +1,185 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"callrecordd/internal/auth"
+	"callrecordd/internal/cdr"
+	"callrecordd/internal/recorder"
+)
+
+const (
+	master = "00000000-0000-4000-8000-000000000001"
+	child  = "00000000-0000-4000-8000-000000000002"
+	other  = "00000000-0000-4000-8000-000000000003"
+	rec1   = "10000000-0000-4000-8000-00000000000a"
+	rec2   = "10000000-0000-4000-8000-00000000000b"
+)
+
+// fakeCDRs remembers what it was asked.
+type fakeCDRs struct {
+	query   Query
+	page    Page
+	records []Record
+	err     error
+}
+
+func (f *fakeCDRs) List(_ context.Context, q Query) (Page, error) {
+	f.query = q
+	return f.page, f.err
+}
+
+func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, bool, error) {
+	for _, r := range f.records {
+		if r.CDR.ID == id && slices.Contains(tenants, r.CDR.TenantUUID) {
+			return r, true, f.err
+		}
+	}
+	return Record{}, false, f.err
+}
+
+type fakeTokens struct {
+	known map[string]auth.Token
+	err   error
+}
+
+func (f *fakeTokens) Check(_ context.Context, token string) (auth.Token, error) {
+	if f.err != nil {
+		return auth.Token{}, f.err
+	}
+	if t, ok := f.known[token]; ok {
+		return t, nil
+	}
+	return auth.Token{}, auth.ErrInvalidToken
+}
+
+type fakeTenants map[string][]string
+
+func (f fakeTenants) Visible(tenant string) []string { return f[tenant] }
+
+// world is a server with everything behind it.
+type world struct {
+	t      *testing.T
+	cdrs   *fakeCDRs
+	tokens *fakeTokens
+	root   string
+	ready  string // why not, empty if it is
+	log    strings.Builder
+	url    string
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{
+		t: t, cdrs: &fakeCDRs{}, root: t.TempDir(),
+		tokens: &fakeTokens{known: map[string]auth.Token{
+			"all":   {TenantUUID: master, ACL: []string{"call-logd.#"}},
+			"child": {TenantUUID: child, ACL: []string{"call-logd.#"}},
+			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
+		}},
+	}
+	server := New(Options{
+		CDRs: w.cdrs, Tokens: w.tokens, Root: w.root,
+		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
+		Now:     func() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 250e6, time.UTC) },
+		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
+		Ready:   func() (bool, string) { return w.ready == "", w.ready },
+	})
+	s := httptest.NewServer(server.Handler())
+	t.Cleanup(s.Close)
+	w.url = s.URL
+	return w
+}
+
+// reply is an answer, read to its end.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// do asks with the token "all"; headers come in pairs and override it.
+func (w *world) do(method, path string, headers ...string) reply {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	req.Header.Set("X-Auth-Token", "all")
+	for pair := range slices.Chunk(headers, 2) {
+		req.Header.Set(pair[0], pair[1])
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := resp.Body.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return reply{resp.StatusCode, resp.Header, string(body)}
+}
+
+func (w *world) get(path string, headers ...string) reply {
+	w.t.Helper()
+	return w.do("GET", path, headers...)
+}
+
+// fails checks status and error id and returns the details.
+func (w *world) fails(r reply, status int, id string) map[string]any {
+	w.t.Helper()
+	var p struct {
+		ID      string         `json:"error_id"`
+		Details map[string]any `json:"details"`
+	}
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil || r.status != status || p.ID != id {
+		w.t.Errorf("got %d %s, want %d %s (%v)", r.status, r.body, status, id, err)
+	}
+	return p.Details
+}
+
+// recorded puts call 7 of the child tenant there, with a recording of the given
+// state and the given file, and returns the path of its media.
+func (w *world) recorded(state recorder.State, content string) string {
+	w.t.Helper()
+	start := time.Date(2026, 11, 23, 9, 0, 0, 0, time.UTC)
+	w.cdrs.records = []Record{
+		{
+			CDR: cdr.CDR{ID: 7, TenantUUID: child, Start: start, CallStatus: "answered"},
+			Recordings: []recorder.Recording{{
+				UUID: rec1, TenantUUID: child, State: state, StartedAt: start, EndedAt: start.Add(time.Second), SHA256: "abc123",
+			}},
+		},
+		{CDR: cdr.CDR{ID: 8, TenantUUID: master, Start: start}},
+	}
+	if content != "" {
+		if err := os.WriteFile(w.file(), []byte(content), 0o600); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return "/1.0/cdr/7/recordings/" + rec1 + "/media"
+}
+
+// file is where recorded's file is; its folder is made.
+func (w *world) file() string {
+	w.t.Helper()
+	dir := filepath.Join(w.root, child, "monitor")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		w.t.Fatal(err)
+	}
+	return filepath.Join(dir, rec1+".wav")
+}
