@@ -214,6 +214,16 @@ func TestRecordingRoundTrip(t *testing.T) {
 	if got, err := s.Parties(ctx, "r1"); err != nil || cmp.Diff(parties, got) != "" {
 		t.Errorf("parties %v, %v", got, err)
 	}
+	third := recorder.Party{Leg: "1.3", Endpoint: "PJSIP/carol", From: start.Add(time.Second)}
+	parties[0].To = start.Add(2 * time.Second)
+	for _, delta := range [][]recorder.Party{{third}, parties} { // a third joins, the first leaves
+		if err := s.SaveParties(ctx, "r1", delta); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Parties(ctx, "r1"); err != nil || cmp.Diff(append(parties, third), got) != "" {
+		t.Errorf("parties after a third one joined: %v, %v", got, err)
+	}
 	if err := s.Write(ctx, Intent, func(tx *Tx) error {
 		return errors.Join(tx.BeginPause("r1", "1.1", start), tx.BeginPause("r1", "1.2", start),
 			tx.EndPause("r1", start.Add(time.Second)), tx.BeginPause("r1", "1.2", c.now()))

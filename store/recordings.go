@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -182,21 +183,30 @@ func (s *Store) recordings(ctx context.Context, rest string, args ...any) (out [
 	return out, nil
 }
 
-// SaveParties replaces the parties of a recording.
+// SaveParties upserts parties of a recording by leg and From: what is sent are
+// those that have come, gone or changed, the others stay.
 func (t *Tx) SaveParties(recording string, parties []recorder.Party) error {
-	if err := t.exec("DELETE FROM recording_parties WHERE recording_uuid = ?", recording); err != nil {
-		return fmt.Errorf("replace parties of recording %s: %w", recording, err)
-	}
-	for i, p := range parties {
-		if err := t.exec("INSERT INTO recording_parties VALUES (?, ?, ?, ?, ?, ?, ?)",
-			recording, i, p.Leg, p.UserUUID, p.Endpoint, micros(p.From), nullMicros(p.To)); err != nil {
-			return fmt.Errorf("store parties of recording %s: %w", recording, err)
+	for _, p := range parties {
+		if err := t.saveParty(recording, p); err != nil {
+			return fmt.Errorf("store party %s of recording %s: %w", p.Leg, recording, err)
 		}
 	}
 	return nil
 }
 
-// SaveParties replaces the parties of a recording, without fsync.
+func (t *Tx) saveParty(recording string, p recorder.Party) error {
+	err := t.changed(`UPDATE recording_parties SET user_uuid = ?, endpoint = ?, to_at = ?
+		WHERE recording_uuid = ? AND leg = ? AND from_at = ?`,
+		p.UserUUID, p.Endpoint, nullMicros(p.To), recording, p.Leg, micros(p.From))
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	return t.exec(`INSERT INTO recording_parties
+		SELECT ?1, coalesce(max(pos) + 1, 0), ?2, ?3, ?4, ?5, ?6 FROM recording_parties WHERE recording_uuid = ?1`,
+		recording, p.Leg, p.UserUUID, p.Endpoint, micros(p.From), nullMicros(p.To))
+}
+
+// SaveParties is Tx.SaveParties in a transaction of its own, without fsync.
 func (s *Store) SaveParties(ctx context.Context, recording string, parties []recorder.Party) error {
 	return s.Write(ctx, Intent, func(t *Tx) error { return t.SaveParties(recording, parties) })
 }

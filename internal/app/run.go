@@ -59,6 +59,7 @@ type App struct {
 	ami       *ami.Client
 	follower  *cdr.Follower
 	reducer   *reducer
+	database  database
 	listeners []net.Listener
 	control   net.Listener
 	started   time.Time
@@ -157,6 +158,7 @@ func (a *App) start(ctx context.Context) error {
 	})
 	a.startNeeds()
 	a.startHousekeeping()
+	a.startProbe()
 	a.startHeartbeat()
 	a.serveAll()
 	return nil
@@ -170,9 +172,6 @@ func (a *App) startRecorder() error {
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
 		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
-		Alarm: func(al recorder.Alarm) {
-			a.log.Error("recording alarm", "recording_uuid", al.Recording, "cause", al.Cause, "detail", al.Detail)
-		},
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"callrecordd/ari"
@@ -32,11 +33,8 @@ type Status struct {
 func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
 	var wrong []string
-	if err := a.store.Probe(ctx); err != nil {
-		s.Database = err.Error()
+	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {
 		wrong = append(wrong, "database: "+s.Database)
 	}
 	if s.ARI.Kind != ari.StateConnected {
@@ -96,6 +94,58 @@ func (a *App) startHeartbeat() {
 				a.opt.Notify("WATCHDOG=1")
 			}
 			a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
+		}
+	})
+}
+
+// database is what the last probe of the database showed. Whoever asks for the
+// state reads this: a disk that hangs must not hang those who ask, the watchdog
+// least of all, and strangers at /readyz must not cause writes.
+type database struct {
+	mu    sync.Mutex
+	asked time.Time // of a probe that has not been answered, else zero
+	err   error
+}
+
+// slowProbe is how long a probe may take before that is a fault of its own.
+const slowProbe = 2 * time.Second
+
+func (d *database) wrong(now time.Time) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case !d.asked.IsZero() && now.Sub(d.asked) > slowProbe:
+		return "no answer since " + d.asked.Format(time.TimeOnly) + ": look at the disk it is on"
+	case d.err != nil:
+		return d.err.Error()
+	}
+	return ""
+}
+
+func (d *database) set(asked time.Time, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.asked, d.err = asked, err
+}
+
+// startProbe writes to the database every now and then.
+func (a *App) startProbe() {
+	a.stack.goStep("database probe", a.failed, func(ctx context.Context) error {
+		tick := time.NewTicker(heartbeat)
+		defer tick.Stop()
+		var err error
+		for {
+			a.database.set(a.opt.Now(), err)
+			err = a.store.Probe(ctx)
+			if ctx.Err() != nil {
+				return nil
+			}
+			a.database.set(time.Time{}, err)
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			}
 		}
 	})
 }
