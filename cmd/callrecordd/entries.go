@@ -95,7 +95,8 @@ func userCmd(e *environment) *cobra.Command {
 		names: func(u directory.User) []string {
 			names := []string{u.Name(), u.FirstName, fmt.Sprint(u.ID)}
 			for _, l := range u.Lines {
-				names = append(names, l.Endpoint, l.Exten)
+				_, resource, _ := strings.Cut(l.Endpoint, "/")
+				names = append(names, l.Endpoint, resource, l.Exten)
 			}
 			return names
 		},

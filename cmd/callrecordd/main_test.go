@@ -249,6 +249,9 @@ func TestAmbiguousName(t *testing.T) {
 	if got := h.user("user", "set", "Alice B", "--record", "all"); got.UUID != two.UUID {
 		t.Errorf("set %s", got.UUID)
 	}
+	if got := h.user("user", "set", "alice b", "--record", "none"); got.UUID != two.UUID {
+		t.Errorf("small letters: set %s", got.UUID)
+	}
 	h.run("user", "delete", one.UUID)
 }
 

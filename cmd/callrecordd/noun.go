@@ -63,7 +63,7 @@ func (n noun[T]) find(ctx context.Context, c *control.Client, word string) (T, e
 		if n.key(v) == word {
 			return v, nil
 		}
-		if slices.Contains(n.names(v), word) {
+		if slices.ContainsFunc(n.names(v), func(name string) bool { return name != "" && strings.EqualFold(name, word) }) {
 			found = append(found, v)
 		}
 	}

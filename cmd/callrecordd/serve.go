@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -158,7 +159,8 @@ func statusCmd(e *environment) *cobra.Command {
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
-				{"journal", fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls)},
+				{"journal", strings.TrimSpace(fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls))},
+				{"http", strings.Join(s.Addresses, ", ")},
 			})
 		},
 	}

@@ -100,6 +100,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 		defer cancel()
 		return nil, errors.Join(err, a.stack.unwind(stopCtx))
 	}
+	a.log.Info("started", "version", opt.Version, "http", a.Addresses())
 	a.opt.Notify("READY=1\nSTATUS=" + a.Status().Summary)
 	return a, nil
 }

@@ -19,10 +19,11 @@ type Status struct {
 	Since   time.Time `json:"since"`
 	Ready   bool      `json:"ready"`
 	// Summary is one line for people.
-	Summary string    `json:"summary"`
-	ARI     ari.State `json:"ari"`
-	AMI     ami.State `json:"ami"`
-	Journal cdr.State `json:"journal"`
+	Summary   string    `json:"summary"`
+	Addresses []string  `json:"addresses"` // of the HTTP API
+	ARI       ari.State `json:"ari"`
+	AMI       ami.State `json:"ami"`
+	Journal   cdr.State `json:"journal"`
 	// Recorder is empty while Asterisk can record, else what it lacks.
 	Recorder string `json:"recorder,omitempty"`
 	// Database is empty while it takes writes, else what is wrong with it.
@@ -31,7 +32,7 @@ type Status struct {
 
 // Status asks every part.
 func (a *App) Status() Status {
-	s := Status{Version: a.opt.Version, Since: a.started}
+	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	var wrong []string
 	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {
