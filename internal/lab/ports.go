@@ -4,16 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strconv"
 	"syscall"
 )
 
 // Ports are handed out in slots, below the range from which the system takes
-// ports for outgoing connections. A slot is locked by a file, so that two
-// processes cannot take the same one between the look and the use; RTP ports
-// are bound by Asterisk during calls only, no probe could see them taken.
+// ports for outgoing connections. A slot is locked, so that two processes cannot
+// take the same one between the look and the use; RTP ports are bound by
+// Asterisk during calls only, no probe could see them taken. The lock is an
+// abstract unix socket: like ports it belongs to the network namespace, whoever
+// the user is, and it ends with its process.
 const (
 	firstPort = 12000
 	slotSize  = 400
@@ -24,7 +24,7 @@ const (
 // portSlot is a range of loopback ports that belongs to one PBX.
 type portSlot struct {
 	base int
-	lock *os.File
+	lock net.Listener
 }
 
 func (s portSlot) sip() int        { return s.base }
@@ -39,26 +39,25 @@ func (s portSlot) release() { _ = s.lock.Close() }
 
 // takePorts returns a slot nobody else has.
 func takePorts() (portSlot, error) {
-	dir := filepath.Join(os.TempDir(), "callrecordd-lab-"+strconv.Itoa(os.Getuid()))
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return portSlot{}, fmt.Errorf("create folder for port locks: %w", err)
-	}
 	for i := range slots {
 		s := portSlot{base: firstPort + i*slotSize}
-		f, err := os.OpenFile(filepath.Join(dir, "ports-"+strconv.Itoa(s.base)), os.O_CREATE|os.O_RDWR, 0o600)
-		if err != nil {
-			return portSlot{}, fmt.Errorf("open port lock: %w", err)
+		lock, err := net.Listen("unix", "@callrecordd-lab-"+strconv.Itoa(s.base))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
 		}
-		s.lock = f
-		if syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil && s.free() {
+		if err != nil {
+			return portSlot{}, fmt.Errorf("lock ports from %d: %w", s.base, err)
+		}
+		s.lock = lock
+		if s.free() {
 			return s, nil
 		}
-		_ = f.Close()
+		s.release()
 	}
 	return portSlot{}, errors.New("all port ranges for private PBXs are taken")
 }
 
-// free finds ports taken by others than labs: other programs, other users.
+// free finds ports taken by others than labs.
 func (s portSlot) free() bool {
 	addr := func(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 	for _, port := range []int{s.http(), s.ami()} {
