@@ -84,6 +84,9 @@ type Party struct {
 	// Queue and Group are the uuids of what led to the peer, empty if none.
 	Queue string `json:"queue,omitempty"`
 	Group string `json:"group,omitempty"`
+	// QueueToggle and GroupToggle are their dtmf_record_toggle.
+	QueueToggle bool `json:"queue_toggle,omitempty"`
+	GroupToggle bool `json:"group_toggle,omitempty"`
 }
 
 // Input is all that an automatic decision depends on: the parties of a talk,

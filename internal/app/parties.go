@@ -14,7 +14,9 @@ func parties(book *directory.Book, legs []call.Leg) []dialplan.Party {
 		p := book.Party(l.Endpoint())
 		p.Leg = l.ID
 		p.Role = role(l.Role)
-		p.Queue, p.Group = via(book, l.Via)
+		queue, group := via(book, l.Via)
+		p.Queue, p.QueueToggle = queue.UUID, queue.DTMFRecordToggle
+		p.Group, p.GroupToggle = group.UUID, group.DTMFRecordToggle
 		out = append(out, p)
 	}
 	return out
@@ -31,16 +33,16 @@ func role(r call.Role) dialplan.Role {
 	return dialplan.RoleCaller
 }
 
-// via returns the uuids of the queue and the group that led to a leg. A queue
+// via returns the queue and the group that led to a leg, empty if none. A queue
 // counts wherever in the chain of dials it is, so one that was reached through
 // a group is the queue; of groups the nearest counts (design 5).
-func via(book *directory.Book, hops []call.Hop) (queue, group string) {
+func via(book *directory.Book, hops []call.Hop) (queue directory.Queue, group directory.Group) {
 	for _, h := range hops {
-		if q, ok := book.Queue(h.Queue); ok && h.Queue != "" && queue == "" {
-			queue = q.UUID
+		if q, ok := book.Queue(h.Queue); ok && h.Queue != "" && queue.UUID == "" {
+			queue = q
 		}
-		if g, ok := book.GroupAt(h.Exten, h.Context); ok && group == "" {
-			group = g.UUID
+		if g, ok := book.GroupAt(h.Exten, h.Context); ok && group.UUID == "" {
+			group = g
 		}
 	}
 	return queue, group

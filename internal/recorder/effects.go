@@ -108,6 +108,20 @@ type StopDone struct{ UUID string }
 // recorder may still run, every other cause that it is not there.
 type StopFailed struct{ UUID, Cause, Detail string }
 
+// Muted answers Mute: from At on the recorder hears nothing, or everything.
+type Muted struct {
+	UUID string
+	On   bool
+	At   time.Time
+}
+
+// MuteFailed answers Mute instead.
+type MuteFailed struct {
+	UUID          string
+	On            bool
+	Cause, Detail string
+}
+
 // Finalised answers Finalise, with its Try.
 type Finalised struct {
 	UUID          string
@@ -138,6 +152,8 @@ func (SilentRTP) input()      {}
 func (Closed) input()         {}
 func (StopDone) input()       {}
 func (StopFailed) input()     {}
+func (Muted) input()          {}
+func (MuteFailed) input()     {}
 func (Finalised) input()      {}
 
 // Effect is something to be done: one of the types below. Effects of one
@@ -179,6 +195,27 @@ type Finalise struct {
 	Try int
 }
 
+// Mute silences the recorder Row.MixMonitorID on Row.Hook, both directions, or
+// lets it hear again: the file keeps its time line.
+type Mute struct {
+	Row Recording
+	On  bool
+}
+
+// Pause stores the beginning of a recording's pause, or its end if To is set.
+type Pause struct {
+	UUID     string
+	Owner    string // uniqueid of the leg that paused
+	Actor    string
+	From, To time.Time
+}
+
+// Tone whispers a sound to legs.
+type Tone struct {
+	Legs  []string // uniqueids
+	Sound Sound
+}
+
 // Log appends an event.
 type Log struct{ Event Event }
 
@@ -192,6 +229,9 @@ func (Start) effect()      {}
 func (WatchFile) effect()  {}
 func (Stop) effect()       {}
 func (Finalise) effect()   {}
+func (Mute) effect()       {}
+func (Pause) effect()      {}
+func (Tone) effect()       {}
 func (Log) effect()        {}
 func (Alarm) effect()      {}
 

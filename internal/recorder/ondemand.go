@@ -1,0 +1,76 @@
+package recorder
+
+import (
+	"time"
+
+	"callrecordd/dialplan"
+)
+
+// Op is what a Request asks for.
+type Op string
+
+// The operations. Toggle is a press of *3; the others come from people at the
+// command line and, later, from the API.
+const (
+	OpToggle Op = "toggle"
+	OpStart  Op = "start"
+	OpStop   Op = "stop"
+	OpPause  Op = "pause"
+	OpResume Op = "resume"
+)
+
+// Request is one party's wish about the recording of the talk it is in.
+type Request struct {
+	Op Op
+	// Party is the party whose claim is meant, resolved with the directory as
+	// it is now: permission is judged at the press, not at the answer.
+	Party dialplan.Party
+	// By is dialplan.OnDemand (*3) or dialplan.API.
+	By dialplan.Reason
+	// Actor is who asked, for the events: a user's uuid or "root".
+	Actor string
+	// Override asks with permission over other people's calls: no MayToggle,
+	// stop removes all claims, resume ends anybody's pause.
+	Override bool
+}
+
+// Outcome is what became of a Request.
+type Outcome struct {
+	// Done says that the talk is as was asked for, also if it was before.
+	Done bool
+	// Reason is why not, or under which claim it was done.
+	Reason dialplan.Reason
+	// NoTalk says that the party is in no talk, NotRecording that there is
+	// nothing to pause, resume or stop.
+	NoTalk, NotRecording bool
+	// State is the party's afterwards: inactive, active or paused (design 6).
+	State PartyState
+}
+
+// PartyState is record_state of a call object: that of the party's own claim.
+type PartyState string
+
+// The states of a party.
+const (
+	Inactive    PartyState = "inactive"
+	Active      PartyState = "active"
+	PartyPaused PartyState = "paused"
+)
+
+// Sound is a tone that parties hear, by Asterisk's name of the file.
+type Sound string
+
+// The tones (design 6).
+const (
+	Beep    Sound = "beep"
+	BeepErr Sound = "beeperr"
+)
+
+// Request applies a party's wish and says at once what became of it; files and
+// tones follow as effects.
+func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
+	return Outcome{NoTalk: true, State: Inactive}, m.take()
+}
+
+// PartyState is the record_state of a leg's party (design 6).
+func (m *Machine) PartyState(leg string) PartyState { return Inactive }
