@@ -41,7 +41,8 @@ func (w *world) perform(effects []Effect) {
 		switch e := e.(type) {
 		case Start:
 			w.answer(e.Row.UUID, Started{UUID: e.Row.UUID, MixMonitorID: "0x1", At: w.now},
-				StartFailed{e.Row.UUID, CauseNoAnswer, ""}, StartFailed{e.Row.UUID, CauseNoChannel, ""}, StartFailed{e.Row.UUID, CauseNoSpace, ""})
+				StartFailed{e.Row.UUID, CauseNoAnswer, ""}, StartFailed{e.Row.UUID, CauseNoManager, ""},
+				StartLost{e.Row.UUID, ""}, StartFailed{e.Row.UUID, CauseNoChannel, ""}, StartFailed{e.Row.UUID, CauseNoSpace, ""})
 		case WatchFile:
 			u := e.Row.UUID
 			w.answer(u, Grew{u}, NotSeen{u, CauseNoFile, ""}, NotGrown{u, CauseNoGrowth, ""}, SilentRTP{u})
@@ -51,7 +52,7 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatalf("stop on a channel that is gone: %+v", e.Row)
 			}
 			u := e.Row.UUID
-			w.answer(u, StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseRefused, ""})
+			w.answer(u, StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseNoManager, ""}, StopFailed{u, CauseRefused, ""})
 		case Finalise:
 			u := e.Row.UUID
 			w.answer(u, Finalised{UUID: u, Try: e.Try}, Finalised{UUID: u, Try: e.Try, Found: true, Complete: true, Samples: 9},
@@ -74,6 +75,9 @@ func (w *world) respond(i int) {
 	w.open = slices.Delete(w.open, i, i+1)
 	for _, in := range f() {
 		w.step(in)
+		if in, ok := in.(StartLost); ok {
+			w.answer(in.UUID, Started{UUID: in.UUID, MixMonitorID: "0x2", At: w.now}, StartFailed{in.UUID, CauseNoAnswer, ""})
+		}
 	}
 }
 
@@ -98,7 +102,9 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
-	switch rapid.IntRange(0, 7).Draw(t, "act") {
+	switch rapid.IntRange(0, 8).Draw(t, "act") {
+	case 8:
+		w.step(Reachable{})
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {

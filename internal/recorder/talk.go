@@ -94,6 +94,7 @@ func sameLegs(a, b []call.Leg) bool {
 func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	t.suspended = false
 	t.legs, t.parties = in.Change.Legs, in.Parties
+	maps.DeleteFunc(t.gone, func(leg string, _ bool) bool { return !t.has(leg) })
 	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
 	m.takeOver(t)
 	d := dialplan.Decide(dialplan.Input{Parties: t.parties})
@@ -166,9 +167,11 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 	return out
 }
 
+// isRule includes Resync, the claim for a recorder whose row was lost: like
+// that of a rule it lasts as long as the talk wants it.
 func isRule(r dialplan.Reason) bool {
 	return r == dialplan.RuleOutInternal || r == dialplan.RuleOutExternal ||
-		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal
+		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.Resync
 }
 
 // takeOver attaches an active recording that already sits on a leg of the
@@ -297,7 +300,7 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 	r := m.recs[t.current]
 	s := m.talks[into]
 	if s != nil {
-		maps.Copy(s.gone, t.gone)
+		maps.Copy(s.gone, t.gone) // its change, which comes next, drops what is not in it
 	}
 	switch {
 	case r == nil:

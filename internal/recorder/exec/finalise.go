@@ -103,12 +103,19 @@ func (w *worker) awaitClosed(row recorder.Recording) bool {
 // recorderAlive asks Asterisk. Only here, never as a poll: a dead id costs a
 // warning in Asterisk's log each time (facts 1).
 func (w *worker) recorderAlive(row recorder.Recording) (alive, known bool) {
-	if row.MixMonitorID == "" {
+	id := row.MixMonitorID
+	if id == "" { // the answer to its start was lost
+		var err error
+		if id, err = w.readBack(row); err != nil {
+			return false, w.e.cfg.NoChannel(err)
+		}
+	}
+	if id == "" {
 		return false, true
 	}
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
-	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+row.MixMonitorID+",filename)")
+	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+id+",filename)")
 	if err != nil {
 		return false, w.e.cfg.NoChannel(err)
 	}
