@@ -24,7 +24,8 @@ type Config struct {
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
 	// StartRetry (5 s) is the time before a start that nobody answered is
-	// tried again. It and StopRetry double with each try, up to MaxRetry (60 s).
+	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
+	// StopRetry while Asterisk's manager is away.
 	StartRetry, MaxRetry time.Duration
 	Lost                 time.Duration // a start without an answer is looked for (15 s)
 }
