@@ -39,7 +39,7 @@ func (m *Machine) awaitConnection(now time.Time, r *rec, in StartFailed) {
 // sees whether the channel lives and the talk goes on.
 func (m *Machine) startAgain(now time.Time, r *rec) {
 	if t := m.talks[r.talk]; m.blind || t == nil || t.suspended {
-		r.deadline = now.Add(m.cfg.Recheck)
+		r.deadline = now.Add(m.cfg.StartRetry)
 		return
 	}
 	r.unsent, r.startOpen, r.deadline = false, true, now.Add(m.cfg.Answer)
