@@ -22,8 +22,10 @@ import (
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
+	"callrecordd/internal/toggle"
 	"callrecordd/store"
 )
 
@@ -64,6 +66,9 @@ type App struct {
 	control   net.Listener
 	started   time.Time
 	needs     *needs
+	features  *features
+	desk      *toggle.Desk
+	lamps     *lamp.Keeper
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -94,7 +99,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	if opt.Notify == nil {
 		opt.Notify = func(string) {}
 	}
-	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds()}
+	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds(), features: newFeatures()}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -121,7 +126,9 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
 
-	if a.directory, err = directory.New(ctx, directory.Options{Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID}); err != nil {
+	if a.directory, err = directory.New(ctx, directory.Options{
+		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, OnChange: a.directoryChanged,
+	}); err != nil {
 		return err
 	}
 	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
@@ -138,9 +145,15 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
 	a.ami = ami.NewClient(ami.Config{
 		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
-		Logger: a.log.With("part", "ami"), OnState: func(ami.State) { a.needs.again() },
+		Logger: a.log.With("part", "ami"), OnState: a.amiState,
 	})
+	a.lamps = lamp.NewKeeper(lampBoard{a.ami}, a.lampUsers, a.log.With("part", "lamps"))
 	a.stack.goStep("ami", a.failed, a.ami.Run)
+	a.stack.goStep("lamps", a.failed, a.lamps.Run)
+	if err = a.startFeatures(); err != nil {
+		return err
+	}
+	a.startDesk()
 	if err = a.startRecorder(); err != nil {
 		return err
 	}
@@ -154,7 +167,7 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		return a.stream.Run(ctx, &sink{
 			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
-			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
+			log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, stopped: ctx.Done(),
 		})
 	})
 	a.startNeeds()
@@ -163,6 +176,35 @@ func (a *App) start(ctx context.Context) error {
 	a.startHeartbeat()
 	a.serveAll()
 	return nil
+}
+
+// directoryChanged has the dialplan of *26 and the lamps follow.
+func (a *App) directoryChanged(_, _ *directory.Book) {
+	if a.lamps == nil {
+		return // the directory is filled for the first time; all follows
+	}
+	a.features.again()
+	a.lamps.Changed()
+}
+
+// amiState looks anew at what Asterisk has, on each connection.
+func (a *App) amiState(s ami.State) {
+	a.needs.again()
+	a.features.again()
+	if s.Kind == ami.StateConnected {
+		a.lamps.Connected()
+	}
+}
+
+// connected is told of each session of the event stream. Asterisk takes
+// managers before its modules are loaded, so what AMI was asked then is asked
+// again.
+func (a *App) connected(boot time.Time) {
+	a.follower.Restarted(boot)
+	a.features.again()
+	if a.ami.State().Kind == ami.StateConnected {
+		a.lamps.Connected()
+	}
 }
 
 func (a *App) startRecorder() error {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"callrecordd/dialplan"
 )
 
 // maxText is the column limit of upstream (cdr-api 4), in characters.
@@ -100,6 +102,13 @@ func (t *Trunk) check() error {
 	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint))
 }
 
+func (f *Feature) check() error {
+	if err := dialplan.CheckExten(f.Exten); err != nil {
+		return &ErrInvalid{"exten", err.Error()}
+	}
+	return uuidField("uuid", f.UUID)
+}
+
 func (d *Device) check() error { return endpointField("endpoint", d.Endpoint) }
 
 // checker finds what cannot stand side by side. Only problems of entries that
@@ -143,6 +152,11 @@ func checkAll(next Contents, changed map[Ref]bool) error {
 		d := &next.Devices[i]
 		c.fail(d.ref(), d.check())
 		c.take(d.ref(), "endpoint", d.Endpoint)
+	}
+	for i := range next.Features {
+		f := &next.Features[i]
+		c.fail(f.ref(), f.check())
+		c.take(f.ref(), "feature extension", f.Exten)
 	}
 	return c.err
 }

@@ -79,11 +79,11 @@ func (p *PBX) files() (map[string]string, error) {
 	for _, s := range dialplan.Snippets(dialplan.SnippetOptions{
 		HTTPPort: p.ports.http(), ARIUser: userName, ARIPassword: c.ARIPassword,
 		AMIPort: p.ports.ami(), AMIUser: userName, AMIPassword: c.AMIPassword,
+		FeaturesPath: c.FeaturesPath,
 	}) {
 		files[s.File] += s.Text
 	}
-	files["extensions.conf"] += extensionsConf(c, p.Announcement()) + c.ExtraDialplan +
-		"\n#tryinclude \"" + FeaturesFile + "\"\n"
+	files["extensions.conf"] += extensionsConf(c, p.Announcement()) + c.ExtraDialplan
 	if c.AMIWrite != "" {
 		const shipped = "write=system,call"
 		if !strings.Contains(files["manager.conf"], shipped) {
@@ -104,7 +104,7 @@ func (p *PBX) asteriskConf() string {
 		{"astvarlibdir", in("lib")},
 		{"astdbdir", in("lib")},
 		{"astkeydir", in("keys")},
-		{"astdatadir", p.install.DataDir},
+		{"astdatadir", p.dataDir()},
 		{"astagidir", in("lib")},
 		{"astspooldir", in("spool")},
 		{"astrundir", p.runDir},
