@@ -137,8 +137,10 @@ func LampDevice(key string) string { return lampPrefix + key }
 // LampKey is the reverse of LampDevice; ok is false for foreign devices.
 func LampKey(device string) (key string, ok bool) {
 	key, ok = strings.CutPrefix(device, lampPrefix)
-	return key, ok && key != ""
+	return key, ok && keyPattern.MatchString(key)
 }
+
+var keyPattern = regexp.MustCompile(`^\*?[0-9]+$`)
 
 // Lit says whether the lamp of a user with these flags is on: with all four,
 // so that a lamp that is off means that *26 switches on.

@@ -94,7 +94,7 @@ func TestLampKeys(t *testing.T) {
 			t.Errorf("%s comes back as %q", key, back)
 		}
 	}
-	for _, device := range []string{"PJSIP/alice", "Custom:other", "Custom:callrecord"} {
+	for _, device := range []string{"PJSIP/alice", "Custom:other", "Custom:callrecord", "Custom:callrecord-door", "Custom:callrecord1*"} {
 		if key, ok := LampKey(device); ok {
 			t.Errorf("%s is the lamp %s", device, key)
 		}

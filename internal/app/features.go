@@ -45,12 +45,10 @@ func (f *features) lacking() string {
 	return f.wrong
 }
 
-// startFeatures writes the file before anything else can go wrong, and keeps
-// at it: Asterisk may come later, and the number may change.
-func (a *App) startFeatures() error {
-	if _, err := a.writeFeatures(); err != nil {
-		return err
-	}
+// startFeatures writes the file and keeps at it: Asterisk may come later, and
+// the number may change. That it cannot be written must not keep the daemon
+// from recording.
+func (a *App) startFeatures() {
 	a.stack.goStep("features", a.failed, func(ctx context.Context) error {
 		// reloaded is the version that Asterisk was told of on this connection:
 		// it is not told twice, since a reload reads the whole dialplan.
@@ -81,7 +79,6 @@ func (a *App) startFeatures() error {
 		}
 		return nil
 	})
-	return nil
 }
 
 func (a *App) noteFeatures(err error) {

@@ -150,9 +150,7 @@ func (a *App) start(ctx context.Context) error {
 	a.lamps = lamp.NewKeeper(lampBoard{a.ami}, a.lampUsers, a.log.With("part", "lamps"))
 	a.stack.goStep("ami", a.failed, a.ami.Run)
 	a.stack.goStep("lamps", a.failed, a.lamps.Run)
-	if err = a.startFeatures(); err != nil {
-		return err
-	}
+	a.startFeatures()
 	a.startDesk()
 	if err = a.startRecorder(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"callrecordd/ari"
@@ -30,7 +31,7 @@ func (a *App) star26(ev ari.Event) {
 func (a *App) startDesk() {
 	a.desk = toggle.New(toggle.Config{
 		Phones: switchPhones{a.ari}, Directory: switchDirectory{a.directory},
-		NewUUID: a.opt.NewUUID, Log: a.log.With("part", "toggle"),
+		NoChannel: noChannel, NewUUID: a.opt.NewUUID, Log: a.log.With("part", "toggle"),
 	})
 	a.stack.push("toggle", a.desk.Close)
 }
@@ -93,11 +94,16 @@ type lampBoard struct{ client *ami.Client }
 const lampLit = "INUSE"
 
 func (b lampBoard) Lamps(ctx context.Context) (map[string]bool, error) {
+	lamps := make(map[string]bool)
 	list, err := b.client.List(ctx, ami.Action{Name: "DeviceStateList"})
+	if errors.Is(err, ami.ErrUnknownAction) {
+		// Without res_manager_devicestate.so all are set anew, and the lamp of a
+		// user who was deleted while we were away stays as it is.
+		return lamps, nil
+	}
 	if err != nil {
 		return nil, err
 	}
-	lamps := make(map[string]bool)
 	for _, m := range list {
 		if key, ok := dialplan.LampKey(m.Get("Device")); ok {
 			lamps[key] = strings.EqualFold(m.Get("State"), lampLit)

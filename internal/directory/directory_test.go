@@ -97,6 +97,15 @@ func TestEditFeature(t *testing.T) {
 			t.Errorf("extension %q: %v", exten, err)
 		}
 	}
+	if _, err := s.CreateUser(t.Context(), "root", alice()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := edit(func(f *Feature) { f.Exten = "2001" }); !errors.Is(err, ErrConflict) {
+		t.Errorf("the extension of a user: %v", err)
+	}
+	if _, err := s.CreateGroup(t.Context(), "root", Group{Name: "g", Exten: "*81", Context: "users"}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a group at the number of a feature: %v", err)
+	}
 	if _, err := s.EditFeature(t.Context(), "root", "none", func(*Feature) error { return nil }); !errors.Is(err, ErrNotFound) {
 		t.Errorf("no such feature: %v", err)
 	}

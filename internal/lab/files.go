@@ -166,7 +166,7 @@ const modules = `
 	func_callerid func_channel func_timeout func_global func_cut func_logic
 	func_strings func_math func_devstate func_db func_cdr func_env func_hangupcause
 	func_dialplan func_rand func_uri func_groupcount func_base64 func_volume
-	func_pjsip_endpoint func_pjsip_aor func_pjsip_contact func_extstate func_module
+	res_manager_devicestate func_pjsip_endpoint func_pjsip_aor func_pjsip_contact func_extstate func_module
 	pbx_config res_cdrel_custom cel_sqlite3_custom`
 
 // createJournal makes the CEL journal the way setup does (asterisk-facts 4).

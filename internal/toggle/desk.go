@@ -68,6 +68,8 @@ type Call struct {
 type Config struct {
 	Phones    Phones
 	Directory Directory
+	// NoChannel recognises the errors of Phones for a caller who has hung up.
+	NoChannel func(error) bool
 	NewUUID   func() string
 	Log       *slog.Logger
 }
@@ -103,7 +105,9 @@ func (d *Desk) Enter(c Call) {
 	}
 	d.wg.Go(func() {
 		defer func() { <-d.slots }()
-		if err := d.serve(c); err != nil {
+		if err := d.serve(c); d.cfg.NoChannel(err) {
+			d.cfg.Log.Debug("the caller of *26 has hung up", "channel", c.Channel)
+		} else if err != nil {
 			d.cfg.Log.Warn("call of *26 failed", "channel", c.Channel, "endpoint", c.Endpoint, "err", err)
 		}
 	})

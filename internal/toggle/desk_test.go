@@ -14,6 +14,8 @@ import (
 	"callrecordd/dialplan"
 )
 
+var errGone = errors.New("no such channel")
+
 // world is Asterisk and directory. Sounds last a second.
 type world struct {
 	desk *Desk
@@ -32,7 +34,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	w := &world{on: map[string]bool{"alice": false, "bob": true}}
 	w.desk = New(Config{
-		Phones: w, Directory: w, Log: slog.New(slog.DiscardHandler),
+		Phones: w, Directory: w, NoChannel: func(err error) bool { return errors.Is(err, errGone) }, Log: slog.New(slog.DiscardHandler),
 		NewUUID: func() string { w.mu.Lock(); defer w.mu.Unlock(); w.ids++; return fmt.Sprint("playback-", w.ids) },
 	})
 	t.Cleanup(func() {
@@ -125,7 +127,7 @@ func TestCalls(t *testing.T) {
 		},
 		{
 			"hung up before the answer", Call{Endpoint: "PJSIP/alice"},
-			func(w *world) { w.noAnswer = errors.New("no such channel") }, "answer 1", false,
+			func(w *world) { w.noAnswer = errGone }, "answer 1", false,
 		},
 		{
 			"the sound never ends: left to the dialplan", Call{Endpoint: "PJSIP/alice"},
