@@ -69,6 +69,10 @@ func (p *PBX) replaceSounds() error {
 		return err
 	}
 	for name, hz := range p.cfg.Sounds {
+		// A tone must not hide that Asterisk has no such sound.
+		if found, _ := filepath.Glob(filepath.Join(p.install.DataDir, "sounds", "en", name+".*")); len(found) == 0 {
+			return fmt.Errorf("replace sound %q: it is not installed", name)
+		}
 		if err := writeTone(filepath.Join(english, name+".ulaw"), hz, 1); err != nil {
 			return err
 		}

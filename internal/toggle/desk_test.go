@@ -114,27 +114,33 @@ func TestCalls(t *testing.T) {
 		{"somebody else's lamp key", Call{Endpoint: "PJSIP/alice", Key: "10bob"}, nil, "answer 1, play feature-not-avail-line to 1, hang up 1", false},
 		{"nobody's telephone", Call{Endpoint: "PJSIP/trunk"}, nil, "answer 1, play feature-not-avail-line to 1, hang up 1", false},
 		{
-			"disabled, and Asterisk does not know yet", Call{Endpoint: "PJSIP/alice"},
+			"disabled, and Asterisk does not know yet",
+			Call{Endpoint: "PJSIP/alice"},
 			func(w *world) { w.disabled = true }, "answer 1, play disabled to 1, hang up 1", false,
 		},
 		{
-			"the database fails", Call{Endpoint: "PJSIP/alice"},
+			"the database fails",
+			Call{Endpoint: "PJSIP/alice"},
 			func(w *world) { w.flipErr = errors.New("disk full") }, "answer 1, play im-sorry to 1, hang up 1", false,
 		},
 		{
-			"the database hangs", Call{Endpoint: "PJSIP/alice"},
+			"the database hangs",
+			Call{Endpoint: "PJSIP/alice"},
 			func(w *world) { w.stuck = make(chan struct{}) }, "answer 1, play im-sorry to 1, hang up 1", false,
 		},
 		{
-			"hung up before the answer", Call{Endpoint: "PJSIP/alice"},
+			"hung up before the answer",
+			Call{Endpoint: "PJSIP/alice"},
 			func(w *world) { w.noAnswer = errGone }, "answer 1", false,
 		},
 		{
-			"the sound never ends: left to the dialplan", Call{Endpoint: "PJSIP/alice"},
+			"the sound never ends: left to the dialplan",
+			Call{Endpoint: "PJSIP/alice"},
 			func(w *world) { w.silent = true }, "answer 1, play activated to 1", true,
 		},
 		{
-			"seen late: nothing is switched any more", Call{Endpoint: "PJSIP/alice", At: time.Now().Add(-flipTime)},
+			"seen late: nothing is switched any more",
+			Call{Endpoint: "PJSIP/alice", At: time.Now().Add(-flipTime)},
 			nil, "answer 1, play im-sorry to 1, hang up 1", false,
 		},
 	} {
