@@ -53,6 +53,8 @@ allowed internal/recorder/exec internal/recorder internal/call dialplan internal
 allowed internal/cdr internal/call
 allowed internal/directory dialplan
 allowed internal/auth dialplan
+allowed internal/toggle dialplan
+allowed internal/lamp
 allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio
 allowed internal/lab dialplan
@@ -65,7 +67,7 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live internal/control; do
+	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -81,6 +83,9 @@ crossing store internal/recorder/exec
 crossing internal/api ari
 crossing internal/api store
 crossing internal/api internal/recorder/exec
+crossing internal/toggle ari
+crossing internal/toggle internal/directory
+crossing internal/lamp dialplan
 crossing internal/lab config
 crossing internal/live dialplan
 crossing internal/live ari/ami

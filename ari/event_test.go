@@ -65,3 +65,13 @@ func FuzzDecodeEvent(f *testing.F) {
 		}
 	})
 }
+
+func TestDecodePlayback(t *testing.T) {
+	e, err := DecodeEvent([]byte(`{"type":"PlaybackFinished","playback":{"id":"p1","media_uri":"sound:beep","target_uri":"channel:1.2","state":"failed"}}`))
+	if want := (Playback{ID: "p1", MediaURI: "sound:beep", TargetURI: "channel:1.2", State: "failed"}); err != nil || e.Playback == nil || *e.Playback != want {
+		t.Errorf("playback %+v, %v", e.Playback, err)
+	}
+	if e, err = DecodeEvent([]byte(`{"type":"PlaybackFinished","playback":"odd"}`)); err != nil || e.Playback != nil {
+		t.Errorf("odd playback %+v, %v", e.Playback, err)
+	}
+}

@@ -50,7 +50,7 @@ type Recordings struct {
 
 // State is the place of what the daemon itself keeps.
 type State struct {
-	Dir    string `mapstructure:"dir" doc:"The database and the lock file."`
+	Dir    string `mapstructure:"dir" doc:"The database, the lock file, and the dialplan of *26 that Asterisk includes: asterisk/callrecord-features.conf. Asterisk must be able to read that, as the same user or in the same group."`
 	Socket string `mapstructure:"socket" doc:"The unix socket of the command line. Who may open it may change everything."`
 }
 
@@ -92,6 +92,10 @@ func Default() Config {
 
 // Database is the path of the daemon's database.
 func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
+
+// Features is the path of the dialplan that Asterisk includes. It has a folder
+// of its own, so that a right to read it opens nothing else.
+func (s State) Features() string { return filepath.Join(s.Dir, "asterisk", "callrecord-features.conf") }
 
 // SlogLevel is Level for slog; a level that Validate would refuse is info.
 func (l Log) SlogLevel() slog.Level {

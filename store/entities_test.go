@@ -78,7 +78,7 @@ func TestDirectoryRoundTrip(t *testing.T) {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
 	es, err := s.Events(ctx, EventFilter{Kind: "directory."})
-	if err != nil || len(es) != 8 || es[7].Kind != "directory.user.changed" || es[7].Actor != "root" {
+	if err != nil || len(es) != 9 || es[8].Kind != "directory.user.changed" || es[8].Actor != "root" {
 		t.Errorf("%d events, %v: %+v", len(es), err, es)
 	}
 	if err := s.InsertIntent(ctx, recorder.Recording{UUID: "r", TenantUUID: tenant.UUID, State: "starting"}); err != nil {

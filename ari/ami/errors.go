@@ -80,7 +80,7 @@ func classOf(action string) string {
 		return "system"
 	case "stopmixmonitor", "mixmonitormute":
 		return "call or system"
-	case "setvar", "getvar":
+	case "setvar", "getvar", "devicestatelist":
 		return "call"
 	case "reload":
 		return "system"

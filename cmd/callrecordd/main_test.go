@@ -316,6 +316,29 @@ func TestOtherNouns(t *testing.T) {
 	})
 }
 
+func TestFeatures(t *testing.T) {
+	both(t, func(t *testing.T, h *host) {
+		table := "UUID  FEATURE  EXTENSION  ENABLED\nU  callrecord  *26  yes\n"
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "list"))); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "show", "*26"))); diff != "" {
+			t.Errorf("show (-want +got):\n%s", diff)
+		}
+		table = strings.ReplaceAll(table, "*26  yes", "*81  no")
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "set", "callrecord", "--exten", "*81", "--enabled=false"))); diff != "" {
+			t.Errorf("set (-want +got):\n%s", diff)
+		}
+		h.run("feature", "set", "*81", "--enabled")
+		table = strings.ReplaceAll(table, "no", "yes")
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "list"))); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		h.fails("is not 1 to 40 of the digits", "feature", "set", "callrecord", "--exten", "_X.")
+		h.fails(`there is no feature "dnd"`, "feature", "show", "dnd")
+	})
+}
+
 func TestTokens(t *testing.T) {
 	both(t, func(t *testing.T, h *host) {
 		secret := strings.TrimSpace(h.run("token", "create", "--description", "reports", "--lifetime", "24h"))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -160,6 +161,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
 				{"journal", strings.TrimSpace(fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls))},
+				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 		},

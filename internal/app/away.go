@@ -43,7 +43,9 @@ func (a *App) startManagerLink(s *sink) {
 // amiState is told each state of the manager's client.
 func (a *App) amiState(s ami.State) {
 	a.needs.again()
+	a.features.again()
 	if s.Kind == ami.StateConnected {
+		a.lamps.Connected()
 		select {
 		case a.amiBack <- struct{}{}:
 		default: // it is about to look

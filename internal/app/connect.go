@@ -29,6 +29,8 @@ type sink struct {
 	marks func(context.Context) ([]mark, error)
 	// restarted tells the journal's follower when Asterisk has started.
 	restarted func(boot time.Time)
+	// star26 serves calls of *26; it does not block.
+	star26 func(ari.Event)
 	// ctx ends with the stream; Event has none of its own.
 	stopped <-chan struct{}
 }
@@ -65,6 +67,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 
 // Event applies an event; the stream's queue holds the rest meanwhile.
 func (s *sink) Event(ev ari.Event) {
+	s.star26(ev)
 	select {
 	case s.reducer.steps <- func() { s.reducer.event(ev) }:
 	case <-s.stopped:

@@ -22,8 +22,10 @@ import (
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
+	"callrecordd/internal/toggle"
 	"callrecordd/store"
 )
 
@@ -65,6 +67,9 @@ type App struct {
 	started   time.Time
 	needs     *needs
 	amiBack   chan struct{} // the manager has connected
+	features  *features
+	desk      *toggle.Desk
+	lamps     *lamp.Keeper
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -95,7 +100,10 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	if opt.Notify == nil {
 		opt.Notify = func(string) {}
 	}
-	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds(), amiBack: make(chan struct{}, 1)}
+	a := &App{
+		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
+		needs: newNeeds(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+	}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -122,7 +130,9 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
 
-	if a.directory, err = directory.New(ctx, directory.Options{Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID}); err != nil {
+	if a.directory, err = directory.New(ctx, directory.Options{
+		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, OnChange: a.directoryChanged,
+	}); err != nil {
 		return err
 	}
 	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
@@ -138,7 +148,11 @@ func (a *App) start(ctx context.Context) error {
 	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
 	a.ami = ami.NewClient(a.amiConfig())
+	a.lamps = lamp.NewKeeper(lampBoard{a.ami}, a.lampUsers, a.log.With("part", "lamps"))
 	a.stack.goStep("ami", a.failed, a.ami.Run)
+	a.stack.goStep("lamps", a.failed, a.lamps.Run)
+	a.startFeatures()
+	a.startDesk()
 	if err = a.startRecorder(); err != nil {
 		return err
 	}
@@ -151,7 +165,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	events := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.follower.Restarted,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26,
 	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		events.stopped = ctx.Done()

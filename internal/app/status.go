@@ -28,11 +28,14 @@ type Status struct {
 	Recorder string `json:"recorder,omitempty"`
 	// Database is empty while it takes writes, else what is wrong with it.
 	Database string `json:"database,omitempty"`
+	// Features is empty while Asterisk has the dialplan of *26, else what is
+	// wrong. Recording works without it, so it does not count for Ready.
+	Features string `json:"features,omitempty"`
 }
 
 // Status asks every part.
 func (a *App) Status() Status {
-	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses()}
+	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	var wrong []string
 	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {

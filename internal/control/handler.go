@@ -59,7 +59,8 @@ type resource struct {
 }
 
 // entity makes a resource of the three methods that the directory has for
-// each kind. An edit sends only the fields that change.
+// each kind; those of features cannot be made or deleted. An edit sends only
+// the fields that change.
 func entity[T any](name string,
 	list func(directory.Contents) []T,
 	create func(context.Context, string, T) (T, error),
@@ -74,13 +75,15 @@ func entity[T any](name string,
 			}
 			return []T{}
 		},
-		create: func(ctx context.Context, actor string, body []byte) (any, error) {
+	}
+	if create != nil {
+		r.create = func(ctx context.Context, actor string, body []byte) (any, error) {
 			var v T
 			if err := strict(body, &v); err != nil {
 				return nil, err
 			}
 			return create(ctx, actor, v)
-		},
+		}
 	}
 	if edit != nil {
 		r.edit = func(ctx context.Context, actor, key string, body []byte) (any, error) {
@@ -104,6 +107,8 @@ func resources(d *directory.Service) []resource {
 			d.CreateTrunk, d.EditTrunk, d.DeleteTrunk),
 		entity("devices", func(c directory.Contents) []directory.Device { return c.Devices },
 			d.CreateDevice, nil, d.DeleteDevice),
+		entity("features", func(c directory.Contents) []directory.Feature { return c.Features },
+			nil, d.EditFeature, nil),
 	}
 }
 
@@ -115,12 +120,16 @@ func NewHandler(o Options) http.Handler {
 		mux.HandleFunc("GET /v1/"+r.name, h.wrap(func(*http.Request, []byte) (any, error) {
 			return r.list(o.Directory.Book()), nil
 		}))
-		mux.HandleFunc("POST /v1/"+r.name, h.wrap(func(req *http.Request, body []byte) (any, error) {
-			return r.create(req.Context(), actor(req), body)
-		}))
-		mux.HandleFunc("DELETE /v1/"+r.name+"/{key...}", h.wrap(func(req *http.Request, _ []byte) (any, error) {
-			return nil, r.remove(req.Context(), actor(req), req.PathValue("key"))
-		}))
+		if r.create != nil {
+			mux.HandleFunc("POST /v1/"+r.name, h.wrap(func(req *http.Request, body []byte) (any, error) {
+				return r.create(req.Context(), actor(req), body)
+			}))
+		}
+		if r.remove != nil {
+			mux.HandleFunc("DELETE /v1/"+r.name+"/{key...}", h.wrap(func(req *http.Request, _ []byte) (any, error) {
+				return nil, r.remove(req.Context(), actor(req), req.PathValue("key"))
+			}))
+		}
 		if r.edit != nil {
 			mux.HandleFunc("PATCH /v1/"+r.name+"/{key}", h.wrap(func(req *http.Request, body []byte) (any, error) {
 				return r.edit(req.Context(), actor(req), req.PathValue("key"), body)
