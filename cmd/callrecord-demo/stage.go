@@ -203,10 +203,14 @@ func (s *stage) fillDirectory(ctx context.Context) error {
 		{"group", "create", "--name", "sales", "--exten", lab.ExtenGroup, "--context", lab.ContextUsers},
 	}
 	for _, p := range users() {
-		commands = append(commands, []string{
+		create := []string{
 			"user", "create", "--first-name", p.title(),
 			"--line", "PJSIP/" + p.name + "=" + p.number + "@" + lab.ContextUsers, "--record", p.record,
-		})
+		}
+		if p.onDemand {
+			create = append(create, "--on-demand")
+		}
+		commands = append(commands, create)
 	}
 	for _, c := range commands {
 		s.say("    callrecordd %s", strings.Join(c, " "))
