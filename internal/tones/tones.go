@@ -213,15 +213,13 @@ func closeOnce(ch chan struct{}) {
 	}
 }
 
-// Sweep hangs up those of the channels that an earlier life of the daemon has
-// left behind, and returns at once.
-func (w *Whisperer) Sweep(channels []string) {
+// Sweep hangs up a channel if an earlier life of the daemon has left it behind,
+// and returns at once. All others are left alone.
+func (w *Whisperer) Sweep(channel string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, id := range channels {
-		if strings.HasPrefix(id, w.cfg.Prefix) && w.tones[id] == nil && !w.closed {
-			w.work.Go(func() { w.hangup(id) })
-		}
+	if strings.HasPrefix(channel, w.cfg.Prefix) && w.tones[channel] == nil && !w.closed {
+		w.work.Go(func() { w.hangup(channel) })
 	}
 }
 

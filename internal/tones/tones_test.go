@@ -242,7 +242,9 @@ func TestSweepTakesOurOldChannelsOnly(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		d.channels["tone-old"], d.channels["17.1"], d.channels["other-tone-1"] = "z", "z", "z"
-		w.Sweep([]string{"tone-old", "17.1", "other-tone-1", "tone-1", "tone-never-was"})
+		for _, id := range []string{"tone-old", "17.1", "other-tone-1", "tone-1", "tone-never-was"} {
+			w.Sweep(id)
+		}
 		synctest.Wait()
 		for id, want := range map[string]bool{"tone-old": false, "17.1": true, "other-tone-1": true, "tone-1": true} {
 			if _, there := d.channels[id]; there != want {
