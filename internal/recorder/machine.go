@@ -23,6 +23,11 @@ type Config struct {
 	Answer                             time.Duration // start without a result (5 s)
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
+	MuteRetry                          time.Duration // after a failed mute (200 ms)
+
+	ToggleStops    bool // *3 ends a recording instead of pausing it
+	FollowTransfer bool // an on-demand claim stays with those who remain
+	Cut            bool // a pause stops the recorder, its end appends to the file
 }
 
 func (c Config) withDefaults() Config {
@@ -33,6 +38,7 @@ func (c Config) withDefaults() Config {
 	c.Answer = cmp.Or(c.Answer, 5*time.Second)
 	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
+	c.MuteRetry = cmp.Or(c.MuteRetry, 200*time.Millisecond)
 	return c
 }
 
@@ -43,9 +49,12 @@ type Machine struct {
 	talks map[call.TalkID]*talk
 	recs  map[string]*rec
 	// held are the claims by *3 and API. They belong to a leg and outlive
-	// talks, so they are kept beside them (design 6); issue 3 fills it.
+	// talks, so they are kept beside them (design 6).
 	held map[string]Claim
-	out  []Effect
+	// pausedLegs are those whose recorder was found ended after a gap in the
+	// middle of a pause: their talk is still paused.
+	pausedLegs map[string]Pause
+	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
 }
@@ -67,6 +76,8 @@ type rec struct {
 	proved        bool // the file has grown
 	failed        bool // never proved: without audio it is missing
 	adopted       bool
+	muting        muting
+	cut           bool // paused by a stop: no recorder runs
 
 	orphanBy time.Time // must be part of a talk by then
 	deadline time.Time // of whatever is open
@@ -83,6 +94,8 @@ func New(cfg Config) *Machine {
 		talks: map[call.TalkID]*talk{},
 		recs:  map[string]*rec{},
 		held:  map[string]Claim{},
+
+		pausedLegs: map[string]Pause{},
 	}
 }
 
@@ -149,6 +162,7 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 	}
 	for _, r := range m.recs {
 		take(r.deadline)
+		take(r.muting.due)
 		take(r.orphanBy)
 	}
 	for _, t := range m.talks {
@@ -170,6 +184,10 @@ func (m *Machine) expire(now time.Time) {
 		if due(r.deadline, now) {
 			r.deadline = time.Time{}
 			m.overdue(now, r)
+		}
+		if due(r.muting.due, now) {
+			r.muting.due = time.Time{}
+			m.muteDue(now, r)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
@@ -209,6 +227,7 @@ func (r *rec) snapshot() Recording {
 	row := r.Recording
 	row.Legs = slices.Clone(r.Legs)
 	row.Claims = slices.Clone(r.Claims)
+	row.Pauses = slices.Clone(r.Pauses)
 	return row
 }
 
@@ -234,7 +253,7 @@ func (m *Machine) hanging(leg string) {
 // channelGone ends what sits on the leg: no stop is sent, Asterisk closes the
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
-	delete(m.held, leg)
+	m.release(now, leg)
 	for _, t := range m.talks {
 		t.gone[leg] = true
 	}
@@ -272,6 +291,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		c.Leg = in.To
 		m.held[in.To] = c
 	}
+	m.moveOwners(in.From, in.To)
 	for _, r := range m.sorted() {
 		if r.Hook != in.From || !r.active() && r.State != Closing {
 			continue
@@ -292,7 +312,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 func (m *Machine) restarted(now time.Time, boot time.Time) {
 	m.cfg.Boot = boot
 	m.talks = map[call.TalkID]*talk{}
-	m.held = map[string]Claim{}
+	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
 		if r.Cause == "" && !r.proved {

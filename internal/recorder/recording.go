@@ -28,7 +28,7 @@ func (m *Machine) start(now time.Time, t *talk) {
 	}
 	t.current, t.follows = r.UUID, ""
 	m.recs[r.UUID] = r
-	m.emit(SaveIntent{r.snapshot()}, Start{r.snapshot()})
+	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
 }
@@ -45,7 +45,8 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 			r.Cause = CauseHungUp
 		}
 	}
-	r.State, r.EndedAt, r.orphanBy = Closing, now, time.Time{}
+	m.endPause(now, r)
+	r.State, r.EndedAt, r.orphanBy, r.muting.due = Closing, now, time.Time{}, time.Time{}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.current = ""
 	}
@@ -107,6 +108,10 @@ func (m *Machine) result(now time.Time, in Input) {
 		m.with(in.UUID, func(r *rec) { m.stopDone(now, r) })
 	case StopFailed:
 		m.with(in.UUID, func(r *rec) { m.stopFailed(now, r, in) })
+	case Muted:
+		m.with(in.UUID, func(r *rec) { m.muted(now, r, in) })
+	case MuteFailed:
+		m.with(in.UUID, func(r *rec) { m.muteFailed(now, r, in) })
 	case Finalised:
 		m.with(in.UUID, func(r *rec) { m.finalised(now, r, in) })
 	}
@@ -122,11 +127,19 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	if !r.startOpen {
 		return
 	}
-	r.startOpen, r.MixMonitorID, r.StartedAt = false, in.MixMonitorID, in.At
+	r.startOpen, r.MixMonitorID = false, in.MixMonitorID
+	if r.StartedAt.IsZero() { // else it goes on after a cut
+		r.StartedAt = in.At
+	}
 	m.log(now, EventStarted, r, Note{ID: in.MixMonitorID, Hook: r.Hook})
 	if !r.active() {
 		m.startedLate(now, r)
 		return
+	}
+	if m.steer(now, r); r.stopOpen {
+		r.deadline = time.Time{}
+		m.emit(Save{Row: r.snapshot()})
+		return // paused meanwhile: there is nothing to prove
 	}
 	r.deadline = now.Add(2*m.cfg.Growth + m.cfg.Answer)
 	w := WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth}
@@ -135,6 +148,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()}, w)
+	m.chime(m.talks[r.talk])
 }
 
 // startedLate stops a recorder whose start was answered when nobody wanted it
@@ -155,6 +169,9 @@ func (m *Machine) startedLate(now time.Time, r *rec) {
 func (m *Machine) promote(r *rec) {
 	if r.State == Starting && !r.startOpen && (r.proved || r.Silent) {
 		r.State, r.deadline = Live, time.Time{}
+		if r.paused() {
+			r.State = Paused
+		}
 	}
 }
 
@@ -183,7 +200,7 @@ func (m *Machine) silent(now time.Time, r *rec) {
 }
 
 func (m *Machine) unproved(now time.Time, r *rec, cause, detail string) {
-	if !r.proved {
+	if !r.proved && !r.cutting() {
 		m.fail(now, r, cause, detail)
 	}
 }
@@ -245,7 +262,7 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 // is looked at a little later.
 func (m *Machine) closed(now time.Time, r *rec) {
 	r.stopped = true
-	if !r.active() {
+	if !r.active() || r.cutting() {
 		return
 	}
 	if !r.gone && !r.hanging && r.Cause == "" {
@@ -260,7 +277,9 @@ func (m *Machine) closed(now time.Time, r *rec) {
 
 func (m *Machine) stopDone(now time.Time, r *rec) {
 	r.stopped = true
-	if r.stopOpen {
+	if r.stopOpen && r.active() {
+		m.cutDone(now, r)
+	} else if r.stopOpen {
 		r.stopOpen = false
 		m.finish(now, r)
 	}
@@ -273,6 +292,10 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 	}
 	r.stopOpen = false
 	m.log(now, EventStopFailed, r, Note{Cause: in.Cause, Detail: in.Detail})
+	if r.active() {
+		m.cutFailed(now, r, in)
+		return
+	}
 	if in.Cause == CauseStalled || in.Cause == CauseTimeout {
 		r.deadline = now.Add(m.cfg.StopRetry)
 		m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
@@ -293,6 +316,7 @@ func (m *Machine) finalised(now time.Time, r *rec, in Finalised) {
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	m.listened(now, r, in.Pauses)
 	m.final(now, r)
 }
 
