@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -55,6 +56,9 @@ func liveRows(talks []app.LiveTalk) [][]string {
 		recording, state := "-", "-"
 		if t.Recording != nil {
 			recording, state = t.Recording.UUID, string(t.Recording.State)
+			if p := t.Recording.PausedBy; p != nil {
+				state += " by " + pauser(t, *p)
+			}
 		}
 		for _, l := range t.Legs {
 			who := l.UserName
@@ -65,6 +69,16 @@ func liveRows(talks []app.LiveTalk) [][]string {
 		}
 	}
 	return rows
+}
+
+// pauser names who paused, as far as that is known.
+func pauser(t app.LiveTalk, p app.LivePause) string {
+	for _, l := range t.Legs {
+		if l.ID == p.Leg && l.UserUUID == p.Actor && l.UserName != "" {
+			return l.UserName
+		}
+	}
+	return cmp.Or(p.Actor, p.Leg)
 }
 
 func liveRequestCmd(e *environment, op, short string) *cobra.Command {

@@ -30,10 +30,15 @@ func TestRecordingLive(t *testing.T) {
 			},
 			Recording: &app.LiveRecording{UUID: "11111111-1111-4111-8111-111111111111", State: recorder.Live},
 		},
-		{Legs: []app.LiveLeg{
-			leg("PJSIP/carol-00000003", "Carol", "user", "caller", recorder.Inactive),
-			leg("PJSIP/trunk-a-00000004", "", "trunk", "peer", recorder.Inactive),
-		}},
+		{
+			Legs: []app.LiveLeg{
+				leg("PJSIP/carol-00000003", "Carol", "user", "caller", recorder.PartyPaused),
+				leg("PJSIP/trunk-a-00000004", "", "trunk", "peer", recorder.Inactive),
+			},
+			Recording: &app.LiveRecording{
+				UUID: "22222222-2222-4222-8222-222222222222", State: recorder.Paused, PausedBy: &app.LivePause{Leg: "17.3"},
+			},
+		},
 		{Legs: []app.LiveLeg{
 			leg("PJSIP/bob-00000005", "Bob", "user", "caller", recorder.Inactive),
 			leg("PJSIP/trunk-a-00000006", "", "trunk", "peer", recorder.Inactive),
@@ -53,8 +58,8 @@ func TestRecordingLive(t *testing.T) {
 	table := "CALL  CHANNEL  WHO  ROLE  WISH  RECORDING  STATE\n" +
 		"1  PJSIP/alice-00000001  Alice Arc  caller  active  U  recording\n" +
 		"1  PJSIP/bob-00000002  Bob  peer  inactive  U  recording\n" +
-		"2  PJSIP/carol-00000003  Carol  caller  inactive  -  -\n" +
-		"2  PJSIP/trunk-a-00000004  trunk  peer  inactive  -  -\n" +
+		"2  PJSIP/carol-00000003  Carol  caller  paused  U  paused by Carol\n" +
+		"2  PJSIP/trunk-a-00000004  trunk  peer  inactive  U  paused by Carol\n" +
 		"3  PJSIP/bob-00000005  Bob  caller  inactive  -  -\n" +
 		"3  PJSIP/trunk-a-00000006  trunk  peer  inactive  -  -\n"
 	if diff := cmp.Diff(table, squeeze(h.run("recording", "live"))); diff != "" {

@@ -38,6 +38,15 @@ type LiveRecording struct {
 	UUID   string           `json:"uuid"`
 	State  recorder.State   `json:"state"`
 	Claims []recorder.Claim `json:"claims"`
+	// PausedBy is nil unless it is paused.
+	PausedBy *LivePause `json:"paused_by"`
+}
+
+// LivePause is a pause that lasts.
+type LivePause struct {
+	Leg   string    `json:"leg"`   // uniqueid of the leg that paused
+	Actor string    `json:"actor"` // who did
+	From  time.Time `json:"from"`
 }
 
 // Live lists the talks that go on, in the order in which they began.
@@ -68,9 +77,18 @@ func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTal
 		})
 		for _, rec := range recordings {
 			if rec.Hook == p.Leg && rec.State != recorder.Closing {
-				out.Recording = &LiveRecording{UUID: rec.UUID, State: rec.State, Claims: rec.Claims}
+				out.Recording = liveRecording(rec)
 			}
 		}
+	}
+	return out
+}
+
+func liveRecording(r recorder.Recording) *LiveRecording {
+	out := &LiveRecording{UUID: r.UUID, State: r.State, Claims: r.Claims}
+	if n := len(r.Pauses); n > 0 && r.Pauses[n-1].To.IsZero() {
+		p := r.Pauses[n-1]
+		out.PausedBy = &LivePause{Leg: p.Owner, Actor: p.Actor, From: p.From}
 	}
 	return out
 }
@@ -99,7 +117,8 @@ type LiveRequest struct {
 
 // RequestLive starts, stops, pauses or resumes the recording of the talk that a
 // channel is in, as the party at that channel, with the reason api. The answer
-// comes at once; files follow.
+// comes at once; files follow. To stop what is not recorded is no error, but
+// the outcome says so.
 func (a *App) RequestLive(ctx context.Context, q LiveRequest) (recorder.Outcome, error) {
 	var outcome recorder.Outcome
 	var err error
@@ -173,6 +192,9 @@ func (l liveControl) list(ctx context.Context) (any, error) {
 
 func (l liveControl) request(ctx context.Context, channel, op, actor string) (any, error) {
 	outcome, err := l.app.RequestLive(ctx, LiveRequest{Channel: channel, Op: recorder.Op(op), Actor: actor, Override: true})
+	if err == nil && outcome.NotRecording {
+		err = fmt.Errorf("%s the recording of %s: %w", op, channel, ErrNotRecording) // a person expects one
+	}
 	return LiveAnswer{outcome.State}, controlFailure(err)
 }
 

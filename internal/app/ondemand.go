@@ -46,6 +46,15 @@ func (p *presses) by(ev ari.Event) (channel string, ok bool) {
 	return "", false
 }
 
+// machineConfig is what an administrator chooses about recording on demand.
+func machineConfig(cfg config.Config) recorder.Config {
+	return recorder.Config{
+		Cut:            cfg.Recordings.Pause == config.PauseCut,
+		ToggleStops:    cfg.OnDemand.Cycle == config.CycleStop,
+		FollowTransfer: cfg.OnDemand.FollowTransfer,
+	}
+}
+
 // pressed asks the machine for what the press on a channel means. That of a
 // trunk is asked for as well: it is refused, and the refusal is on record.
 func (r *reducer) pressed(channel string) {

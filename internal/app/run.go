@@ -172,7 +172,7 @@ func (a *App) startRecorder() error {
 	}
 	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
-		presses: presses, tones: whisperer,
+		presses: presses, tones: whisperer, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -37,10 +38,23 @@ func (s *site) press(c *lab.Call) {
 	must(s.t, c.SendDTMF(within(s.t), "*3"))
 }
 
+// clear ends the calls of a test that has failed in the middle, so that those
+// after it do not fail with it.
+func (s *site) clear(caller *lab.Call) {
+	s.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if s.t.Failed() && caller.Hangup(ctx) == nil {
+			_ = s.pbx.WaitIdle(ctx) // it has failed already
+		}
+	})
+}
+
 // both is talk in which the caller is talked to with toneC.
 func (s *site) both(from, to *lab.Phone, exten string) (caller, callee *lab.Call) {
 	s.t.Helper()
 	caller, callee = s.talk(from, to, exten)
+	s.clear(caller)
 	callee.Play(toneC)
 	must(s.t, caller.WaitTone(within(s.t), toneC))
 	must(s.t, caller.WaitNoTone(within(s.t), toneB))
@@ -159,8 +173,8 @@ func (s *site) hush(caller, callee *lab.Call) (fromCaller, fromCallee int) {
 // refusals counts the stored refusals for that reason by that actor.
 func (s *site) refusals(reason dialplan.Reason, actor string) int {
 	s.t.Helper()
-	return s.count(`SELECT count(*) FROM events WHERE kind = 'on_demand_refused' AND actor = ? AND data LIKE ?`,
-		actor, `%"`+string(reason)+`"%`)
+	return s.count(`SELECT count(*) FROM events WHERE kind = ? AND actor = ? AND data LIKE ?`,
+		recorder.EventRefused, actor, `%"`+string(reason)+`"%`)
 }
 
 func (s *site) refused(reason dialplan.Reason, actor string, n int) {
@@ -178,11 +192,10 @@ func (s *site) silenced(n int) app.LiveTalk {
 	s.t.Helper()
 	talk := s.now(recorder.Paused)
 	s.eventually("the recorder is muted", func() error {
-		if got := len(s.events("recording_muted", talk.Recording.UUID)); got != n {
+		if got := len(s.events(recorder.EventMuted, talk.Recording.UUID)); got != n {
 			return fmt.Errorf("%d mutes", got)
 		}
 		return nil
 	})
 	return talk
 }
-

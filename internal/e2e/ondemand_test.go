@@ -78,6 +78,7 @@ func pressRefused(s *site, alice, bob *lab.Phone) {
 	files, before := len(s.files()), s.refusals(dialplan.RefusedUser, s.users["alice"].UUID)
 	cdr := s.cdrOf(func() {
 		caller, callee := s.talk(alice, bob, "1002")
+		s.clear(caller)
 		fromA, fromB := s.hush(caller, callee)
 		s.press(caller)
 		s.rattles(caller, fromA)
@@ -241,6 +242,7 @@ func liveByHand(s *site, alice, bob *lab.Phone) {
 	fails(order("PJSIP/nobody-00000000", "start"), "no such telephone")
 	s.cdrOf(func() { // nobody else is on the line
 		c := s.dial(alice, lab.ExtenMusic)
+		s.clear(c)
 		must(s.t, c.WaitAnswered(within(s.t)))
 		var name string
 		s.eventually("alice has a channel", func() error {
@@ -296,7 +298,7 @@ func liveByHand(s *site, alice, bob *lab.Phone) {
 	if len(cdr.Recordings) != 1 || cdr.Recordings[0].State != "ready" {
 		s.t.Errorf("recordings: %+v", cdr.Recordings)
 	}
-	if n := s.count("SELECT count(*) FROM events WHERE actor = 'test' AND kind LIKE 'recording_resumed'"); n != 2 {
+	if n := s.count(`SELECT count(*) FROM events WHERE actor = 'test' AND kind = ? AND data LIKE '%"resume"%'`, recorder.EventOnDemand); n != 2 {
 		s.t.Errorf("%d of 2 resumes name who ordered them", n)
 	}
 }
@@ -306,6 +308,7 @@ func trunkPresses(s *site, trunk, bob *lab.Phone) {
 	before := s.app.Status().PressesIgnored
 	cdr := s.cdrOf(func() {
 		caller, callee := s.talk(trunk, bob, lab.PrefixDID+"1002")
+		s.clear(caller)
 		fromT, fromB := s.hush(caller, callee)
 		s.press(caller)
 		s.eventually("the press is counted", func() error {
@@ -362,6 +365,7 @@ func permissions(s *site, alice, bob *lab.Phone) {
 			before := s.refusals(c.want, s.users[who].UUID)
 			cdr := s.cdrOf(func() {
 				caller, callee := s.talk(alice, bob, c.exten)
+				s.clear(caller)
 				presser := callee
 				if c.caller {
 					presser = caller
