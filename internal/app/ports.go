@@ -69,6 +69,10 @@ func (s execStore) SaveParties(ctx context.Context, uuid string, list []recorder
 	return s.Store.SaveParties(ctx, uuid, list)
 }
 
+func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
+	return s.Store.SavePause(ctx, p)
+}
+
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
 	return s.Store.AppendEvents(ctx, list...)
 }

@@ -225,6 +225,7 @@ func (m *Machine) steerCut(now time.Time, r *rec) {
 		m.emit(Stop{r.snapshot()})
 	case !r.paused() && r.cut && !r.hanging:
 		r.cut, r.stopped, r.proved = false, false, false
+		r.muting = muting{try: r.muting.try} // it is a new recorder
 		r.startOpen, r.deadline = true, now.Add(m.cfg.Answer)
 		m.emit(Start{Row: r.snapshot(), Append: true})
 	}
@@ -281,7 +282,7 @@ func (m *Machine) mergePause(now time.Time, survivor, ended *talk) {
 // inheritPause looks for a pause that the talk's legs bring along: from a talk
 // that is becoming part of this one, all of whose legs are here, before it is
 // told as ended; or from before a gap.
-func (m *Machine) inheritPause(t *talk) {
+func (m *Machine) inheritPause(now time.Time, t *talk) {
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
 		o := m.talks[id]
 		if !t.paused() && o != t && o.paused() && o.within(t) {
@@ -295,6 +296,9 @@ func (m *Machine) inheritPause(t *talk) {
 				t.pause = p
 			}
 		}
+	}
+	if r := m.recs[t.current]; r != nil && t.paused() {
+		m.pauseRec(now, t, r)
 	}
 }
 

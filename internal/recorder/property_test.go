@@ -187,6 +187,31 @@ func (w *world) respond(i int) {
 	}
 }
 
+func (w *world) merge(id, into call.TalkID, changeFirst bool) {
+	legs := w.talks[id] + w.talks[into]
+	if id == into || w.talks[id] == "" || w.talks[into] == "" {
+		return
+	}
+	legs = strings.Map(func(r rune) rune {
+		if w.gone[strings.ToLower(string(r))] {
+			return -1
+		}
+		return r
+	}, legs)
+	if len(legs) < 2 {
+		return
+	}
+	delete(w.talks, id)
+	w.talks[into] = legs
+	if changeFirst {
+		w.step(talked(call.Changed, into, legs))
+	}
+	w.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: id, MergedInto: into}})
+	if !changeFirst {
+		w.step(talked(call.Changed, into, legs))
+	}
+}
+
 func (w *world) goes(leg string) {
 	w.gone[leg] = true
 	for u, x := range w.recorders {
@@ -218,7 +243,7 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
-	switch rapid.IntRange(0, 11).Draw(t, "act") {
+	switch rapid.IntRange(0, 12).Draw(t, "act") {
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {
@@ -251,6 +276,8 @@ func (w *world) act(t *rapid.T) {
 		w.goes(leg)
 	case 8, 9, 10, 11:
 		w.press(t)
+	case 12:
+		w.merge(id, call.TalkID(rapid.IntRange(1, 3).Draw(t, "survivor")), rapid.Bool().Draw(t, "change first"))
 	case 6:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
 		w.step(Tick{})

@@ -100,7 +100,7 @@ func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	t.suspended = false
 	m.inherit(now, t, in.Change.Legs)
 	t.legs, t.parties = in.Change.Legs, in.Parties
-	m.inheritPause(t)
+	m.inheritPause(now, t)
 	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
 	m.takeOver(now, t)
 	d := dialplan.Decide(dialplan.Input{Parties: t.parties})

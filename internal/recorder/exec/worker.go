@@ -22,18 +22,21 @@ type retire struct{}
 
 // worker performs what needs order for one recording: start, watch, stop,
 // finalise. Rows are saved beside it, in an order of their own, so that a slow
-// store does not delay a stop.
+// store does not delay a stop; mutes too, so that nothing delays them.
 type worker struct {
 	e          *Exec
 	uuid       string
 	wake       chan struct{}
 	rows       *serial
+	mutes      *serial
+	muteAll    bool            // the channel was muted without id; used by mutes only
 	intent     <-chan struct{} // guarded by Exec.mu
 	closedSeen atomic.Bool     // inotify has seen the file closed
 
 	mu    sync.Mutex
 	queue []any
 
+	floor    int64  // size of the file before what is to be proved
 	watch    *watch // nil unless there is something to prove
 	told     bool   // Closed was delivered
 	watching bool   // a close is news
@@ -139,10 +142,15 @@ func (w *worker) start(s start) {
 	}
 	// Watched before the start, so that no close can be missed.
 	w.watchDir(dir)
+	options := "i(" + row.Variable() + ")"
+	if s.Append {
+		options = "a" + options
+		w.reopen(row)
+	}
 	w.awaitIntent(s.intent)
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
-	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), "i("+row.Variable()+")")
+	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), options)
 	if err != nil && cfg.NoChannel(err) {
 		w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: recorder.CauseNoChannel, Detail: err.Error()})
 		return
