@@ -209,8 +209,7 @@ func controlFailure(err error) error {
 		{ErrNotRecording, http.StatusConflict},
 		{ErrNoAsterisk, http.StatusServiceUnavailable},
 	}
-	var refused *Refused
-	if errors.As(err, &refused) {
+	if _, ok := errors.AsType[*Refused](err); ok {
 		return &control.Failure{Status: http.StatusForbidden, Message: err.Error()}
 	}
 	for _, s := range statuses {

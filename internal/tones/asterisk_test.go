@@ -83,12 +83,12 @@ type ear struct {
 func (e ear) Connected(context.Context, ari.Session) error { close(e.connected); return nil }
 func (ear) Disconnected(error)                             {}
 func (e ear) Event(ev ari.Event) {
-	switch {
-	case ev.Type == "StasisStart":
+	switch ev.Type {
+	case "StasisStart":
 		e.w.Ready(ev.Channel.ID)
-	case ev.Type == "PlaybackFinished":
+	case "PlaybackFinished":
 		e.w.Over(ev.Playback.ID)
-	case ev.Type == "ChannelDestroyed":
+	case "ChannelDestroyed":
 		e.w.Over(ev.Channel.ID)
 	}
 }
@@ -128,7 +128,9 @@ func newStage(t *testing.T) *stage {
 	t.Cleanup(func() {
 		must(t, s.w.Close(context.Background()))
 		stop()
-		<-ended
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("event stream: %v", err)
+		}
 	})
 	select {
 	case <-e.connected:
