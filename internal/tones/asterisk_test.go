@@ -226,6 +226,9 @@ func TestOnlyOneHearsIt(t *testing.T) {
 		t.Errorf("alice hears the beep for %s", d)
 	}
 	spans := lab.Tones(lab.Audio{Rate: 8000, Channels: 1, Samples: heard}, []float64{beepHz})
+	if len(spans) == 0 {
+		t.Fatal("alice hears no beep at all")
+	}
 	if after := heard[int(spans[len(spans)-1].To.Seconds()*8000):]; loudest(after) < 0.05 {
 		t.Errorf("after the beep alice hears %.3f at most, not the error tone", loudest(after))
 	}
