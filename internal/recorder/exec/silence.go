@@ -68,7 +68,13 @@ func windows(row recorder.Recording, samples int64, rate int) []window {
 		}
 		from := max(0, p.From.Sub(row.StartedAt)-cut)
 		to := max(0, p.To.Sub(row.StartedAt)-cut)
-		out[i] = window{from: count(from + pauseGuard), to: min(count(to-pauseGuard), samples), lag: lag, lead: lead}
+		end := min(count(to-pauseGuard), samples)
+		if i == len(row.Pauses)-1 && !p.To.Before(row.EndedAt) {
+			// It lasted to the end, and a stop that did not work at once has
+			// left more in the file than the clock says.
+			end = max(end, samples-count(pauseGuard))
+		}
+		out[i] = window{from: count(from + pauseGuard), to: end, lag: lag, lead: lead}
 	}
 	return out
 }
