@@ -160,6 +160,9 @@ func (s *stage) configure(address string) (string, error) {
 	c.HTTP.Listen = []string{address}
 	c.Log.Format = "text"
 	s.cfg = c
+	if err := os.Mkdir(c.Recordings.Root, 0o750); err != nil { // as `make install` does
+		return "", fmt.Errorf("configure the daemon: %w", err)
+	}
 	path := in("callrecordd.yaml")
 	for _, f := range [][2]string{
 		{c.Asterisk.ARIPasswordFile, s.pbx.ARIPassword},

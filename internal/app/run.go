@@ -64,6 +64,7 @@ type App struct {
 	control   net.Listener
 	started   time.Time
 	needs     *needs
+	amiBack   chan struct{} // the manager has connected
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -94,7 +95,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	if opt.Notify == nil {
 		opt.Notify = func(string) {}
 	}
-	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds()}
+	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds(), amiBack: make(chan struct{}, 1)}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -136,10 +137,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
-	a.ami = ami.NewClient(ami.Config{
-		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
-		Logger: a.log.With("part", "ami"), OnState: func(ami.State) { a.needs.again() },
-	})
+	a.ami = ami.NewClient(a.amiConfig())
 	a.stack.goStep("ami", a.failed, a.ami.Run)
 	if err = a.startRecorder(); err != nil {
 		return err
@@ -151,18 +149,29 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.startJournal(); err != nil {
 		return err
 	}
+	events := &sink{
+		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
+		log: a.log.With("part", "ari"), restarted: a.follower.Restarted,
+	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
-		return a.stream.Run(ctx, &sink{
-			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
-			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
-		})
+		events.stopped = ctx.Done()
+		return a.stream.Run(ctx, events)
 	})
+	a.startManagerLink(events)
 	a.startNeeds()
 	a.startHousekeeping()
 	a.startProbe()
 	a.startHeartbeat()
 	a.serveAll()
 	return nil
+}
+
+func (a *App) amiConfig() ami.Config {
+	cfg := a.opt.Config.Asterisk
+	return ami.Config{
+		Address: cfg.AMIAddress, User: cfg.AMIUser, Secret: cfg.AMIPassword.Reveal(),
+		Logger: a.log.With("part", "ami"), OnState: a.amiState,
+	}
 }
 
 func (a *App) startRecorder() error {
@@ -179,6 +188,7 @@ func (a *App) startRecorder() error {
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
 		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
+		Refused: refused, NotSent: notSent,
 	})
 	if err != nil {
 		return err

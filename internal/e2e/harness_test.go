@@ -108,6 +108,7 @@ func siteAt(t *testing.T, pbx *lab.PBX, change ...func(*config.Config)) *site {
 	for _, c := range change {
 		c(&s.cfg)
 	}
+	must(t, os.MkdirAll(s.cfg.Recordings.Root, 0o750)) // as `make install` does
 	var err error
 	s.logs, err = os.Create(filepath.Join(dir, "log"))
 	must(t, err)

@@ -13,6 +13,7 @@ const (
 	CauseHungUp      = "hung_up"            // the call was over before there was audio
 	CauseTalkEnded   = "talk_ended"         // the same by the 2 s rule or the last claim's end
 	CauseNoChannel   = "no_channel"         // Asterisk does not know the hooked channel
+	CauseNoManager   = "no_manager"         // no connection to Asterisk's manager, nothing was sent
 	CauseNoAnswer    = "no_answer"          // no response to the start
 	CauseRefused     = "refused"            // Asterisk answered with an error
 	CauseTimeout     = "timeout"            // no response to a stop
@@ -73,6 +74,9 @@ type Restarted struct{ Boot time.Time }
 // nothing is started on channels that may be gone.
 type Blind struct{}
 
+// Reachable says that Asterisk's manager takes actions again.
+type Reachable struct{}
+
 // Tick says that the time of NextDeadline has come.
 type Tick struct{}
 
@@ -82,7 +86,12 @@ type Started struct {
 	At                 time.Time
 }
 
+// StartLost says that no answer to Start has come although it was sent: the
+// recorder may run, or come to. It is looked for; Started or StartFailed follows.
+type StartLost struct{ UUID, Detail string }
+
 // StartFailed answers Start instead of Started; exactly one of them comes.
+// CauseNoManager means that nothing was sent: the same row can be tried again.
 type StartFailed struct{ UUID, Cause, Detail string }
 
 // Seen is the first half of the proof that WatchFile asks for: a file exists.
@@ -106,8 +115,9 @@ type Closed struct{ UUID string }
 // StopDone answers Stop: the file is complete.
 type StopDone struct{ UUID string }
 
-// StopFailed answers Stop instead. CauseStalled and CauseTimeout mean that the
-// recorder may still run, every other cause that it is not there.
+// StopFailed answers Stop instead. CauseStalled, CauseTimeout and
+// CauseNoManager mean that the recorder may still run, every other cause
+// that it is not there.
 type StopFailed struct{ UUID, Cause, Detail string }
 
 // Muted answers Mute, with its Try: from At on the recorder hears nothing, or
@@ -148,8 +158,10 @@ func (ChannelGone) input()    {}
 func (Moved) input()          {}
 func (Restarted) input()      {}
 func (Blind) input()          {}
+func (Reachable) input()      {}
 func (Tick) input()           {}
 func (Started) input()        {}
+func (StartLost) input()      {}
 func (StartFailed) input()    {}
 func (Seen) input()           {}
 func (Grew) input()           {}
@@ -170,7 +182,8 @@ type Effect interface{ effect() }
 // SaveIntent commits the row without fsync before Start (design 8).
 type SaveIntent struct{ Row Recording }
 
-// Save commits the row; Sync asks for fsync, it is set for final states.
+// Save commits the row. Sync is set for final states: such a row is tried until
+// it is stored, and survives a power cut.
 type Save struct {
 	Row  Recording
 	Sync bool

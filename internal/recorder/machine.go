@@ -24,6 +24,10 @@ type Config struct {
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
 	MuteRetry                          time.Duration // after a failed mute (200 ms)
+	// StartRetry (5 s) is the time before a start that nobody answered is
+	// tried again. It and StopRetry double with each try, up to MaxRetry (60 s).
+	StartRetry, MaxRetry time.Duration
+	Lost                 time.Duration // a start without an answer is looked for (15 s)
 
 	ToggleStops    bool // *3 ends a recording instead of pausing it
 	FollowTransfer bool // an on-demand claim stays with those who remain
@@ -39,6 +43,9 @@ func (c Config) withDefaults() Config {
 	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
 	c.MuteRetry = cmp.Or(c.MuteRetry, 200*time.Millisecond)
+	c.StartRetry = cmp.Or(c.StartRetry, 5*time.Second)
+	c.MaxRetry = cmp.Or(c.MaxRetry, time.Minute)
+	c.Lost = cmp.Or(c.Lost, 15*time.Second)
 	return c
 }
 
@@ -78,6 +85,15 @@ type rec struct {
 	adopted       bool
 	muting        muting
 	cut           bool // paused by a stop: no recorder runs
+	appends       bool // Start is to append, after a cut
+
+	unsent    bool       // Start waits for a connection, nothing was sent
+	waits     int        // starts that could not be sent
+	lost      bool       // Start was sent, its answer is looked for
+	stopTries int        // stops that may not have stopped it
+	stopCause string     // of the last of them
+	alarmed   string     // the cause for which there was an alarm
+	kept      *Finalised // waits for what explains the close
 
 	orphanBy time.Time // must be part of a talk by then
 	deadline time.Time // of whatever is open
@@ -117,7 +133,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	case TalkChange:
 		m.talkChange(now, in)
 	case ChannelHanging:
-		m.hanging(in.Leg)
+		m.hanging(now, in.Leg)
 	case ChannelGone:
 		m.channelGone(now, in.Leg)
 	case Moved:
@@ -126,6 +142,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.restarted(now, in.Boot)
 	case Blind:
 		m.blind = true
+	case Reachable:
+		m.reachable(now)
 	case Tick:
 		m.expire(now)
 	default:
@@ -211,6 +229,11 @@ func (m *Machine) orphan(now time.Time, r *rec) {
 // overdue is the last resort if exec owes an answer or a stop was refused.
 func (m *Machine) overdue(now time.Time, r *rec) {
 	switch {
+	case r.active() && r.unsent:
+		m.startAgain(now, r)
+	case r.State == Closing && r.stopTries > 0 && m.blind:
+		// The channel may be in hangup, and we would not know.
+		r.deadline = now.Add(m.cfg.StopRetry)
 	case r.active() && r.startOpen:
 		r.gaveUp = true
 		m.fail(now, r, CauseNoAnswer, "no result of the start")
@@ -239,9 +262,18 @@ func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
 	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: callID, Data: n}})
 }
 
-func (m *Machine) hanging(leg string) {
+func (m *Machine) hanging(now time.Time, leg string) {
 	for _, r := range m.sorted() {
-		r.hanging = r.hanging || r.Hook == leg
+		if r.Hook != leg {
+			continue
+		}
+		r.hanging = true
+		if r.State == Closing && r.Cause == CauseClosedEarly {
+			r.Cause = CauseHungUp
+			if r.kept != nil {
+				m.conclude(now, r)
+			}
+		}
 	}
 	for _, t := range m.talks {
 		if t.has(leg) {
@@ -255,7 +287,9 @@ func (m *Machine) hanging(leg string) {
 func (m *Machine) channelGone(now time.Time, leg string) {
 	m.release(now, leg)
 	for _, t := range m.talks {
-		t.gone[leg] = true
+		if t.has(leg) {
+			t.gone[leg] = true
+		}
 	}
 	for _, r := range m.sorted() {
 		if r.Hook != leg {

@@ -64,12 +64,12 @@ func (r *rec) cutting() bool { return r.active() && (r.cut || r.stopOpen) }
 
 // hushed: Asterisk has confirmed that nothing is written but silence.
 func (r *rec) hushed() bool {
-	return r.cut || !r.startOpen && r.muting.on && !r.muting.open && !r.muting.unsure
+	return r.cut || r.unsent || !r.startOpen && r.muting.on && !r.muting.open && !r.muting.unsure
 }
 
 // hears: it has confirmed that everything is.
 func (r *rec) hears() bool {
-	return !r.startOpen && !r.cutting() && !r.muting.on && !r.muting.open && !r.muting.unsure
+	return !r.startOpen && !r.unsent && !r.cutting() && !r.muting.on && !r.muting.open && !r.muting.unsure
 }
 
 // pauseRec pauses a recording of a paused talk. The mute is the first effect.
@@ -129,7 +129,10 @@ func (m *Machine) logPause(now time.Time, kind string, r *rec, p Pause) {
 // anything else. What remains is what was said between the two, a round trip
 // of AMI; if the answer took longer the check of the closed file tells.
 func (m *Machine) steer(now time.Time, r *rec) {
-	if !r.active() || r.startOpen || r.gone {
+	if r.unsent && !r.paused() {
+		r.deadline = now // the start has waited for the end of the pause
+	}
+	if !r.active() || r.startOpen || r.unsent || r.gone {
 		return
 	}
 	if r.cutting() || r.cutPaused() {
@@ -226,7 +229,7 @@ func (m *Machine) steerCut(now time.Time, r *rec) {
 	case !r.paused() && r.cut && !r.hanging:
 		r.cut, r.stopped, r.proved = false, false, false
 		r.muting = muting{try: r.muting.try} // it is a new recorder
-		r.startOpen, r.deadline = true, now.Add(m.cfg.Answer)
+		r.startOpen, r.appends, r.deadline = true, true, now.Add(m.cfg.Answer)
 		m.emit(Start{Row: r.snapshot(), Append: true})
 	}
 }
@@ -243,7 +246,7 @@ func (m *Machine) cutDone(now time.Time, r *rec) {
 // cutFailed: a recorder that is not there is as good as stopped. One that may
 // still run is muted and stopped for good.
 func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
-	if in.Cause != CauseStalled && in.Cause != CauseTimeout {
+	if in.Cause != CauseStalled && in.Cause != CauseTimeout && in.Cause != CauseNoManager {
 		r.stopped = true
 		m.cutDone(now, r)
 		return

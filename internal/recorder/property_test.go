@@ -58,7 +58,7 @@ func (w *world) invariants() {
 		}
 		// What Asterisk does, once it has answered, is what the talk wants.
 		x := w.recorders[r.UUID]
-		settled := !r.startOpen && !r.stopOpen && !r.muting.open && r.muting.due.IsZero() && !r.gone && !r.hanging && !w.gone[r.Hook]
+		settled := !r.startOpen && !r.unsent && !r.stopOpen && !r.muting.open && r.muting.due.IsZero() && !r.gone && !r.hanging && !w.gone[r.Hook]
 		switch {
 		case !settled:
 		case x == nil && !(t.paused() && r.cut):
@@ -92,7 +92,7 @@ func (w *world) perform(effects []Effect) {
 			}
 			u := e.Row.UUID
 			a := w.choose(Started{UUID: u, MixMonitorID: "0x1", At: w.now},
-				StartFailed{u, CauseNoAnswer, ""}, StartFailed{u, CauseNoChannel, ""}, StartFailed{u, CauseNoSpace, ""})
+				StartFailed{u, CauseNoAnswer, ""}, StartFailed{u, CauseNoManager, ""}, StartLost{u, ""}, StartFailed{u, CauseNoChannel, ""}, StartFailed{u, CauseNoSpace, ""})
 			if _, ok := a.(Started); ok {
 				w.recorders[u] = &spy{hook: e.Row.Hook}
 			}
@@ -104,7 +104,7 @@ func (w *world) perform(effects []Effect) {
 			u := e.Row.UUID
 			a := w.choose(Muted{u, e.Try, e.On, w.now})
 			if w.trouble {
-				a = w.choose(a, MuteFailed{u, e.Try, e.On, CauseTimeout, ""}, MuteFailed{u, e.Try, e.On, CauseRefused, ""})
+				a = w.choose(a, MuteFailed{u, e.Try, e.On, CauseTimeout, ""}, MuteFailed{u, e.Try, e.On, CauseRefused, ""}, MuteFailed{u, e.Try, e.On, CauseNoManager, ""})
 			}
 			if x := w.recorders[u]; x != nil {
 				if _, ok := a.(Muted); ok {
@@ -126,8 +126,8 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatalf("stop on a channel that is gone: %+v", e.Row)
 			}
 			u := e.Row.UUID
-			a := w.choose(StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseRefused, ""})
-			if a != (StopFailed{u, CauseStalled, ""}) {
+			a := w.choose(StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseNoManager, ""}, StopFailed{u, CauseRefused, ""})
+			if a == (StopDone{u}) || a == (StopFailed{u, CauseRefused, ""}) {
 				delete(w.recorders, u)
 			}
 			w.later(a)
@@ -184,6 +184,9 @@ func (w *world) respond(i int) {
 	w.open = slices.Delete(w.open, i, i+1)
 	for _, in := range f() {
 		w.step(in)
+		if in, ok := in.(StartLost); ok {
+			w.answer(in.UUID, Started{UUID: in.UUID, MixMonitorID: "0x2", At: w.now}, StartFailed{in.UUID, CauseNoAnswer, ""})
+		}
 	}
 }
 
@@ -243,7 +246,9 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
-	switch rapid.IntRange(0, 12).Draw(t, "act") {
+	switch rapid.IntRange(0, 13).Draw(t, "act") {
+	case 13:
+		w.step(Reachable{})
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -70,6 +71,8 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 // answer, stop the recorder, look at the file.
 func (m *Machine) finish(now time.Time, r *rec) {
 	switch {
+	case r.kept != nil:
+		m.conclude(now, r)
 	case r.finalising || r.stopOpen:
 	case r.startOpen && !r.gaveUp:
 		if r.deadline.IsZero() {
@@ -90,6 +93,8 @@ func (m *Machine) result(now time.Time, in Input) {
 	switch in := in.(type) {
 	case Started:
 		m.with(in.UUID, func(r *rec) { m.started(now, r, in) })
+	case StartLost:
+		m.with(in.UUID, func(r *rec) { m.startLost(now, r, in) })
 	case StartFailed:
 		m.with(in.UUID, func(r *rec) { m.startFailed(now, r, in) })
 	case Seen:
@@ -130,6 +135,9 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	r.startOpen, r.MixMonitorID = false, in.MixMonitorID
 	if r.StartedAt.IsZero() { // else it goes on after a cut
 		r.StartedAt = in.At
+	}
+	if r.Cause == CauseNoManager {
+		r.Detail = fmt.Sprintf("started %s late: %s", in.At.Sub(r.IntentAt).Round(100*time.Millisecond), r.Detail)
 	}
 	m.log(now, EventStarted, r, Note{ID: in.MixMonitorID, Hook: r.Hook})
 	if !r.active() {
@@ -209,6 +217,10 @@ func (m *Machine) startFailed(now time.Time, r *rec, in StartFailed) {
 	if !r.startOpen {
 		return
 	}
+	if in.Cause == CauseNoManager && r.active() && !r.gone && !r.hanging {
+		m.awaitConnection(now, r, in)
+		return
+	}
 	r.startOpen, r.stopped = false, true
 	switch {
 	case r.active():
@@ -233,7 +245,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	hungUp := r.gone || r.hanging || cause == CauseNoChannel
 	r.Cause, r.Detail, r.failed = cause, detail, !hungUp
-	if hungUp {
+	switch {
+	case hungUp && r.waits > 0:
+		r.Cause = CauseNoManager // for the longest time
+	case hungUp:
 		r.Cause = CauseHungUp
 	}
 	m.log(now, EventStartFailed, r, Note{Cause: r.Cause, Detail: detail})
@@ -248,6 +263,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	t.attempt++
 	switch {
+	case cause == CauseNoAnswer && t.attempt > 1:
+		// Whatever keeps Asterisk from answering may end while they talk.
+		t.recheck = now.Add(m.patience(m.cfg.StartRetry, t.attempt-1))
+		r.alarmed = cause // by the first attempt
 	case Storage(cause) || t.attempt > 1:
 		t.blocked = true
 	case hungUp:
@@ -296,9 +315,13 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 		m.cutFailed(now, r, in)
 		return
 	}
-	if in.Cause == CauseStalled || in.Cause == CauseTimeout {
-		r.deadline = now.Add(m.cfg.StopRetry)
-		m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
+	if in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager {
+		r.stopTries++
+		r.deadline = now.Add(m.patience(m.cfg.StopRetry, r.stopTries))
+		if r.stopCause != in.Cause {
+			r.stopCause = in.Cause
+			m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
+		}
 		return
 	}
 	r.stopped = true
@@ -311,6 +334,24 @@ func (m *Machine) finalised(now time.Time, r *rec, in Finalised) {
 		return
 	}
 	r.finalising = false
+	// Asterisk closes the file before its events of the hangup are here.
+	explained := r.EndedAt.Add(m.cfg.Recheck)
+	if state, cause := verdict(r, in); state != Ready && cause == CauseClosedEarly && now.Before(explained) {
+		r.kept, r.deadline = &in, explained
+		return
+	}
+	m.settle(now, r, in)
+}
+
+// conclude applies the result that waited for an explanation.
+func (m *Machine) conclude(now time.Time, r *rec) {
+	in := *r.kept
+	r.kept, r.deadline = nil, time.Time{}
+	m.settle(now, r, in)
+}
+
+// settle applies what was found in the file.
+func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	r.Bytes, r.Samples, r.Rate, r.SHA256 = in.Bytes, in.Samples, in.Rate, in.SHA256
 	r.State, r.Cause = verdict(r, in)
 	if in.Detail != "" {
@@ -343,6 +384,8 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Interrupted, CauseHeaderUnset
 	case r.failed:
 		return Ready, r.Cause // audio after all; say what it went through
+	case r.Cause == CauseNoManager:
+		return Ready, r.Cause // the beginning is missing
 	}
 	return Ready, ""
 }
@@ -355,7 +398,7 @@ func (m *Machine) final(now time.Time, r *rec) {
 		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256,
 	})
 	cut := r.Cause == CauseHungUp || r.Cause == CauseTalkEnded
-	if r.State == Interrupted || r.State == Missing && !cut {
+	if (r.State == Interrupted || r.State == Missing && !cut) && r.alarmed != r.Cause {
 		m.emit(Alarm{Recording: r.UUID, Cause: r.Cause, Detail: r.Detail})
 	}
 	if !r.startOpen || r.gone {

@@ -100,6 +100,7 @@ func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	t.suspended = false
 	m.inherit(now, t, in.Change.Legs)
 	t.legs, t.parties = in.Change.Legs, in.Parties
+	maps.DeleteFunc(t.gone, func(leg string, _ bool) bool { return !t.has(leg) })
 	m.inheritPause(now, t)
 	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
 	m.takeOver(now, t)
@@ -173,9 +174,11 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 	return out
 }
 
+// isRule includes Resync, the claim for a recorder whose row was lost: like
+// that of a rule it lasts as long as the talk wants it.
 func isRule(r dialplan.Reason) bool {
 	return r == dialplan.RuleOutInternal || r == dialplan.RuleOutExternal ||
-		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal
+		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.Resync
 }
 
 // takeOver attaches an active recording that already sits on a leg of the
@@ -305,7 +308,7 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 	r := m.recs[t.current]
 	s := m.talks[into]
 	if s != nil {
-		maps.Copy(s.gone, t.gone)
+		maps.Copy(s.gone, t.gone) // its change, which comes next, drops what is not in it
 		maps.Copy(s.stops, t.stops)
 		m.mergePause(now, s, t)
 	}

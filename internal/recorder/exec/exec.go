@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -35,13 +34,12 @@ type ARI interface {
 	RTPReceived(ctx context.Context, id string) (int64, error)
 }
 
-// Store keeps rows and events. SaveIntent inserts without fsync and leaves an
-// existing row alone; SaveRecording upserts, with fsync if sync is set;
-// SaveParties upserts by (uuid, Leg, From), SavePause by (UUID, From). All may
-// be called concurrently.
+// Store keeps rows and events. SaveIntent inserts without fsync; SaveRecording
+// upserts, with fsync if the state is final; SaveParties upserts by (uuid, Leg,
+// From), SavePause by (UUID, From). All may be called concurrently.
 type Store interface {
 	SaveIntent(ctx context.Context, r recorder.Recording) error
-	SaveRecording(ctx context.Context, r recorder.Recording, sync bool) error
+	SaveRecording(ctx context.Context, r recorder.Recording) error
 	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
 	SavePause(ctx context.Context, p recorder.Pause) error
 	AppendEvents(ctx context.Context, list []recorder.Event) error
@@ -66,6 +64,10 @@ type Config struct {
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
+	// Refused says that an error of AMI is Asterisk's answer, NotSent that the
+	// action was never sent. After any other error it may have been carried
+	// out. By default all but those of a context are answers.
+	Refused, NotSent func(error) bool
 
 	IntentWait time.Duration // 10 ms: then the start is sent all the same
 	Action     time.Duration // 2 s: AMI and ARI
@@ -73,6 +75,9 @@ type Config struct {
 	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
 	Settle     time.Duration // 300 ms: for the file of a start just answered
 	Poll       time.Duration // 50 ms
+	LostWait   time.Duration // 10 s: a start without an answer is looked for
+	LostPoll   time.Duration // 500 ms: how often
+	SaveDelay  time.Duration // 50 ms: before the second try, then doubled
 
 	probe func(dir string) error // tests inject failing storage
 }
@@ -84,6 +89,17 @@ func (c Config) withDefaults() Config {
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
 	c.Settle = cmp.Or(c.Settle, 300*time.Millisecond)
 	c.Poll = cmp.Or(c.Poll, 50*time.Millisecond)
+	c.LostWait = cmp.Or(c.LostWait, 10*time.Second)
+	c.LostPoll = cmp.Or(c.LostPoll, 500*time.Millisecond)
+	c.SaveDelay = cmp.Or(c.SaveDelay, 50*time.Millisecond)
+	if c.Refused == nil {
+		c.Refused = func(err error) bool {
+			return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+		}
+	}
+	if c.NotSent == nil {
+		c.NotSent = func(error) bool { return false }
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -123,7 +139,8 @@ type Exec struct {
 }
 
 // New returns an Exec that runs until Close. It fails for a configuration
-// without the parts it needs; a bad root shows when it is used.
+// without the parts it needs; a bad root shows when it is used. It never makes
+// the root: what is missing may be a disk that is not mounted.
 func New(cfg Config) (*Exec, error) {
 	if cfg.AMI == nil || cfg.ARI == nil || cfg.Store == nil || cfg.Deliver == nil || cfg.Root == "" {
 		return nil, errors.New("recorder exec: root, ami, ari, store and deliver are needed")
@@ -137,14 +154,11 @@ func New(cfg Config) (*Exec, error) {
 		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	if err := os.MkdirAll(cfg.Root, 0o750); err != nil {
-		cfg.Log.Warn("recordings root cannot be made", "root", cfg.Root, "err", err)
-	}
 	var err error
 	if e.watcher, err = newWatcher(e.fileClosed); err != nil {
 		cfg.Log.Warn("no inotify, files are polled", "err", err)
 	}
-	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock)
+	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock, cfg.SaveDelay)
 	return e, nil
 }
 
@@ -163,16 +177,16 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.alarm(eff)
 		case recorder.SaveIntent:
 			w := e.worker(eff.Row.UUID)
-			w.intent = e.save(w, "intent", func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
+			w.intent = e.save(w, "intent", false, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
 		case recorder.Save:
 			w := e.worker(eff.Row.UUID)
-			e.save(w, "row", func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row, eff.Sync) })
+			stored := e.save(w, "row", eff.Sync, func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row) })
 			if eff.Sync {
-				w.push(retire{})
+				w.push(retire{stored})
 			}
 		case recorder.Parties:
 			w := e.worker(eff.UUID)
-			e.save(w, "parties", func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
+			e.save(w, "parties", false, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
 		case recorder.Start:
 			w := e.worker(eff.Row.UUID)
 			w.push(start{eff, w.intent})
@@ -181,7 +195,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			w.mutes.do(func() { w.mute(eff) })
 		case recorder.Pause:
 			w := e.worker(eff.UUID)
-			e.save(w, "pause", func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
+			e.save(w, "pause", false, func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
 		case recorder.Tone:
 			e.tone(eff)
 		case recorder.WatchFile:

@@ -104,12 +104,24 @@ func (w *worker) awaitClosed(row recorder.Recording) bool {
 // recorderAlive asks Asterisk. Only here, never as a poll: a dead id costs a
 // warning in Asterisk's log each time (facts 1).
 func (w *worker) recorderAlive(row recorder.Recording) (alive, known bool) {
-	if row.MixMonitorID == "" {
+	id := row.MixMonitorID
+	if id == "" { // the answer to its start was lost
+		var err error
+		if id, err = w.readBack(row); err != nil {
+			return false, w.e.cfg.NoChannel(err)
+		}
+	}
+	if id == "" {
 		return false, true
 	}
+	return w.runs(row, id)
+}
+
+// runs is recorderAlive for a known id.
+func (w *worker) runs(row recorder.Recording, id string) (alive, known bool) {
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
-	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+row.MixMonitorID+",filename)")
+	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+id+",filename)")
 	if err != nil {
 		return false, w.e.cfg.NoChannel(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,6 +114,7 @@ func realAMI(t *testing.T, pbx *lab.PBX) *ami.Client {
 func newStage(t *testing.T, pbx *lab.PBX, cfg recorder.Config, disturb func(AMI) AMI) *stage {
 	t.Helper()
 	s := &stage{t: t, root: filepath.Join(t.TempDir(), "tenants"), store: &asterisk{}, inputs: make(chan recorder.Input, 100)}
+	must(t, os.MkdirAll(s.root, 0o750))
 	base, err := url.Parse(strings.TrimSuffix(pbx.ARIURL, "/ari"))
 	must(t, err)
 	rest := ari.New(base, ari.Credentials{User: pbx.ARIUser, Password: pbx.ARIPassword})

@@ -25,10 +25,7 @@ func (w *worker) mute(x recorder.Mute) {
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
 	if err := cfg.AMI.MixMonitorMute(ctx, x.Row.Hook, id, x.On); err != nil {
-		cause := lost(err, recorder.CauseTimeout)
-		if cfg.NoChannel(err) {
-			cause = recorder.CauseNoChannel
-		}
+		cause := w.failure(err, recorder.CauseTimeout)
 		w.deliver(recorder.MuteFailed{UUID: w.uuid, Try: x.Try, On: x.On, Cause: cause, Detail: err.Error()})
 		return
 	}
@@ -44,7 +41,7 @@ func (w *worker) mute(x recorder.Mute) {
 func (w *worker) reopen(row recorder.Recording) {
 	w.awaitNews()
 	w.closedSeen.Store(false)
-	w.told = false
+	w.told, w.stopped = false, false
 	w.floor = 0
 	if size, err := w.e.files.size(row); err == nil {
 		w.floor = size

@@ -25,25 +25,27 @@ type window struct {
 // silences measures each pause of a file: is every sample in it zero, and if
 // not, how loud is the loudest. A file may be shorter than the clock, because
 // nothing is written while nobody sends (facts 1). So the pause is either where
-// the clock says, or it is a run of zeros somewhat before, shorter by no more
-// than what the file lacks.
+// the clock says, or it is a run of zeros somewhat before. If the run is shorter
+// than the pause by no more than what the file lacks nobody can tell.
 func (f files) silences(row recorder.Recording, samples int64, rate int) ([]recorder.Pause, error) {
 	out := append([]recorder.Pause(nil), row.Pauses...)
 	windows := windows(row, samples, rate)
+	guard := int64(pauseGuard.Milliseconds()) * int64(rate) / 1000
 	if err := f.look(row, windows); err != nil {
 		return nil, err
 	}
 	for i := range out {
 		p, w := &out[i], windows[i]
-		need := w.to - w.from - w.lag
+		whole := w.to - w.from
 		switch {
 		case p.Cut:
 			p.Silence = recorder.CutOut
 		case row.StartedAt.IsZero() || rate == 0 || w.to <= w.from:
 			p.Silence = recorder.Unchecked
-		case w.loudest == 0 && w.lag == 0, w.run >= w.to-w.from, need > 0 && w.run >= need:
+		case w.loudest == 0 && w.lag == 0, w.run >= whole-min(w.lag, guard):
 			p.Silence = recorder.Silent
-		case need <= 0:
+		case w.run >= whole-w.lag:
+			// Perhaps nothing was sent in the pause either, perhaps a word was.
 			p.Silence = recorder.Unchecked
 		default:
 			p.Silence, p.Loudest = recorder.NotSilent, max(w.loudest, 1)
@@ -68,7 +70,13 @@ func windows(row recorder.Recording, samples int64, rate int) []window {
 		}
 		from := max(0, p.From.Sub(row.StartedAt)-cut)
 		to := max(0, p.To.Sub(row.StartedAt)-cut)
-		out[i] = window{from: count(from + pauseGuard), to: min(count(to-pauseGuard), samples), lag: lag, lead: lead}
+		end := min(count(to-pauseGuard), samples)
+		if i == len(row.Pauses)-1 && !p.To.Before(row.EndedAt) {
+			// It lasted to the end, and a stop that did not work at once has
+			// left more in the file than the clock says.
+			end = max(end, samples-count(pauseGuard))
+		}
+		out[i] = window{from: count(from + pauseGuard), to: end, lag: lag, lead: lead}
 	}
 	return out
 }
