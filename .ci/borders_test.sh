@@ -48,6 +48,7 @@ allowed dialplan
 allowed config github.com/spf13/viper
 allowed internal/call
 allowed internal/audio
+allowed internal/tones
 allowed internal/recorder internal/call dialplan
 allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
 allowed internal/cdr internal/call
@@ -67,7 +68,7 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp; do
+	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -89,6 +90,7 @@ crossing internal/lamp dialplan
 crossing internal/lab config
 crossing internal/live dialplan
 crossing internal/live ari/ami
+crossing internal/tones ari
 crossing internal/control store
 crossing internal/control ari
 crossing store github.com/spf13/viper

@@ -78,13 +78,13 @@ func DecodeEvent(raw []byte) (Event, error) {
 		UserEvent:      table(w.UserEvent),
 		Args:           words(w.Args),
 	}
-	if w.Bridge != nil && w.Bridge.ID != "" {
-		b := w.Bridge.bridge()
-		e.Bridge = &b
-	}
 	if w.Playback != nil && w.Playback.ID != "" {
 		p := w.Playback.playback()
 		e.Playback = &p
+	}
+	if w.Bridge != nil && w.Bridge.ID != "" {
+		b := w.Bridge.bridge()
+		e.Bridge = &b
 	}
 	return e, nil
 }

@@ -46,6 +46,7 @@ func newRoot(env environment) *cobra.Command {
 	root.AddCommand(
 		serveCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
 		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e), tokenCmd(e),
+		recordingCmd(e),
 	)
 	return root
 }

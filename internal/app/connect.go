@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"callrecordd/ari"
+	"callrecordd/config"
 	"callrecordd/internal/call"
 	"callrecordd/internal/live"
 	"callrecordd/internal/recorder"
@@ -36,15 +37,18 @@ type sink struct {
 }
 
 // disallowed are the events that nobody here needs. It spares our CPU, not
-// Asterisk's (asterisk-facts 2). ChannelDtmfReceived must be among them: with
-// the feature line active a press would count twice, and event logs must never
-// contain digits (design 2.5).
-func disallowed() []string {
-	return []string{
-		"ChannelVarset", "ChannelDtmfReceived", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
+// Asterisk's (asterisk-facts 2). Digits are among them unless they are what
+// tells of presses (design 2.5).
+func disallowed(source string) []string {
+	out := []string{
+		"ChannelVarset", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
 		"EndpointStateChange", "TextMessageReceived", "ChannelTalkingStarted", "ChannelTalkingFinished",
 		"ChannelToneDetected", "RecordingStarted", "RecordingFinished",
 	}
+	if source != config.SourceDTMF {
+		out = append(out, "ChannelDtmfReceived")
+	}
+	return out
 }
 
 // Connected makes everything agree with Asterisk, at start-up and after every

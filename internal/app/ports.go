@@ -73,6 +73,10 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) erro
 	return err
 }
 
+func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
+	return s.Store.SavePause(ctx, p)
+}
+
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
 	return s.Store.AppendEvents(ctx, list...)
 }

@@ -157,7 +157,7 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
-		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+		App: cfg.Asterisk.App, Disallow: disallowed(cfg.OnDemand.Source), Logger: a.log.With("part", "ari"),
 		OnState: func(ari.State) { a.needs.again() },
 	})
 	if err = a.startJournal(); err != nil {
@@ -189,7 +189,13 @@ func (a *App) amiConfig() ami.Config {
 }
 
 func (a *App) startRecorder() error {
+	presses, err := newPresses(a.opt.Config.OnDemand)
+	if err != nil {
+		return fmt.Errorf("on_demand.code: %w", err)
+	}
+	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
+		presses: presses, tones: whisperer, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
@@ -202,7 +208,7 @@ func (a *App) startRecorder() error {
 		return err
 	}
 	a.stack.push("recorder/exec", ex.Close)
-	a.reducer.perform = ex.Apply
+	a.reducer.perform = a.perform(whisperer, ex.Apply)
 	a.stack.goStep("reducer", a.failed, a.reducer.run)
 	return nil
 }
@@ -277,6 +283,7 @@ func (a *App) serveAll() {
 		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
+		Live:     liveControl{a}.list, Request: liveControl{a}.request,
 	}))
 }
 

@@ -37,7 +37,11 @@ type Options struct {
 	Discover func(context.Context) (directory.Found, error)
 	// Status describes the daemon; nil without one.
 	Status func() any
-	Log    *slog.Logger
+	// Live lists the talks that go on; Request starts, stops, pauses or resumes
+	// the recording of the one a channel is in. Nil without a daemon.
+	Live    func(context.Context) (any, error)
+	Request func(ctx context.Context, channel, op, actor string) (any, error)
+	Log     *slog.Logger
 }
 
 // Failure is an error as it travels over the socket.
@@ -141,6 +145,12 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("DELETE /v1/tokens/{id}", h.wrap(h.revokeToken))
 	mux.HandleFunc("POST /v1/import/plan", h.wrap(h.planImport))
 	mux.HandleFunc("POST /v1/import/apply", h.wrap(h.applyImport))
+	mux.HandleFunc("GET /v1/live", h.wrap(h.live))
+	for _, op := range []string{"start", "stop", "pause", "resume"} {
+		mux.HandleFunc("POST /v1/live/{channel}/"+op, h.wrap(func(req *http.Request, _ []byte) (any, error) {
+			return h.request(req.Context(), req.PathValue("channel"), op, actor(req))
+		}))
+	}
 	mux.HandleFunc("GET /v1/status", h.wrap(h.status))
 	mux.HandleFunc("/", h.wrap(func(req *http.Request, _ []byte) (any, error) {
 		return nil, &Failure{http.StatusNotFound, fmt.Sprintf("the control socket knows no %s %s; "+
@@ -290,12 +300,28 @@ func (h handler) revokeToken(r *http.Request, _ []byte) (any, error) {
 	return nil, h.Tokens.Revoke(r.Context(), actor(r), r.PathValue("id"))
 }
 
+// noDaemon answers what only the daemon can.
+func noDaemon(why string) error {
+	return &Failure{http.StatusServiceUnavailable, "the daemon is not running, and " + why + ": start it first"}
+}
+
+func (h handler) live(r *http.Request, _ []byte) (any, error) {
+	if h.Live == nil {
+		return nil, noDaemon("only it knows the calls")
+	}
+	return h.Live(r.Context())
+}
+
+func (h handler) request(ctx context.Context, channel, op, actor string) (any, error) {
+	if h.Request == nil {
+		return nil, noDaemon("only it knows the calls")
+	}
+	return h.Request(ctx, channel, op, actor)
+}
+
 func (h handler) planImport(r *http.Request, _ []byte) (any, error) {
 	if h.Discover == nil {
-		return nil, &Failure{
-			http.StatusServiceUnavailable,
-			"the daemon is not running, and only it is connected to Asterisk: start it first",
-		}
+		return nil, noDaemon("only it is connected to Asterisk")
 	}
 	found, err := h.Discover(r.Context())
 	if err != nil {

@@ -119,7 +119,7 @@ func TestStar26OfADaemonThatHangs(t *testing.T) {
 	begin := time.Now()
 	c := press()
 	ends("stopped before", c, begin)
-	s.heard(c, dialplan.SoundSorry)
+	s.told(c, dialplan.SoundSorry)
 	again()
 	// If the call that is over had been served now, this would say off.
 	s.answers(alice, "*26", dialplan.SoundOn)
@@ -129,7 +129,7 @@ func TestStar26OfADaemonThatHangs(t *testing.T) {
 	must(t, c.WaitAnswered(within(t)))
 	signal(syscall.SIGSTOP)
 	ends("stopped once it had answered", c, begin)
-	s.heard(c, dialplan.SoundSorry)
+	s.told(c, dialplan.SoundSorry)
 	again()
 
 	s.rules("alice", noFlags)
@@ -138,7 +138,7 @@ func TestStar26OfADaemonThatHangs(t *testing.T) {
 	must(t, c.WaitTone(within(t), spoken[dialplan.SoundOn]))
 	signal(syscall.SIGSTOP)
 	ends("stopped while it spoke", c, begin)
-	s.heard(c, dialplan.SoundOn, dialplan.SoundSorry)
+	s.told(c, dialplan.SoundOn, dialplan.SoundSorry)
 	again()
 	s.flags("alice", allFlags)
 

@@ -69,12 +69,12 @@ func (s *site) answers(from *lab.Phone, exten, sound string) {
 	if took := time.Since(begin); took > maxSwitch {
 		s.t.Errorf("%s: the call took %s", exten, took)
 	}
-	s.heard(c, sound)
+	s.told(c, sound)
 }
 
-// heard checks that these sounds were heard in a call, for their second each,
+// told checks that these sounds were heard in a call, for their second each,
 // and none else.
-func (s *site) heard(c *lab.Call, sounds ...string) {
+func (s *site) told(c *lab.Call, sounds ...string) {
 	s.t.Helper()
 	want := map[string]bool{}
 	for _, name := range sounds {
@@ -293,8 +293,8 @@ func TestStar26ByTwoPhonesOfOneUser(t *testing.T) {
 		if heardTone(calls[0], spoken[second]) {
 			first, second = second, first
 		}
-		s.heard(calls[0], first)
-		s.heard(calls[1], second)
+		s.told(calls[0], first)
+		s.told(calls[1], second)
 		s.flags("alice", noFlags)
 	}
 	must(t, lamp.Wait(within(t), lab.LampOff))

@@ -36,14 +36,14 @@ func (m *Machine) awaitConnection(now time.Time, r *rec, in StartFailed) {
 }
 
 // startAgain sends the start that could not be sent. It waits while nobody
-// sees whether the channel lives and the talk goes on.
+// sees whether the channel lives and the talk goes on, and while it is paused.
 func (m *Machine) startAgain(now time.Time, r *rec) {
-	if t := m.talks[r.talk]; m.blind || t == nil || t.suspended {
+	if t := m.talks[r.talk]; m.blind || t == nil || t.suspended || t.paused() {
 		r.deadline = now.Add(m.cfg.StartRetry)
 		return
 	}
 	r.unsent, r.startOpen, r.deadline = false, true, now.Add(m.cfg.Answer)
-	m.emit(Start{r.snapshot()})
+	m.emit(Start{Row: r.snapshot(), Append: r.appends})
 }
 
 // startLost gives a start up that was sent but not answered: the talk's next
@@ -99,7 +99,7 @@ func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []E
 func (m *Machine) join(now time.Time, r *rec) {
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
 		if t := m.talks[id]; r.active() && t.has(r.Hook) && t.current == "" {
-			m.attach(t, r)
+			m.attach(now, t, r)
 			m.ensure(now, t)
 			return
 		}

@@ -33,6 +33,8 @@ const (
 	CausePermission  = "permission"
 	CauseNoDirectory = "no_directory"
 	CauseStalled     = string(dialplan.StorageStalled)
+
+	CauseMuteFailed = "mute_failed" // a pause or its end could not be carried out
 )
 
 // Storage says whether the cause is a directory that cannot take a file.
@@ -118,16 +120,19 @@ type StopDone struct{ UUID string }
 // that it is not there.
 type StopFailed struct{ UUID, Cause, Detail string }
 
-// Muted answers Mute: from At on the recorder hears nothing, or everything.
+// Muted answers Mute, with its Try: from At on the recorder hears nothing, or
+// everything.
 type Muted struct {
 	UUID string
+	Try  int
 	On   bool
 	At   time.Time
 }
 
-// MuteFailed answers Mute instead.
+// MuteFailed answers Mute instead; what the recorder hears is not known.
 type MuteFailed struct {
 	UUID          string
+	Try           int
 	On            bool
 	Cause, Detail string
 }
@@ -143,6 +148,8 @@ type Finalised struct {
 	Rate          int
 	SHA256        string // lower-case hex
 	Cause, Detail string // why a file that is there could not be read
+	// Pauses are those of the row with Silence and Loudest as found.
+	Pauses []Pause
 }
 
 func (TalkChange) input()     {}
@@ -188,8 +195,12 @@ type Parties struct {
 	List []Party
 }
 
-// Start starts a recorder on Row.Hook into the row's file.
-type Start struct{ Row Recording }
+// Start starts a recorder on Row.Hook into the row's file, or with Append at
+// its end: a recording that goes on after a cut.
+type Start struct {
+	Row    Recording
+	Append bool
+}
 
 // WatchFile proves a started recording: its file must be there within Exists
 // and have grown within Growth. Proved asks only for its close.
@@ -209,18 +220,12 @@ type Finalise struct {
 }
 
 // Mute silences the recorder Row.MixMonitorID on Row.Hook, both directions, or
-// lets it hear again: the file keeps its time line.
+// lets it hear again: the file keeps its time line. Answers may come in any
+// order; the highest Try counts.
 type Mute struct {
 	Row Recording
 	On  bool
-}
-
-// Pause stores the beginning of a recording's pause, or its end if To is set.
-type Pause struct {
-	UUID     string
-	Owner    string // uniqueid of the leg that paused
-	Actor    string
-	From, To time.Time
+	Try int
 }
 
 // Tone whispers a sound to legs.
@@ -264,6 +269,16 @@ const (
 	EventFinal       = "recording_final"     // ready, empty, interrupted, missing
 	EventAdopted     = "recording_adopted"   // found running after a gap
 	EventMoved       = "recording_moved"     // a masquerade took it along
+	EventPaused      = "recording_paused"    // asked for; Data is Pause
+	EventResumed     = "recording_resumed"   // asked for; Data is Pause
+	EventMuted       = "recording_muted"     // the recorder hears nothing any more
+	EventUnmuted     = "recording_unmuted"   // the recorder hears again
+	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
+	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
+
+	EventOnDemand      = "on_demand"         // a wish was granted; Data is RequestData
+	EventRefused       = "on_demand_refused" // it was not; Data is RequestData
+	EventOnDemandEnded = "on_demand_ended"   // the claimant's leg is gone; Data is RequestData
 )
 
 // DecisionData is stored with every decision, "not recorded" included, so that

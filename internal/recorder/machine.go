@@ -23,11 +23,16 @@ type Config struct {
 	Answer                             time.Duration // start without a result (5 s)
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
+	MuteRetry                          time.Duration // after a failed mute (200 ms)
 	// StartRetry (5 s) is the time before a start that nobody answered is
 	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
 	// StopRetry while Asterisk's manager is away.
 	StartRetry, MaxRetry time.Duration
 	Lost                 time.Duration // a start without an answer is looked for (15 s)
+
+	ToggleStops    bool // *3 ends a recording instead of pausing it
+	FollowTransfer bool // an on-demand claim stays with those who remain
+	Cut            bool // a pause stops the recorder, its end appends to the file
 }
 
 func (c Config) withDefaults() Config {
@@ -38,6 +43,7 @@ func (c Config) withDefaults() Config {
 	c.Answer = cmp.Or(c.Answer, 5*time.Second)
 	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
+	c.MuteRetry = cmp.Or(c.MuteRetry, 200*time.Millisecond)
 	c.StartRetry = cmp.Or(c.StartRetry, 5*time.Second)
 	c.MaxRetry = cmp.Or(c.MaxRetry, time.Minute)
 	c.Lost = cmp.Or(c.Lost, 15*time.Second)
@@ -51,9 +57,12 @@ type Machine struct {
 	talks map[call.TalkID]*talk
 	recs  map[string]*rec
 	// held are the claims by *3 and API. They belong to a leg and outlive
-	// talks, so they are kept beside them (design 6); issue 3 fills it.
+	// talks, so they are kept beside them (design 6).
 	held map[string]Claim
-	out  []Effect
+	// pausedLegs are those whose recorder was found ended after a gap in the
+	// middle of a pause: their talk is still paused.
+	pausedLegs map[string]Pause
+	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
 }
@@ -75,6 +84,9 @@ type rec struct {
 	proved        bool // the file has grown
 	failed        bool // never proved: without audio it is missing
 	adopted       bool
+	muting        muting
+	cut           bool // paused by a stop: no recorder runs
+	appends       bool // Start is to append, after a cut
 
 	unsent    bool       // Start waits for a connection, nothing was sent
 	waits     int        // starts that could not be sent
@@ -99,6 +111,8 @@ func New(cfg Config) *Machine {
 		talks: map[call.TalkID]*talk{},
 		recs:  map[string]*rec{},
 		held:  map[string]Claim{},
+
+		pausedLegs: map[string]Pause{},
 	}
 }
 
@@ -167,6 +181,7 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 	}
 	for _, r := range m.recs {
 		take(r.deadline)
+		take(r.muting.due)
 		take(r.orphanBy)
 	}
 	for _, t := range m.talks {
@@ -188,6 +203,10 @@ func (m *Machine) expire(now time.Time) {
 		if due(r.deadline, now) {
 			r.deadline = time.Time{}
 			m.overdue(now, r)
+		}
+		if due(r.muting.due, now) {
+			r.muting.due = time.Time{}
+			m.muteDue(now, r)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
@@ -232,6 +251,7 @@ func (r *rec) snapshot() Recording {
 	row := r.Recording
 	row.Legs = slices.Clone(r.Legs)
 	row.Claims = slices.Clone(r.Claims)
+	row.Pauses = slices.Clone(r.Pauses)
 	return row
 }
 
@@ -266,7 +286,7 @@ func (m *Machine) hanging(now time.Time, leg string) {
 // channelGone ends what sits on the leg: no stop is sent, Asterisk closes the
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
-	delete(m.held, leg)
+	m.release(now, leg)
 	for _, t := range m.talks {
 		if t.has(leg) {
 			t.gone[leg] = true
@@ -306,6 +326,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		c.Leg = in.To
 		m.held[in.To] = c
 	}
+	m.moveOwners(in.From, in.To)
 	for _, r := range m.sorted() {
 		if r.Hook != in.From || !r.active() && r.State != Closing {
 			continue
@@ -326,7 +347,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 func (m *Machine) restarted(now time.Time, boot time.Time) {
 	m.cfg.Boot = boot
 	m.talks = map[call.TalkID]*talk{}
-	m.held = map[string]Claim{}
+	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
 		if r.Cause == "" && !r.proved {

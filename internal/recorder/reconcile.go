@@ -64,6 +64,8 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 		_, file := files[row.UUID]
 		f := Found{Row: row, Cause: CauseDaemonDown}
 		switch {
+		case !alive && row.cutPaused() && row.Boot.Equal(boot) && lives(channels, row.Hook):
+			f.Fate, f.Row.MixMonitorID = Keep, "" // waits for the end of its pause
 		case alive:
 			f.Fate = Keep
 			f.Row.Hook, f.Row.HookName, f.Row.MixMonitorID, f.Row.Boot = p.ch.ID, p.ch.Name, p.rec.MixMonitorID, boot
@@ -128,12 +130,13 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 			r.deadline = now
 		}
 	}
+	m.forgetLegs(now, channels)
 	return m.take()
 }
 
 func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	r := m.recs[f.Row.UUID]
-	if r != nil && (r.startOpen || r.unsent || r.State == Closing) {
+	if r != nil && (r.startOpen || r.stopOpen || r.unsent || r.State == Closing) {
 		// Its results are on the way; only the channel's end may be news.
 		if !lives(channels, r.Hook) {
 			m.channelGone(now, r.Hook)
@@ -143,6 +146,7 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	if r == nil {
 		r = &rec{Recording: f.Row, adopted: true}
 		r.proved = r.State == Live || r.State == Paused
+		r.muting.unsure = len(r.Pauses) > 0 || r.State == Paused
 		if f.Fate == Keep && !r.active() {
 			// It was given up, its start being unanswered, and runs all the same.
 			r.State, r.failed = Closing, true
@@ -163,6 +167,7 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 		r.Cause = CauseNoFile
 	}
 	m.leave(r)
+	m.keepPause(r, channels)
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		// The talk may go on without a change of its own.
 		t.gone[r.Hook] = t.gone[r.Hook] || !lives(channels, r.Hook)
@@ -196,9 +201,11 @@ func (m *Machine) adopt(now time.Time, r *rec) {
 		m.finish(now, r)
 		return
 	}
-	m.emit(Save{Row: r.snapshot()}, WatchFile{
-		Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved,
-	})
+	m.adoptPause(now, r)
+	m.emit(Save{Row: r.snapshot()})
+	if !r.cutting() {
+		m.emit(WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved})
+	}
 	m.log(now, EventAdopted, r, Note{State: r.State, Hook: r.Hook, ID: r.MixMonitorID})
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID && t.has(r.Hook) {
 		return

@@ -29,7 +29,7 @@ func (m *Machine) start(now time.Time, t *talk) {
 	}
 	t.current, t.follows = r.UUID, ""
 	m.recs[r.UUID] = r
-	m.emit(SaveIntent{r.snapshot()}, Start{r.snapshot()})
+	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
 }
@@ -46,7 +46,8 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 			r.Cause = CauseHungUp
 		}
 	}
-	r.State, r.EndedAt, r.orphanBy = Closing, now, time.Time{}
+	m.endPause(now, r)
+	r.State, r.EndedAt, r.orphanBy, r.muting.due = Closing, now, time.Time{}, time.Time{}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.current = ""
 	}
@@ -112,6 +113,10 @@ func (m *Machine) result(now time.Time, in Input) {
 		m.with(in.UUID, func(r *rec) { m.stopDone(now, r) })
 	case StopFailed:
 		m.with(in.UUID, func(r *rec) { m.stopFailed(now, r, in) })
+	case Muted:
+		m.with(in.UUID, func(r *rec) { m.muted(now, r, in) })
+	case MuteFailed:
+		m.with(in.UUID, func(r *rec) { m.muteFailed(now, r, in) })
 	case Finalised:
 		m.with(in.UUID, func(r *rec) { m.finalised(now, r, in) })
 	}
@@ -127,7 +132,10 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	if !r.startOpen {
 		return
 	}
-	r.startOpen, r.MixMonitorID, r.StartedAt = false, in.MixMonitorID, in.At
+	r.startOpen, r.MixMonitorID = false, in.MixMonitorID
+	if r.StartedAt.IsZero() { // else it goes on after a cut
+		r.StartedAt = in.At
+	}
 	if r.Cause == CauseNoManager {
 		r.Detail = fmt.Sprintf("started %s late: %s", in.At.Sub(r.IntentAt).Round(100*time.Millisecond), r.Detail)
 	}
@@ -136,6 +144,11 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 		m.startedLate(now, r)
 		return
 	}
+	if m.steer(now, r); r.stopOpen {
+		r.deadline = time.Time{}
+		m.emit(Save{Row: r.snapshot()})
+		return // paused meanwhile: there is nothing to prove
+	}
 	r.deadline = now.Add(2*m.cfg.Growth + m.cfg.Answer)
 	w := WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth}
 	if t := m.talks[r.talk]; t != nil && t.attempt > 0 {
@@ -143,6 +156,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()}, w)
+	m.chime(m.talks[r.talk])
 }
 
 // startedLate stops a recorder whose start was answered when nobody wanted it
@@ -163,6 +177,9 @@ func (m *Machine) startedLate(now time.Time, r *rec) {
 func (m *Machine) promote(r *rec) {
 	if r.State == Starting && !r.startOpen && (r.proved || r.Silent) {
 		r.State, r.deadline = Live, time.Time{}
+		if r.paused() {
+			r.State = Paused
+		}
 	}
 }
 
@@ -191,7 +208,7 @@ func (m *Machine) silent(now time.Time, r *rec) {
 }
 
 func (m *Machine) unproved(now time.Time, r *rec, cause, detail string) {
-	if !r.proved {
+	if !r.proved && !r.cutting() {
 		m.fail(now, r, cause, detail)
 	}
 }
@@ -264,7 +281,7 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 // is looked at a little later.
 func (m *Machine) closed(now time.Time, r *rec) {
 	r.stopped = true
-	if !r.active() {
+	if !r.active() || r.cutting() {
 		return
 	}
 	if !r.gone && !r.hanging && r.Cause == "" {
@@ -279,7 +296,9 @@ func (m *Machine) closed(now time.Time, r *rec) {
 
 func (m *Machine) stopDone(now time.Time, r *rec) {
 	r.stopped = true
-	if r.stopOpen {
+	if r.stopOpen && r.active() {
+		m.cutDone(now, r)
+	} else if r.stopOpen {
 		r.stopOpen = false
 		m.finish(now, r)
 	}
@@ -292,6 +311,10 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 	}
 	r.stopOpen = false
 	m.log(now, EventStopFailed, r, Note{Cause: in.Cause, Detail: in.Detail})
+	if r.active() {
+		m.cutFailed(now, r, in)
+		return
+	}
 	if in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager {
 		r.stopTries++
 		r.deadline = now.Add(m.cfg.StopRetry)
@@ -337,6 +360,7 @@ func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	m.listened(now, r, in.Pauses)
 	m.final(now, r)
 }
 

@@ -36,11 +36,12 @@ type ARI interface {
 
 // Store keeps rows and events. SaveIntent inserts without fsync; SaveRecording
 // upserts, with fsync if the state is final; SaveParties upserts by (uuid, Leg,
-// From). All may be called concurrently.
+// From), SavePause by (UUID, From). All may be called concurrently.
 type Store interface {
 	SaveIntent(ctx context.Context, r recorder.Recording) error
 	SaveRecording(ctx context.Context, r recorder.Recording) error
 	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
+	SavePause(ctx context.Context, p recorder.Pause) error
 	AppendEvents(ctx context.Context, list []recorder.Event) error
 }
 
@@ -56,6 +57,10 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
+	// Tone whispers a sound to a channel, by its uniqueid; nil: no tones. It is
+	// called in a goroutine of its own, must bound itself, and reports its own
+	// errors: a tone is worth no retry.
+	Tone func(channel, sound string)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
@@ -185,6 +190,14 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 		case recorder.Start:
 			w := e.worker(eff.Row.UUID)
 			w.push(start{eff, w.intent})
+		case recorder.Mute:
+			w := e.worker(eff.Row.UUID)
+			w.mutes.do(func() { w.mute(eff) })
+		case recorder.Pause:
+			w := e.worker(eff.UUID)
+			e.save(w, "pause", false, func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
+		case recorder.Tone:
+			e.tone(eff)
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
@@ -206,7 +219,7 @@ func (e *Exec) alarm(a recorder.Alarm) {
 func (e *Exec) worker(uuid string) *worker {
 	w := e.workers[uuid]
 	if w == nil {
-		w = &worker{e: e, uuid: uuid, wake: make(chan struct{}, 1), rows: &serial{wg: &e.saving}}
+		w = &worker{e: e, uuid: uuid, wake: make(chan struct{}, 1), rows: &serial{wg: &e.saving}, mutes: &serial{wg: &e.work}}
 		e.workers[uuid] = w
 		e.work.Go(w.run)
 	}

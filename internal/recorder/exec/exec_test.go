@@ -31,6 +31,8 @@ type asterisk struct {
 	mu      sync.Mutex
 	start   func(ctx context.Context, file, options string) (string, error)
 	stop    func(ctx context.Context) error
+	mute    func(ctx context.Context, id string, on bool) error
+	pauses  []recorder.Pause
 	vars    map[string]string // nil: the channel is gone
 	rtp     func() (int64, error)
 	rows    []recorder.Recording
@@ -53,7 +55,17 @@ func (a *asterisk) StopMixMonitor(ctx context.Context, _, _ string) error {
 	a.note("stop")
 	return a.stop(ctx)
 }
-func (a *asterisk) MixMonitorMute(context.Context, string, string, bool) error { return nil }
+func (a *asterisk) MixMonitorMute(ctx context.Context, _, id string, on bool) error {
+	return a.mute(ctx, id, on)
+}
+
+func (a *asterisk) SavePause(_ context.Context, p recorder.Pause) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pauses = append(a.pauses, p)
+	return nil
+}
+
 func (a *asterisk) ChannelVar(_ context.Context, _, name string) (string, error) {
 	if a.asked != nil {
 		a.asked(name)

@@ -56,7 +56,7 @@ func (w *worker) check() {
 		w.deliver(recorder.Seen{UUID: w.uuid})
 	}
 	switch {
-	case err == nil && size > headerSize:
+	case err == nil && size > max(headerSize, w.floor):
 		w.watch = nil
 		w.deliver(recorder.Grew{UUID: w.uuid})
 	case !p.seen && elapsed >= p.exists:

@@ -21,22 +21,26 @@ type retire struct{ stored <-chan struct{} }
 
 // worker performs what needs order for one recording: start, watch, stop,
 // finalise. Rows are saved beside it, in an order of their own, so that a slow
-// store does not delay a stop.
+// store does not delay a stop; mutes too, so that nothing delays them.
 type worker struct {
 	e          *Exec
 	uuid       string
 	wake       chan struct{}
 	rows       *serial
+	mutes      *serial
+	muteAll    bool            // the channel was muted without id; used by mutes only
 	intent     <-chan struct{} // guarded by Exec.mu
 	closedSeen atomic.Bool     // inotify has seen the file closed
 
 	mu    sync.Mutex
 	queue []any
 
+	floor    int64  // size of the file before what is to be proved
 	watch    *watch // nil unless there is something to prove
 	told     bool   // Closed was delivered
 	watching bool   // a close is news
 	stopped  bool   // a stop was sent, its answer is lost
+	stale    string // id of the recorder that was last stopped
 	// retiring is closed when the final state is stored, nil before there is
 	// one: a new worker would store the rows of a new Reconcile out of order.
 	retiring <-chan struct{}
@@ -142,10 +146,15 @@ func (w *worker) start(s start) {
 	}
 	// Watched before the start, so that no close can be missed.
 	w.watchDir(dir)
+	options := "i(" + row.Variable() + ")"
+	if s.Append {
+		options = "a" + options
+		w.reopen(row)
+	}
 	w.awaitIntent(s.intent)
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
-	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), "i("+row.Variable()+")")
+	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), options)
 	if err != nil {
 		if cause := w.failure(err, recorder.CauseNoAnswer); cause != recorder.CauseNoAnswer {
 			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: cause, Detail: err.Error()})
@@ -218,6 +227,12 @@ func (w *worker) readBack(row recorder.Recording) (string, error) {
 		w.e.cfg.Log.Debug("recorder id cannot be read back", "recording", row.UUID, "err", err)
 		return "", err
 	}
+	if id == w.stale && id != "" {
+		// That of the recorder before a cut, or by chance of the one after it.
+		if alive, known := w.runs(row, id); known && !alive {
+			return "", nil
+		}
+	}
 	return id, nil
 }
 
@@ -256,6 +271,7 @@ func (w *worker) stop(row recorder.Recording) {
 			return
 		}
 	}
+	w.stale = row.MixMonitorID
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
 	err := w.e.cfg.AMI.StopMixMonitor(ctx, row.Hook, row.MixMonitorID)
