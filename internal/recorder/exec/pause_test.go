@@ -241,6 +241,7 @@ func TestSilences(t *testing.T) {
 	}{
 		"at its place":                    {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1000), quiet(2000), speech(2000)}, "silent 0"},
 		"within the guards":               {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1050), quiet(1900), speech(2050)}, "silent 0"},
+		"answer to the start was late":    {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1080), quiet(2000), speech(2000)}, "silent 0"},
 		"begins late":                     {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1100), quiet(1900), speech(2000)}, "not_silent 900"},
 		"ends early":                      {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1000), quiet(1900), speech(2100)}, "not_silent 900"},
 		"a faint word":                    {5000, []recorder.Pause{pause(1000, 3000)}, []stretch{speech(1000), quiet(900), {20, 1}, quiet(1080), speech(2000)}, "not_silent 1"},

@@ -286,7 +286,12 @@ func (w *worker) stop(row recorder.Recording) {
 
 // probe writes into the recording's directory; cause is empty if that works.
 func (w *worker) probe(row recorder.Recording) (cause, detail string) {
-	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.ProbeWait)
+	return w.probeFor(row, w.e.cfg.ProbeWait)
+}
+
+// probeFor is probe with a time of its own, after which storage is stalled.
+func (w *worker) probeFor(row recorder.Recording, wait time.Duration) (cause, detail string) {
+	ctx, cancel := context.WithTimeout(w.e.ctx, wait)
 	defer cancel()
 	err := w.e.prober.probe(ctx, filepath.Dir(w.e.files.abs(row)))
 	if err == nil {
