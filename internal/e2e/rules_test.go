@@ -51,15 +51,7 @@ func but(f dialplan.Flags) dialplan.Flags {
 func newCalmSite(t *testing.T) *site {
 	t.Helper()
 	s := newSite(t)
-	t.Cleanup(func() {
-		data, err := os.ReadFile(s.logs.Name())
-		must(t, err)
-		for line := range strings.Lines(string(data)) {
-			if strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic") {
-				t.Errorf("daemon log: %s", line)
-			}
-		}
-	})
+	s.calm()
 	return s
 }
 

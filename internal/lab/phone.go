@@ -32,6 +32,7 @@ type Incoming struct {
 	ring, answer bool
 	after        time.Duration
 	reject       int
+	forward      string
 }
 
 // Manual leaves the call to whoever fetches it with WaitCall; the default.
@@ -47,6 +48,11 @@ func AutoAnswer(after time.Duration) Incoming {
 
 // RejectWith refuses with a status such as 486 (busy) or 603 (declined).
 func RejectWith(status int) Incoming { return Incoming{reject: status} }
+
+// ForwardTo sends the caller to another extension, by status 302.
+func ForwardTo(exten string) Incoming {
+	return Incoming{reject: sip.StatusMovedTemporarily, forward: exten}
+}
 
 // Phone is a SIP telephone or a provider. It can hold many calls at once. Its
 // methods may be called from any goroutine.
@@ -312,7 +318,7 @@ func (p *Phone) respond(req *sip.Request, tx sip.ServerTransaction, status int, 
 
 func reason(status int) string {
 	for code, text := range map[int]string{
-		100: "Trying", 180: "Ringing", 200: "OK", 404: "Not Found", 480: "Temporarily Unavailable",
+		100: "Trying", 180: "Ringing", 200: "OK", 302: "Moved Temporarily", 404: "Not Found", 480: "Temporarily Unavailable",
 		481: "Call Does Not Exist", 486: "Busy Here", 487: "Request Terminated", 603: "Decline",
 	} {
 		if code == status {
@@ -362,7 +368,10 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 func (in Incoming) run(c *Call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTime+in.after)
 	defer cancel()
-	if in.reject != 0 {
+	switch {
+	case in.forward != "":
+		return c.refuse(in.reject, &sip.ContactHeader{Address: c.phone.pbxURI(in.forward)})
+	case in.reject != 0:
 		return c.Reject(ctx, in.reject)
 	}
 	if in.ring {
