@@ -29,7 +29,7 @@ func TestBlindTransfer(t *testing.T) {
 			}
 			must(s.t, leaves.BlindTransfer(within(s.t), exten))
 			then(s, left, who)
-			must(s.t, leaves.WaitEnded(within(s.t)))
+			s.over(leaves)
 		}
 	}
 	to := func(target string) func(*stage, *lab.Call, string) {
@@ -59,12 +59,11 @@ func TestBlindTransfer(t *testing.T) {
 		s.over(left)
 		s.gone(c)
 	}
-	ends := func(s *stage, left *lab.Call, _ string) { s.gone(left) }
 
 	s.run(t, []situation{{
 		name: "by the callee, the caller is recorded", rules: rulesOf{"alice": outInt},
 		play:    blind("bob", "1003", to("carol")),
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice", "alice+carol"}}},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap, "alice+carol"}}},
 		decided: []string{"began: alice=rule.out.internal bob", "changed: alice=rule.out.internal carol"},
 	}, {
 		name: "by the callee, who was recorded", rules: rulesOf{"bob": inInt},
@@ -87,12 +86,12 @@ func TestBlindTransfer(t *testing.T) {
 	}, {
 		name: "by the caller, the callee is recorded for being called", rules: rulesOf{"bob": inInt},
 		play:    blind("alice", "1003", to("carol")),
-		want:    []file{{"bob rule.in.internal", false, []string{"alice+bob", "?bob", "?bob+ringing", "?bob"}}},
+		want:    []file{{"bob rule.in.internal", false, []string{"alice+bob", gap}}},
 		decided: []string{"began: alice bob=rule.in.internal", "changed: bob carol"},
 	}, {
 		name: "by the caller, the callee is recorded either way", rules: rulesOf{"bob": inOutInt},
 		play:    blind("alice", "1003", to("carol")),
-		want:    []file{{"bob rule.out.internal", false, []string{"alice+bob", "?bob", "?bob+ringing", "?bob", "bob+carol"}}},
+		want:    []file{{"bob rule.out.internal", false, []string{"alice+bob", gap, "bob+carol"}}},
 		decided: []string{"began: alice bob=rule.in.internal", "changed: bob=rule.out.internal carol"},
 	}, {
 		name: "the target wants it", rules: rulesOf{"carol": inInt},
@@ -103,30 +102,30 @@ func TestBlindTransfer(t *testing.T) {
 		name: "all want it, the first claimant leaves", rules: rulesOf{"alice": inOutInt, "bob": inOutInt, "carol": inOutInt},
 		play: blind("alice", "1003", to("carol")),
 		want: []file{
-			{"alice rule.out.internal", false, []string{"alice+bob"}},
+			{"alice rule.out.internal, bob rule.in.internal", false, []string{"alice+bob"}},
 			{"bob rule.out.internal, carol rule.in.internal", true, []string{"bob+carol"}},
 		},
 		decided: []string{"began: alice=rule.out.internal bob=rule.in.internal", "changed: bob=rule.out.internal carol=rule.in.internal"},
 	}, {
 		name: "both want it, the second claimant leaves", rules: rulesOf{"alice": outInt, "bob": inInt},
 		play:    blind("bob", "1003", to("carol")),
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice", "alice+carol"}}},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap, "alice+carol"}}},
 		decided: []string{"began: alice=rule.out.internal bob=rule.in.internal", "changed: alice=rule.out.internal carol"},
 	}, {
 		name: "the target answers after more than two seconds", rules: rulesOf{"alice": outInt},
 		play: blind("bob", "1003", slow),
 		want: []file{
-			{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice"}},
+			{"alice rule.out.internal", false, []string{"alice+bob", gap}},
 			{"alice rule.out.internal", false, []string{"alice+carol"}},
 		},
 		decided: []string{"began: alice=rule.out.internal bob", "began: alice=rule.out.internal carol"},
 	}, {
 		name: "the target is busy", rules: rulesOf{"alice": outInt},
-		play: func(s *stage) {
-			s.phones["carol"].OnIncoming(lab.RejectWith(486))
-			blind("bob", "1003", ends)(s)
-		},
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice"}}},
+		play: blind("bob", "1003", func(s *stage, left *lab.Call, _ string) {
+			must(s.t, s.rings("carol").Reject(within(s.t), 486))
+			s.gone(left)
+		}),
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap}}},
 		decided: []string{"began: alice=rule.out.internal bob"},
 	}, {
 		name: "the target does not answer", rules: rulesOf{"alice": outInt},
@@ -136,12 +135,12 @@ func TestBlindTransfer(t *testing.T) {
 			s.over(left)
 			s.gone(c)
 		}),
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice"}}},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap}}},
 		decided: []string{"began: alice=rule.out.internal bob"},
 	}, {
 		name: "to the outside, internal calls are recorded", rules: rulesOf{"alice": outInt},
 		play:    blind("bob", outsideNumber, to("trunk-a")),
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice"}}},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap}}},
 		decided: []string{"began: alice=rule.out.internal bob", "changed: alice trunk-a"},
 	}, {
 		name: "to the outside, external calls are recorded", rules: rulesOf{"alice": outExt},
@@ -163,28 +162,14 @@ func TestBlindTransfer(t *testing.T) {
 		want:    []file{{"carol rule.in.internal", false, []string{"alice+carol"}}},
 		decided: []string{"began: alice dave", "changed: alice carol=rule.in.internal"},
 	}, {
-		name: "to a conference", rules: rulesOf{"alice": outInt, "carol": inOutInt},
-		play: func(s *stage) {
-			other := s.calls("carol", lab.ExtenConference)
-			must(s.t, other.WaitAnswered(within(s.t)))
-			caller, callee := s.meet("alice", "1002", "bob")
-			must(s.t, callee.BlindTransfer(within(s.t), lab.ExtenConference))
-			s.both(caller, "alice", other, "carol")
-			s.say(caller)
-			s.over(caller, other)
-			s.gone(callee)
-		},
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice"}}},
-		decided: []string{"began: alice=rule.out.internal bob"},
-	}, {
 		name: "by DTMF, the caller is recorded", rules: rulesOf{"alice": outInt},
 		play:    feature("1003", to("carol")),
-		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", "?alice", "?alice+ringing", "?alice", "alice+carol"}}},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", held, gap, "alice+carol"}}},
 		decided: []string{"began: alice=rule.out.internal bob", "changed: alice=rule.out.internal carol"},
 	}, {
 		name: "by DTMF, the callee was recorded", rules: rulesOf{"bob": inInt},
 		play:    feature("1003", to("carol")),
-		want:    []file{{"bob rule.in.internal", false, []string{"alice+bob", "?bob"}}},
+		want:    []file{{"bob rule.in.internal", false, []string{"alice+bob", gap}}},
 		decided: []string{"began: alice bob=rule.in.internal", "changed: alice carol"},
 	}})
 }

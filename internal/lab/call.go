@@ -44,7 +44,7 @@ type Call struct {
 }
 
 func newCall(p *Phone, id string) (*Call, error) {
-	m, err := newMedia(p.ip)
+	m, err := newMedia(p.ip, p.sequence())
 	if err != nil {
 		return nil, err
 	}

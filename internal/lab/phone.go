@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -70,6 +71,7 @@ type Phone struct {
 
 	mu    sync.Mutex
 	onNew Incoming
+	first *uint16          // sequence number of new calls, random if nil
 	calls map[string]*Call // by Call-ID, ended ones too
 }
 
@@ -198,6 +200,24 @@ func (p *Phone) OnIncoming(in Incoming) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.onNew = in
+}
+
+// BeginAt sets the RTP sequence number with which calls begin from now on. It
+// is random by default, as RFC 3550 5.1 wants it; when one party takes another's
+// place it matters to Asterisk whose is higher (see the package e2e).
+func (p *Phone) BeginAt(sequence uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.first = &sequence
+}
+
+func (p *Phone) sequence() uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first != nil {
+		return *p.first
+	}
+	return uint16(rand.Uint32())
 }
 
 // WaitCall returns the next incoming call, in the order in which they came.

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/binary"
 	"fmt"
 	"net"
 	"os"
@@ -120,17 +121,18 @@ func voicemailConf(c Config) string {
 // Announcement is the sound file of AnnouncementHz, as Playback wants it.
 func (p *PBX) Announcement() string { return filepath.Join(p.Dir, "sounds", "announcement") }
 
-// writeSounds creates what the PBX plays, as G.711 without a header.
+// writeSounds creates what the PBX plays, as raw 16 bit samples: like most sounds
+// of a real PBX they have to be transcoded for the phones.
 func (p *PBX) writeSounds() error {
 	const rate = 8000
 	for path, sound := range map[string][2]float64{
-		p.Announcement() + ".ulaw":                {AnnouncementHz, 3},
-		filepath.Join(p.Dir, "moh", "music.ulaw"): {MusicHz, 10},
+		p.Announcement() + ".sln":                {AnnouncementHz, 3},
+		filepath.Join(p.Dir, "moh", "music.sln"): {MusicHz, 10},
 	} {
 		var tone oscillator
-		data := make([]byte, int(sound[1]*rate))
-		for i := range data {
-			data[i] = encodeUlaw(tone.next(sound[0]))
+		var data []byte
+		for range int(sound[1] * rate) {
+			data = binary.LittleEndian.AppendUint16(data, uint16(tone.next(sound[0])))
 		}
 		if err := os.WriteFile(path, data, 0o644); err != nil {
 			return fmt.Errorf("write sound: %w", err)
