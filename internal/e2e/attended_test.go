@@ -7,7 +7,7 @@ import (
 )
 
 // Attended transfers. The consultation is a talk of its own; with the phone's
-// REFER it has a leg of its own, by DTMF the transferer's one leg moves.
+// REFER it has a leg of its own, by DTMF the one leg of who transfers moves.
 func TestAttendedTransfer(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, lab.Config{})
@@ -73,7 +73,7 @@ func TestAttendedTransfer(t *testing.T) {
 		},
 		decided: []string{"began: alice bob=rule.in.internal", "began: alice carol=rule.in.internal", "changed: bob=rule.in.internal carol=rule.in.internal"},
 	}, {
-		name: "by DTMF, the transferer is recorded", rules: rulesOf{"bob": inOutInt},
+		name: "by DTMF, who transfers is recorded", rules: rulesOf{"bob": inOutInt},
 		play: feature,
 		want: []file{
 			{"bob rule.in.internal", false, []string{"alice+bob", gap, "bob+carol"}},

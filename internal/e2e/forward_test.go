@@ -89,8 +89,10 @@ func TestRedirect(t *testing.T) {
 	s := newStage(t, lab.Config{})
 	redirect := func(s *stage, exten string, who ...string) {
 		fields := []ami.Field{
-			{Key: "Channel", Value: s.channel(who[0])}, {Key: "Context", Value: lab.ContextUsers},
-			{Key: "Exten", Value: exten}, {Key: "Priority", Value: "1"},
+			{Key: "Channel", Value: s.channel(who[0])},
+			{Key: "Context", Value: lab.ContextUsers},
+			{Key: "Exten", Value: exten},
+			{Key: "Priority", Value: "1"},
 		}
 		if len(who) > 1 {
 			fields = append(fields, ami.Field{Key: "ExtraChannel", Value: s.channel(who[1])}, ami.Field{Key: "ExtraContext", Value: lab.ContextUsers},
