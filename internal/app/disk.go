@@ -39,15 +39,18 @@ func (d *disk) sizes(paths map[string]string) (sizes map[string]int64, failed ma
 		open[key] = true
 	}
 	answers := make(chan answer, len(paths))
-	hangs := !d.busy.CompareAndSwap(false, true)
+	hangs := len(paths) > 0 && !d.busy.CompareAndSwap(false, true)
 	if !hangs {
 		go func() {
-			defer d.busy.Store(false)
+			left := len(paths)
 			for key, path := range paths {
 				info, err := d.stat(path)
 				a := answer{key: key, err: err}
 				if err == nil {
 					a.size = info.Size()
+				}
+				if left--; left == 0 {
+					d.busy.Store(false) // before the answer, after which we may be asked again
 				}
 				answers <- a
 			}

@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -40,6 +41,7 @@ func TestFilesOfAHangingDiskAreUnknown(t *testing.T) {
 	close(release)
 	<-left
 	for d.busy.Load() {
+		runtime.Gosched()
 	}
 	if text := d.lackOf(dir); text != "" {
 		t.Error(text)

@@ -165,7 +165,7 @@ func (s *site) recorders() int {
 		}
 		out, err := s.pbx.Console(within(s.t), "mixmonitor list "+name)
 		must(s.t, err)
-		return strings.Count(out, ".wav")
+		return strings.Count(out, "/monitor/")
 	}
 	s.t.Fatalf("alice is in no call: %s", list)
 	return 0

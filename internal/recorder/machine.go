@@ -25,7 +25,8 @@ type Config struct {
 	StopRetry                          time.Duration // after a refused stop (5 s)
 	MuteRetry                          time.Duration // after a failed mute (200 ms)
 	// StartRetry (5 s) is the time before a start that nobody answered is
-	// tried again. It and StopRetry double with each try, up to MaxRetry (60 s).
+	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
+	// StopRetry while Asterisk's manager is away.
 	StartRetry, MaxRetry time.Duration
 	Lost                 time.Duration // a start without an answer is looked for (15 s)
 

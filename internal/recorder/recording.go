@@ -317,7 +317,10 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 	}
 	if in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager {
 		r.stopTries++
-		r.deadline = now.Add(m.patience(m.cfg.StopRetry, r.stopTries))
+		r.deadline = now.Add(m.cfg.StopRetry)
+		if in.Cause == CauseNoManager { // Reachable will tell of its end
+			r.deadline = now.Add(m.patience(m.cfg.StopRetry, r.stopTries))
+		}
 		if r.stopCause != in.Cause {
 			r.stopCause = in.Cause
 			m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
