@@ -62,6 +62,7 @@ type HTTP struct {
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
+	Keep time.Duration `mapstructure:"keep" doc:"How long rows stay in the journal once they have been read; older ones are deleted, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
 }
 
 // Log is the daemon's log.
@@ -85,7 +86,7 @@ func Default() Config {
 		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants"},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
-		Journal:    Journal{Poll: 150 * time.Millisecond},
+		Journal:    Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:        Log{Level: "info", Format: "auto"},
 	}
 }

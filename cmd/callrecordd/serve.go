@@ -138,7 +138,9 @@ func statusCmd(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say whether the daemon works, and what does not",
-		Args:  cobra.NoArgs,
+		Long: "Say whether the daemon works, and what does not. The exit code is 0 only if everything works: " +
+			"1 also means that the daemon runs and something is degraded, which the table then shows.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := config.LoadWithoutPasswords(e.configPath)
 			if err != nil {
@@ -155,13 +157,17 @@ func statusCmd(e *environment) *cobra.Command {
 			if err := c.Do(cmd.Context(), "GET", "status", nil, &s); err != nil {
 				return err
 			}
-			return e.show(s, []string{"PART", "STATE"}, [][]string{
+			err = e.show(s, []string{"PART", "STATE"}, [][]string{
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
-				{"journal", strings.TrimSpace(fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls))},
+				{"journal", fmt.Sprintf("%s (%d calls open)", s.Journal.Detail, s.Journal.OpenCalls)},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
+			if err == nil && !s.Ready {
+				return errTold
+			}
+			return err
 		},
 	}
 }

@@ -57,7 +57,7 @@ func (laboratory) Group(exten, context string) (Group, bool) {
 
 func (laboratory) MasterTenant() string { return "master" }
 
-func recordedRows(t *testing.T, path string) []Row {
+func loadRecorded(t *testing.T, path string) []celRow {
 	t.Helper()
 	file, err := os.Open(path)
 	if err != nil {
@@ -72,7 +72,7 @@ func recordedRows(t *testing.T, path string) []Row {
 		}
 		raws = append(raws, raw)
 	}
-	return parseAll(t, raws)
+	return raws
 }
 
 // TestRecordedCalls derives the CDRs of every call recorded on a real
@@ -87,7 +87,7 @@ func TestRecordedCalls(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".cel.jsonl")
 		t.Run(name, func(t *testing.T) {
 			calls := newBook()
-			for _, row := range recordedRows(t, path) {
+			for _, row := range parseAll(t, loadRecorded(t, path)) {
 				calls.add(0, row)
 			}
 			for g := range calls.groups {
