@@ -211,7 +211,7 @@ func TestClockSetBack(t *testing.T) {
 func TestLinkedIDEndInMidCall(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "master.db")
 	journal, store := newPen(t, path, 1), newMemoryStore()
-	rows := loadRecorded(t, filepath.Join(filepath.Dir(recordedCalls), "park.cel.jsonl"))
+	rows := loadRows(t, filepath.Join(filepath.Dir(recordedCalls), "park.cel.jsonl"))
 	middle := slices.IndexFunc(rows, func(r celRow) bool { return r["eventtype"] == eventLinkedIDEnd }) + 1
 	f := follower(t, path, store)
 	defer f.closeJournal()

@@ -1,8 +1,6 @@
 package cdr
 
 import (
-	"bufio"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -57,24 +55,6 @@ func (laboratory) Group(exten, context string) (Group, bool) {
 
 func (laboratory) MasterTenant() string { return "master" }
 
-func loadRecorded(t *testing.T, path string) []celRow {
-	t.Helper()
-	file, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	var raws []celRow
-	for lines := bufio.NewScanner(file); lines.Scan(); {
-		var raw celRow
-		if err := json.Unmarshal(lines.Bytes(), &raw); err != nil {
-			t.Fatal(err)
-		}
-		raws = append(raws, raw)
-	}
-	return raws
-}
-
 // TestRecordedCalls derives the CDRs of every call recorded on a real
 // Asterisk. What they must be stands in testdata/recorded, checked by hand
 // against the table of call shapes of cdr-api 10.
@@ -87,7 +67,7 @@ func TestRecordedCalls(t *testing.T) {
 		name := strings.TrimSuffix(filepath.Base(path), ".cel.jsonl")
 		t.Run(name, func(t *testing.T) {
 			calls := newBook()
-			for _, row := range parseAll(t, loadRecorded(t, path)) {
+			for _, row := range parseAll(t, loadRows(t, path)) {
 				calls.add(0, row)
 			}
 			for g := range calls.groups {

@@ -2,10 +2,7 @@ package e2e
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/http"
-	"net/url"
 	"reflect"
 	"slices"
 	"strings"
@@ -178,7 +175,7 @@ func (s *site) whole(cdr cdrView, want map[string]any, parties []string) {
 
 func shapesSite(t *testing.T) (*site, *desk) {
 	t.Helper()
-	s := siteAt(t, newPBX(t, lab.Config{ExtraDialplan: shapesDialplan, ExtraFiles: map[string]string{"queues.conf": shapesQueues}}))
+	s := siteAt(t, newPBX(t, lab.Config{AMIWrite: originators, ExtraDialplan: shapesDialplan, ExtraFiles: map[string]string{"queues.conf": shapesQueues}}))
 	s.start()
 	s.populate()
 	for name, exten := range map[string]string{"erin": extenErin, "frank": extenFrank} {
@@ -267,8 +264,10 @@ func TestCallShapes(t *testing.T) {
 				"source_name": "Acme", "source_extension": "5550000",
 				"destination_extension": extenFirm, "destination_name": "", "requested_name": "",
 			}), both[:1]},
-		{"group", ring, auto, plain(lab.ExtenGroup, carols), all(answered, alice, dialled(lab.ExtenGroup), carol, s.group()),
-			[]string{"alice source answered", "bob destination", "carol destination answered"}},
+		{
+			"group", ring, auto, plain(lab.ExtenGroup, carols), all(answered, alice, dialled(lab.ExtenGroup), carol, s.group()),
+			[]string{"alice source answered", "bob destination", "carol destination answered"},
+		},
 		{"queue", ring, auto, plain(lab.ExtenQueue, carols), all(answered, alice, dialled(lab.ExtenQueue), carol,
 			queued(lab.QueueName, lab.ExtenQueue)), []string{"alice source answered", "bob destination", "carol destination answered"}},
 		{"queue with an announcement", hand, auto, plain(extenAnnounced, carols), all(answered, alice, dialled(extenAnnounced), carol,
@@ -288,7 +287,7 @@ func TestCallShapes(t *testing.T) {
 		{"switchboard", auto, hand, func(s *site, p *desk) {
 			caller := s.dial(p.alice, extenBoard)
 			must(s.t, caller.WaitTone(within(s.t), lab.MusicHz))
-			s.console("channel redirect %s %s,1002,1", s.channel("alice"), lab.ContextUsers)
+			s.manager("Redirect", "Channel", s.channel("alice"), "Context", lab.ContextUsers, "Exten", "1002", "Priority", "1")
 			s.hear(caller, s.incoming(p.bob))
 			s.end(caller)
 		}, all(answered, alice, s.person("requested", "bob"), dialled(extenBoard), bob), both},
@@ -336,15 +335,21 @@ func TestCallShapes(t *testing.T) {
 		{"forward if busy", lab.RejectWith(486), auto, plain(extenBusy, carols), all(answered, alice,
 			s.person("requested", "bob"), dialled(extenBusy), carol), passed},
 		{"forward by the phone", lab.RejectWith(302), auto, plain("1002", carols), all(answered, alice, asked, carol), passed},
-		{"forward by the phone to the outside", hand, lab.RejectWith(302), plain("1003", trunks), all(answered, alice,
-			s.person("requested", "carol"), dialled("1003"), unknownDetails(), map[string]any{"destination_extension": external}),
-			[]string{"alice source answered", "carol destination requested"}},
-		{"forward by the dialplan", hand, auto, plain(extenErin, carols), all(answered, alice,
-			s.person("requested", "erin"), dialled(extenErin), carol),
-			[]string{"alice source answered", "carol destination answered", "erin destination requested"}},
-		{"forward by the dialplan to the outside", hand, hand, plain(extenFrank, trunks), all(answered, alice,
-			s.person("requested", "frank"), dialled(extenFrank), unknownDetails(), map[string]any{"destination_extension": "0891234"}),
-			[]string{"alice source answered", "frank destination requested"}},
+		{
+			"forward by the phone to the outside", hand, lab.RejectWith(302), plain("1003", trunks), all(answered, alice,
+				s.person("requested", "carol"), dialled("1003"), unknownDetails(), map[string]any{"destination_extension": external}),
+			[]string{"alice source answered", "carol destination requested"},
+		},
+		{
+			"forward by the dialplan", hand, auto, plain(extenErin, carols), all(answered, alice,
+				s.person("requested", "erin"), dialled(extenErin), carol),
+			[]string{"alice source answered", "carol destination answered", "erin destination requested"},
+		},
+		{
+			"forward by the dialplan to the outside", hand, hand, plain(extenFrank, trunks), all(answered, alice,
+				s.person("requested", "frank"), dialled(extenFrank), unknownDetails(), map[string]any{"destination_extension": "0891234"}),
+			[]string{"alice source answered", "frank destination requested"},
+		},
 		{"pickup", ring, hand, func(s *site, p *desk) {
 			caller := s.dial(p.alice, "1002")
 			must(s.t, caller.WaitRinging(within(s.t)))
@@ -372,33 +377,37 @@ func TestCallShapes(t *testing.T) {
 		}), both[:1]},
 		{"originate over a Local channel", auto, hand, func(s *site, p *desk) {
 			p.alice.OnIncoming(auto)
-			s.console("channel originate Local/1001@%[1]s extension 1002@%[1]s", lab.ContextUsers)
+			s.originate("Local/1001@"+lab.ContextUsers, "Context", lab.ContextUsers, "Exten", "1002", "Priority", "1")
 			first, second := s.incoming(p.alice), s.incoming(p.bob)
 			s.hear(first, second)
 			s.end(first)
 		}, all(answered, alice, bob), []string{"alice source answered", "bob destination answered"}},
 		{"originate at a phone", auto, hand, func(s *site, p *desk) {
 			p.alice.OnIncoming(auto)
-			s.console("channel originate PJSIP/alice extension 1002@%s", lab.ContextUsers)
+			s.originate("PJSIP/alice", "Context", lab.ContextUsers, "Exten", "1002", "Priority", "1")
 			first, second := s.incoming(p.alice), s.incoming(p.bob)
 			s.hear(first, second)
 			s.end(first)
 		}, all(answered, alice, asked, bob), both},
-		{"parked", auto, hand, func(s *site, p *desk) {
-			caller, called := s.talk(p.alice, p.bob, "1002")
-			must(s.t, called.BlindTransfer(within(s.t), lab.ExtenPark))
-			must(s.t, caller.WaitTone(within(s.t), lab.MusicHz))
-			retriever := s.dial(p.dave, "701")
-			s.hear(caller, retriever)
-			s.end(caller)
-		}, all(answered, alice, asked, s.dest("dave")),
-			[]string{"alice source answered", "bob destination answered requested", "dave destination answered"}},
-		{"a program", hand, hand, func(s *site, p *desk) {
-			caller := s.dial(p.alice, extenProgram)
-			must(s.t, caller.WaitEnded(within(s.t)))
-			s.end(caller)
-		}, all(unknown, alice, dialled(extenProgram), unknownDetails(), map[string]any{"destination_extension": extenProgram}),
-			[]string{"alice source"}},
+		{
+			"parked", auto, hand, func(s *site, p *desk) {
+				caller, called := s.talk(p.alice, p.bob, "1002")
+				must(s.t, called.BlindTransfer(within(s.t), lab.ExtenPark))
+				must(s.t, caller.WaitTone(within(s.t), lab.MusicHz))
+				retriever := s.dial(p.dave, "701")
+				s.hear(caller, retriever)
+				s.end(caller)
+			}, all(answered, alice, asked, s.dest("dave")),
+			[]string{"alice source answered", "bob destination answered requested", "dave destination answered"},
+		},
+		{
+			"a program", hand, hand, func(s *site, p *desk) {
+				caller := s.dial(p.alice, extenProgram)
+				must(s.t, caller.WaitEnded(within(s.t)))
+				s.end(caller)
+			}, all(unknown, alice, dialled(extenProgram), unknownDetails(), map[string]any{"destination_extension": extenProgram}),
+			[]string{"alice source"},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s.sub(t)
@@ -406,6 +415,12 @@ func TestCallShapes(t *testing.T) {
 			phones.bob.OnIncoming(c.bob)
 			phones.carol.OnIncoming(c.carol)
 			phones.drain()
+			t.Cleanup(func() { // what a failed test leaves must not fail those after it
+				if t.Failed() {
+					_, err := s.pbx.Console(context.Background(), "channel request hangup all")
+					t.Log("hang up all", err)
+				}
+			})
 			s.whole(s.cdrOf(func() { c.play(s, phones) }), c.want, c.parties)
 		})
 	}
@@ -422,85 +437,5 @@ func (p *desk) drain() {
 				break
 			}
 		}
-	}
-}
-
-func (s *site) console(format string, args ...any) {
-	s.t.Helper()
-	_, err := s.pbx.Console(within(s.t), fmt.Sprintf(format, args...))
-	must(s.t, err)
-}
-
-// channel is the name of a user's only channel, as the console has it.
-func (s *site) channel(user string) string { return s.channelFields(user)[0] }
-
-func (s *site) channelFields(user string) []string {
-	s.t.Helper()
-	list, err := s.pbx.Console(within(s.t), "core show channels concise")
-	must(s.t, err)
-	for line := range strings.Lines(list) {
-		if fields := strings.Split(strings.TrimSpace(line), "!"); strings.HasPrefix(fields[0], "PJSIP/"+user+"-") {
-			return fields
-		}
-	}
-	s.t.Fatalf("%s has no channel: %s", user, list)
-	return nil
-}
-
-// TestInnerChannelsGiveNoCDR: what Asterisk does with itself is no call: the
-// snoop channel that whispers a tone, and two halves of a Local channel.
-func TestInnerChannelsGiveNoCDR(t *testing.T) {
-	t.Parallel()
-	s := newSite(t)
-	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
-	s.console("channel originate Local/%s@%s application Wait 1", lab.ExtenMusic, lab.ContextUsers)
-	must(t, s.pbx.WaitIdle(within(t)))
-	cdr := s.cdrOf(func() {
-		caller, _ := s.talk(alice, bob, "1002")
-		fields := s.channelFields("bob")
-		s.ari("channels/" + fields[len(fields)-1] + "/snoop?app=callrecordd&whisper=both&snoopId=whisper")
-		s.ari("channels/whisper/play?media=" + url.QueryEscape("sound:beep"))
-		must(t, caller.Talk(within(t), time.Second))
-		s.console("channel request hangup all")
-		must(t, caller.WaitEnded(within(t)))
-		must(t, s.pbx.WaitIdle(within(t)))
-	})
-	s.fields(cdr, all(status("internal", "answered"), s.dest("bob")))
-	// Nothing may follow: the daemon has seen the end of everything.
-	s.eventually("the journal is read", func() error {
-		if j := s.app.Status().Journal; j.OpenCalls > 0 || j.Position < j.Newest {
-			return fmt.Errorf("%+v", j)
-		}
-		return nil
-	})
-	if list := s.cdrs(); len(list) != 1 {
-		t.Errorf("%d CDRs: %+v", len(list), list)
-	}
-	if n := s.innerChannels(); n < 3 {
-		t.Errorf("the journal knows %d inner channels; the test has none to look at", n)
-	}
-}
-
-// innerChannels counts the channels in the journal that are no phone's.
-func (s *site) innerChannels() (n int) {
-	s.t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+s.pbx.JournalPath+"?mode=rw&_query_only=true&_busy_timeout=5000")
-	must(s.t, err)
-	defer func() { must(s.t, db.Close()) }()
-	must(s.t, db.QueryRowContext(within(s.t), "SELECT count(DISTINCT uniqueid) FROM cel WHERE channame NOT LIKE 'PJSIP/%'").Scan(&n))
-	return n
-}
-
-// ari posts to Asterisk's own interface.
-func (s *site) ari(path string) {
-	s.t.Helper()
-	req, err := http.NewRequestWithContext(within(s.t), "POST", s.pbx.ARIURL+"/"+path, nil)
-	must(s.t, err)
-	req.SetBasicAuth(s.pbx.ARIUser, s.pbx.ARIPassword)
-	resp, err := http.DefaultClient.Do(req)
-	must(s.t, err)
-	must(s.t, resp.Body.Close())
-	if resp.StatusCode >= http.StatusBadRequest {
-		s.t.Fatalf("POST %s: %s", path, resp.Status)
 	}
 }
