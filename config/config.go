@@ -62,7 +62,7 @@ type HTTP struct {
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
-	Keep time.Duration `mapstructure:"keep" doc:"How long rows stay in the journal once they have been read; older ones are deleted, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
+	Keep time.Duration `mapstructure:"keep" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
 }
 
 // Log is the daemon's log.
