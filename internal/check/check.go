@@ -102,10 +102,6 @@ type checker struct {
 	recorderOff bool
 	journalOff  bool
 	endpoints   map[string]pjsip
-	// probed is true if key is what FEATUREMAP said of the probe channel, which
-	// tells features only to those channels that have them.
-	probed bool
-	key    string
 }
 
 // Run checks everything that can be checked. It only fails if ctx ends.

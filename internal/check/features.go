@@ -35,7 +35,7 @@ func (c *checker) features(ctx context.Context) {
 	if err != nil {
 		return // told by connect
 	}
-	code := c.applicationMap(ctx, global)
+	code := c.applicationMap(ctx)
 	c.globalFeatures(global)
 	c.hiddenFeatures(ctx)
 	if code != "" {
@@ -43,19 +43,20 @@ func (c *checker) features(ctx context.Context) {
 	}
 }
 
-// applicationMap returns the keys: those in force if the probe could see them,
-// else those of the file.
-func (c *checker) applicationMap(ctx context.Context, global string) string {
+// applicationMap returns the keys as the file has them when Asterisk reads it.
+// What it has read before nothing but its console tells: FEATUREMAP knows
+// built-in features only.
+func (c *checker) applicationMap(ctx context.Context) string {
+	if !c.readsConfig {
+		return "" // why not was told by rights
+	}
 	line := ""
 	for _, e := range c.config(ctx, "features.conf").Category("applicationmap").All(dialplan.FeatureApplication) {
 		line = e.Value
 	}
 	code, _, _ := strings.Cut(line, ",")
 	code = strings.TrimSpace(code)
-	if c.probed && hasFeature(global) {
-		code = c.key
-	}
-	if code == "" || c.readsConfig && !strings.Contains(line, "UserEvent("+dialplan.ToggleEvent+")") {
+	if code == "" || !strings.Contains(line, "UserEvent("+dialplan.ToggleEvent+")") {
 		c.add(Finding{
 			ID: "features.applicationmap", What: "no key for recording is defined", Consequence: "recording by key during a call does nothing",
 			File: "features.conf", Lines: []string{
@@ -95,7 +96,7 @@ func (c *checker) globalFeatures(global string) {
 	c.add(f)
 }
 
-var setsFeatures = regexp.MustCompile(`(?i)\bDYNAMIC_FEATURES\)?\s*=\s*([^),;]*)`)
+var setsFeatures = regexp.MustCompile(`(?i)DYNAMIC_FEATURES\)?\s*=\s*([^),;]*)`)
 
 // hiddenFeatures finds channel variables that take the place of the global.
 func (c *checker) hiddenFeatures(ctx context.Context) {
@@ -141,10 +142,13 @@ func (c *checker) clashes(ctx context.Context, code string) {
 	}
 	const consequence = "only one of the two answers to these keys"
 	others := map[string]string{}
-	for _, name := range []string{"blindxfer", "atxfer", "disconnect", "parkcall", "automon", "automixmon"} {
+	for _, name := range []string{"blindxfer", "atxfer", "disconnect", "parkcall", "automixmon"} {
 		if v, err := c.getvar(ctx, "FEATUREMAP("+name+")"); err == nil {
 			others[name] = v
 		}
+	}
+	for _, e := range c.config(ctx, "features.conf").Category("featuremap").All("automon") { // up to 20, others warn when asked
+		others[e.Name] = e.Value
 	}
 	if k := c.config(ctx, "features.conf").Category("applicationmap"); k != nil {
 		for _, e := range k.Entries {

@@ -169,6 +169,13 @@ func (c *checker) probe(ctx context.Context) {
 	id := "callrecordd-check-" + random()
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
+	if err := c.o.ARI.SetEventFilter(ctx, id, nil); errors.Is(err, ari.ErrUnauthorized) { // there is no such application, but rights come first
+		c.add(Finding{
+			ID: "ari.readonly", What: "the ARI user " + c.o.ARIUser + " may only read", Consequence: "callrecordd cannot work", File: "ari.conf",
+			Lines: []string{"[" + c.o.ARIUser + "]", "read_only=no"}, Hint: "change its line to this, then: module reload res_ari.so",
+		})
+		return
+	}
 	s := sink{make(chan struct{})}
 	stream := ari.NewStream(c.o.ARI, ari.StreamConfig{App: id, Logger: quiet()})
 	ended := make(chan error, 1)
@@ -180,20 +187,14 @@ func (c *checker) probe(ctx context.Context) {
 	case <-time.After(5 * time.Second):
 		c.add(Finding{
 			ID: "ari.events", What: "ARI's events cannot be had: " + stream.State().Detail, Consequence: "callrecordd sees no call",
-			File: "ari.conf", Lines: []string{"[" + c.o.ARIUser + "]", "read_only=no"}, Hint: setupHint,
+			Hint: "see that res_ari_events.so and res_http_websocket.so run, and Asterisk's log",
 		})
 		return
 	}
 	if _, err := c.o.ARI.CreateChannel(ctx, "Local/s@callrecordd-check", id, id, id+"-2"); err != nil {
-		f := Finding{ID: "ari.create", What: "no channel can be made: " + err.Error(), Consequence: "*26 and tones do not work", Hint: "see Asterisk's log"}
-		if errors.Is(err, ari.ErrUnauthorized) {
-			f.ID, f.File, f.Lines, f.Hint = "ari.readonly", "ari.conf", []string{"[" + c.o.ARIUser + "]", "read_only=no"}, setupHint
-		}
-		c.add(f)
+		c.add(Finding{ID: "ari.create", What: "no channel can be made: " + err.Error(), Consequence: "tones do not work", Hint: "see Asterisk's log"})
 		return
 	}
-	key, err := c.o.ARI.ChannelVar(ctx, id, "FEATUREMAP("+dialplan.FeatureApplication+")")
-	c.probed, c.key = err == nil || errors.Is(err, ari.ErrNotFound), key
 	if !c.recorderOff && c.ami != nil {
 		c.record(ctx, id)
 	}

@@ -36,6 +36,10 @@ type Config struct {
 	ExtraDialplan string
 	// SystemName prefixes uniqueids if set.
 	SystemName string
+	// Stock starts from the configuration that the unpacked release ships, with
+	// no snippet of ours: only folders, ports, log, telephones and their dialplan
+	// are the lab's. ARI is off then, and AMI has no user.
+	Stock bool
 	// NoJournal leaves the CEL journal's file for Asterisk or setup to create.
 	NoJournal bool
 	// Log reports what the lab does. Default: nothing.

@@ -102,7 +102,7 @@ func hasFeature(value string) bool {
 	return slices.Contains(strings.Split(value, "#"), dialplan.FeatureApplication)
 }
 
-var setsFeatures = regexp.MustCompile(`(?i)\bDYNAMIC_FEATURES\)?\s*=\s*([^),;]*)`)
+var setsFeatures = regexp.MustCompile(`(?i)DYNAMIC_FEATURES\)?\s*=\s*([^),;]*)`)
 
 // hidden finds channel variables that take the place of the global.
 func (p *planner) hidden() {
