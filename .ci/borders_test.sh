@@ -48,6 +48,9 @@ allowed dialplan
 allowed config github.com/spf13/viper
 allowed internal/call
 allowed internal/audio
+allowed internal/asteriskconf
+allowed internal/setup internal/asteriskconf dialplan
+allowed internal/check internal/asteriskconf internal/setup dialplan ari ari/ami
 allowed internal/recorder internal/call dialplan
 allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
 allowed internal/cdr internal/call
@@ -65,7 +68,8 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live internal/control; do
+	internal/api internal/lab internal/live internal/control \
+	internal/asteriskconf internal/setup internal/check; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -85,6 +89,11 @@ crossing internal/lab config
 crossing internal/live dialplan
 crossing internal/live ari/ami
 crossing internal/control store
+crossing internal/asteriskconf dialplan
+crossing internal/setup ari
+crossing internal/setup config
+crossing internal/check store
+crossing internal/check config
 crossing internal/control ari
 crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper

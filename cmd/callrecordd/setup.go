@@ -86,8 +86,11 @@ func (e *environment) setup(ctx context.Context, f setupFlags) error {
 		return err
 	}
 	users, err := e.users(ctx, d.cfg.State)
-	if err != nil {
+	if err != nil && f.scope == "users" {
 		return err
+	}
+	if err != nil { // contexts can be given by hand
+		fmt.Fprintln(e.err, "The contexts of users are not known:", err)
 	}
 	o := d.options(f)
 	o.Contexts, o.Endpoints = places(users, f.contexts)
@@ -158,10 +161,14 @@ func (e *environment) reloadAsterisk(ctx context.Context, f setupFlags, edits []
 			continue
 		}
 		out, err := exec.CommandContext(ctx, console[0], append(slices.Clone(console[1:]), c)...).CombinedOutput()
-		if err != nil && !strings.HasPrefix(c, "module unload") { // it was not loaded
+		switch {
+		case err != nil:
 			return fmt.Errorf("asterisk, %s: %w: %s", c, err, strings.TrimSpace(string(out)))
+		case strings.HasPrefix(c, "module load") && !strings.Contains(string(out), "Loaded"):
+			fmt.Fprintln(e.out, "Asterisk has to be restarted, as it runs a module with the old configuration:", strings.TrimSpace(string(out)))
+		default:
+			fmt.Fprintln(e.out, "done:", c)
 		}
-		fmt.Fprintln(e.out, "done:", c)
 	}
 	return nil
 }
@@ -245,7 +252,7 @@ func (d daemonFiles) edits(plan setup.Plan, journal string) []setup.Edit {
 	var out []setup.Edit
 	a := d.cfg.Asterisk
 	values := map[string]string{}
-	if want := "http://" + plan.HTTPAddress + plan.HTTPPrefix; strings.TrimSuffix(a.ARIURL, "/") != want {
+	if want := "http://" + plan.HTTPAddress + plan.HTTPPrefix; strings.TrimSuffix(a.ARIURL, "/") != want && !strings.HasPrefix(a.ARIURL, "https:") {
 		values["ari_url"] = want
 	}
 	if a.AMIAddress != plan.AMIAddress {

@@ -76,7 +76,6 @@ type Options struct {
 	Directory bool
 	Lines     []Line
 	Others    []string // endpoints of trunks and devices
-	Now       func() time.Time
 }
 
 // Times of the probe: rows arrive within milliseconds (asterisk-facts 7).

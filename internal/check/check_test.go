@@ -62,7 +62,7 @@ func (b *bench) options(change func(*check.Options)) check.Options {
 	o := check.Options{
 		ARIURL: strings.TrimSuffix(b.pbx.ARIURL, "/ari"), ARIUser: b.pbx.ARIUser,
 		AMI:     ami.Config{Address: b.pbx.AMIAddr, User: b.pbx.AMIUser, Secret: b.pbx.AMIPassword},
-		Journal: b.pbx.JournalPath, Root: b.root, Now: time.Now, Directory: true, Others: []string{"PJSIP/trunk-a"},
+		Journal: b.pbx.JournalPath, Root: b.root, Directory: true, Others: []string{"PJSIP/trunk-a"},
 	}
 	for _, u := range lab.DefaultUsers() {
 		o.Lines = append(o.Lines, check.Line{User: u.Name, Endpoint: "PJSIP/" + u.Name})

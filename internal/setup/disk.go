@@ -145,8 +145,9 @@ func current(path string) (*string, error) {
 	return &text, nil
 }
 
-// newOwner is what a new file gets: that of the one it belongs to, never more
-// than readable for the group. A folder has to be searchable as well.
+// newOwner is what a new file gets: the owner of the one it belongs to, or, for
+// a file outside of Asterisk's configuration, us and its group, as the daemon
+// only reads it. Never more than readable for the group.
 func newOwner(dir string, e Edit) (owner, error) {
 	like := filepath.Join(dir, e.Like)
 	o, err := ownerOf(like)
@@ -154,6 +155,9 @@ func newOwner(dir string, e Edit) (owner, error) {
 		o, err = ownerOf(dir)
 	}
 	o.Mode = 0o640
+	if filepath.IsAbs(e.Path) {
+		o.UID = os.Geteuid()
+	}
 	return o, err
 }
 

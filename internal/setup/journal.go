@@ -160,7 +160,9 @@ func MakeRoot(root, like string) (made bool, err error) {
 }
 
 // Steps are the console commands after which Asterisk works with the edits,
-// and whether it has to be restarted for all of them.
+// and whether it has to be restarted for all of them. No module is unloaded:
+// what goes wrong there goes wrong for all calls. cel_sqlite3_custom does not
+// run where it had no configuration before; where it does, its load says so.
 func Steps(edits []Edit) (commands []string, restart bool) {
 	touched := map[string]bool{}
 	for _, e := range edits {
@@ -172,7 +174,6 @@ func Steps(edits []Edit) (commands []string, restart bool) {
 		{"manager.conf", "module reload manager"},
 		{"features.conf", "module reload features"},
 		{"cel.conf", "module reload cel"},
-		{"cel_sqlite3_custom.conf", "module unload cel_sqlite3_custom.so"},
 		{"cel_sqlite3_custom.conf", "module load cel_sqlite3_custom.so"},
 		{"extensions.conf", "dialplan reload"},
 		{"pjsip.conf", "module reload res_pjsip.so"},

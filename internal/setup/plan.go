@@ -187,7 +187,8 @@ func (p *planner) finish(files map[string]string) {
 	slices.Sort(names)
 	for _, name := range names {
 		text := p.files[name]
-		if body := p.own[name]; body != "" {
+		body := p.own[name]
+		if _, there := files[Folder+"/"+name]; body != "" || there { // what an earlier run needed and this one does not is emptied
 			add(&mine, Folder+"/"+name, "; Written by callrecordd setup, which writes it anew: change nothing here.\n"+body, name)
 			text = p.included(name, text)
 		}
