@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"slices"
 	"strings"
 )
@@ -27,10 +28,7 @@ func SetKeys(text, section string, values map[string]string) string {
 		lines[end-1] += "\n"
 	}
 	indent := "  "
-	missing := make(map[string]string, len(values))
-	for k, v := range values {
-		missing[k] = v
-	}
+	missing := maps.Clone(values)
 	for i := start + 1; i < end; i++ {
 		body := strings.TrimLeft(lines[i], " \t")
 		name, _, found := strings.Cut(body, ":")

@@ -80,6 +80,7 @@ func (m *merger) file(name, text string, depth int) {
 			m.include(name, i+1, l, depth)
 		case Setting:
 			m.setting(name, i+1, l)
+		case Blank, Broken: // Asterisk passes over them
 		}
 	}
 }

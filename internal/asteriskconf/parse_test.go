@@ -16,8 +16,14 @@ func TestAsAsteriskReads(t *testing.T) {
 	c := Merge(map[string]string{"x.conf": text}, "x.conf", nil)
 	want := []*Category{
 		{Name: "globals", Entries: []Entry{
-			{"x.conf", 2, "V1", "a"}, {"x.conf", 3, "V2", "a;b"}, {"x.conf", 4, "V3", "a"}, {"x.conf", 6, "V3c", "seen"},
-			{"x.conf", 7, "V4", `x\`}, {"x.conf", 9, "V5", "12"}, {"x.conf", 11, "V6", "z"}, {"x.conf", 17, "V7", "seven"},
+			{"x.conf", 2, "V1", "a"},
+			{"x.conf", 3, "V2", "a;b"},
+			{"x.conf", 4, "V3", "a"},
+			{"x.conf", 6, "V3c", "seen"},
+			{"x.conf", 7, "V4", `x\`},
+			{"x.conf", 9, "V5", "12"},
+			{"x.conf", 11, "V6", "z"},
+			{"x.conf", 17, "V7", "seven"},
 		}},
 		{Name: "base", Template: true, Entries: []Entry{{"x.conf", 13, "B", "1"}}},
 		{Name: "child", Entries: []Entry{{"x.conf", 13, "B", "1"}, {"x.conf", 15, "C", "2"}}},

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,16 +35,16 @@ type bench struct {
 	root string
 }
 
-func newBench(t *testing.T, suite string) *bench {
+func newBench(t *testing.T, users ...lab.User) *bench {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first run downloads
 	defer cancel()
-	install, err := lab.Ensure(ctx, lab.EnsureOptions{Suite: suite})
+	install, err := lab.Ensure(ctx, lab.EnsureOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	pbx, err := lab.Start(ctx, install, lab.Config{
-		Dir: t.TempDir(), ExtraDialplan: "\n[callrecord-features]\nexten => *26,1,NoOp()\n",
+		Dir: t.TempDir(), Users: users, ExtraDialplan: "\n[callrecord-features]\nexten => *26,1,NoOp()\n",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +144,7 @@ func add(text string) func(string) string { return func(s string) string { retur
 // TestSingleFaults does one thing wrong at a time: the check names exactly that,
 // with the file and the line that cures it.
 func TestSingleFaults(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	for name, c := range map[string]struct {
 		file string
 		edit func(string) string
@@ -314,8 +315,10 @@ func (b *bench) otherJournal(t *testing.T, schema string) {
 // TestPasses sees that nothing is found where nothing is wrong, that the probe
 // leaves nothing behind, and what is said of strangers.
 func TestPasses(t *testing.T) {
-	b := newBench(t, "")
-	r := b.run(t, func(o *check.Options) { o.Lines[0].TenantID = "acme" })
+	users := lab.DefaultUsers()
+	users[3].PJSIP = []string{"tenantid=acme"}
+	b := newBench(t, users...)
+	r := b.run(t, func(o *check.Options) { o.Lines[3].TenantID = "acme" })
 	for _, f := range r.Findings {
 		if f.ID != "root.space" && f.ID != "root.network" { // of this machine
 			t.Errorf("%+v", f)
@@ -334,18 +337,16 @@ func TestPasses(t *testing.T) {
 	if !r.OK() {
 		t.Errorf("%+v", r)
 	}
-	found := false
-	for _, f := range r.Findings {
-		found = found || f.ID == "directory.unknown" && strings.Contains(f.What, "PJSIP/trunk-a")
-	}
-	if !found {
-		t.Errorf("the unknown trunk is not listed: %+v", r.Findings)
+	for id, what := range map[string]string{"directory.unknown": "PJSIP/trunk-a", "directory.tenant": "PJSIP/dave"} {
+		if !slices.ContainsFunc(r.Findings, func(f check.Finding) bool { return f.ID == id && strings.Contains(f.What, what) }) {
+			t.Errorf("no %s about %s: %+v", id, what, r.Findings)
+		}
 	}
 }
 
 // TestNoAsterisk is told as one fault.
 func TestNoAsterisk(t *testing.T) {
-	b := newBench(t, "")
+	b := newBench(t)
 	if err := b.pbx.Kill(); err != nil {
 		t.Fatal(err)
 	}

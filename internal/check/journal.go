@@ -101,7 +101,7 @@ func (c *checker) journalFile(ctx context.Context) {
 	}
 	var state setup.JournalState
 	if err == nil {
-		defer db.Close()
+		defer func() { _ = db.Close() }() // opened for reading
 		state, err = setup.LookAtJournal(ctx, db)
 	}
 	if err != nil {
@@ -181,7 +181,10 @@ func (c *checker) probe(ctx context.Context) {
 	ended := make(chan error, 1)
 	streamCtx, stop := context.WithCancel(ctx)
 	go func() { ended <- stream.Run(streamCtx, s) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		<-ended // its error is that of the context
+	}()
 	select {
 	case <-s.connected:
 	case <-time.After(5 * time.Second):
@@ -257,7 +260,7 @@ func (c *checker) rows(ctx context.Context, id string) {
 	if err != nil {
 		return // told by journalFile
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }() // opened for reading
 	var types []string
 	var stamp string
 	complete := eventually(ctx, rowsWithin, func() bool {

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"callrecordd/ari"
+	"callrecordd/ari/ami"
 	"callrecordd/config"
 	"callrecordd/dialplan"
 	"callrecordd/internal/lab"
@@ -87,9 +91,15 @@ func TestSetup(t *testing.T) {
 			if c.busy {
 				othersStillWork(t, pbx)
 			}
+			if !varsets(t, s) {
+				t.Error("there are no VarSet events even without --lean")
+			}
 			expect("--lean", "setup", "--write", "--scope", "users", "--lean")
 			must(t, pbx.Restart(within(t)))
 			expect("DYNAMIC_FEATURES is set at the endpoints of all users", "check")
+			if varsets(t, s) {
+				t.Error("there are VarSet events with --lean")
+			}
 			s.stop()
 
 			expect("restored", "setup", "--undo")
@@ -150,6 +160,64 @@ func othersStillWork(t *testing.T, pbx *lab.PBX) {
 		if out, err := pbx.Console(within(t), command); err != nil || !strings.Contains(out, want) {
 			t.Errorf("%s: %v, without %q:\n%s", command, err, want, out)
 		}
+	}
+}
+
+// listener waits for VarSet events of a channel, until the channel is gone.
+type listener struct {
+	channel   string
+	connected chan struct{}
+	gone      chan bool
+	seen      bool
+}
+
+func (l *listener) Connected(context.Context, ari.Session) error {
+	close(l.connected)
+	return nil
+}
+
+func (l *listener) Event(e ari.Event) {
+	if e.Channel == nil || e.Channel.ID != l.channel {
+		return
+	}
+	l.seen = l.seen || e.Type == "ChannelVarset"
+	if e.Type == "ChannelDestroyed" {
+		l.gone <- l.seen
+	}
+}
+
+func (l *listener) Disconnected(error) {}
+
+// varsets reports whether Asterisk tells others, over ARI, of variables.
+func varsets(t *testing.T, s *site) bool {
+	t.Helper()
+	base, err := url.Parse(s.cfg.Asterisk.ARIURL)
+	must(t, err)
+	client := ari.New(base, ari.Credentials{User: s.cfg.Asterisk.ARIUser, Password: s.cfg.Asterisk.ARIPassword.Reveal()})
+	defer client.CloseIdleConnections()
+	l := &listener{channel: "varset-probe", connected: make(chan struct{}), gone: make(chan bool, 1)}
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	go func() { _ = ari.NewStream(client, ari.StreamConfig{App: "listener"}).Run(ctx, l) }() // until cancel
+	select {
+	case <-l.connected:
+	case <-ctx.Done():
+		t.Fatal("no event stream")
+	}
+	_, err = client.CreateChannel(ctx, "Local/s@none", "listener", l.channel, "")
+	must(t, err)
+	conn, err := ami.Dial(ctx, ami.Config{Address: s.cfg.Asterisk.AMIAddress, User: s.cfg.Asterisk.AMIUser, Secret: s.cfg.Asterisk.AMIPassword.Reveal()})
+	must(t, err)
+	defer conn.Close()
+	_, err = conn.Do(ctx, ami.Action{Name: "Setvar", Fields: []ami.Field{{Key: "Channel", Value: l.channel}, {Key: "Variable", Value: "PROBE"}, {Key: "Value", Value: "1"}}})
+	must(t, err)
+	must(t, client.Hangup(ctx, l.channel, ""))
+	select {
+	case seen := <-l.gone:
+		return seen
+	case <-ctx.Done():
+		t.Fatal("the channel does not end")
+		return false
 	}
 }
 

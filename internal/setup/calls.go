@@ -15,13 +15,12 @@ import (
 func (p *planner) features() {
 	c := p.merged("features.conf")
 	maps := c.Category("applicationmap")
-	for _, e := range maps.All(dialplan.FeatureApplication) {
+	if e, ok := maps.Last(dialplan.FeatureApplication); ok {
 		code, rest, _ := strings.Cut(e.Value, ",")
-		if strings.TrimSpace(code) == p.o.ToggleCode && strings.Contains(rest, "UserEvent("+dialplan.ToggleEvent+")") {
-			return // made by hand
+		if strings.TrimSpace(code) != p.o.ToggleCode || !strings.Contains(rest, "UserEvent("+dialplan.ToggleEvent+")") {
+			p.conflict(e.File, e.Line, fmt.Sprintf("there is another feature %s: %s", e.Name, e.Value), "remove this line")
 		}
-		p.conflict(e.File, e.Line, fmt.Sprintf("there is another feature %s: %s", e.Name, e.Value), "remove this line")
-		return
+		return // made by hand
 	}
 	p.clashes(c)
 	p.own["features.conf"] = "; One line and DYNAMIC_FEATURES make " + p.o.ToggleCode + " work on calls; no dialplan is edited.\n" +

@@ -3,6 +3,7 @@ package setup
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -80,7 +81,7 @@ func script(a, z []string) []op {
 	for i := range common {
 		common[i] = make([]int, len(z)+1)
 	}
-	for i := len(a) - 1; i >= 0; i-- {
+	for i := range slices.Backward(a) {
 		for j := len(z) - 1; j >= 0; j-- {
 			if a[i] == z[j] {
 				common[i][j] = common[i+1][j+1] + 1

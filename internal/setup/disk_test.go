@@ -151,7 +151,7 @@ func TestJournal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	state, err := LookAtJournal(t.Context(), db)
 	if err != nil || !state.WAL || !state.AutoIncrement || state.ID == 0 || state.Wrong(path) != nil {
 		t.Errorf("%+v %v", state, err)

@@ -101,6 +101,7 @@ func (p *planner) strayLines(name string) {
 			p.replaceStray(name, i+1)
 			p.strayLines(name)
 			return
+		case asteriskconf.Blank, asteriskconf.Broken:
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 	"callrecordd/internal/asteriskconf"
 )
 
-// Folder, below Asterisk's configuration directory, takes all files of ours.
+// Folder takes all files of ours; it is below Asterisk's configuration directory.
 const Folder = "callrecordd.d"
 
 // featuresContext is the context of *26 in the file that the daemon writes.
@@ -129,6 +129,8 @@ func (p *planner) merged(name string) *asteriskconf.Config {
 	for _, problem := range c.Problems {
 		if problem.Fatal {
 			p.conflict(problem.File, problem.Line, "Asterisk refuses this file: "+problem.What, "put this right first")
+		} else {
+			p.note(where(problem.File, problem.Line), problem.What, "what it contains is not taken into account")
 		}
 	}
 	return c
@@ -332,13 +334,12 @@ func (p *planner) adoptAMI(user *asteriskconf.Category) {
 	}
 	secret, ok := user.Last("secret")
 	write, _ := user.Last("write")
-	classes := asteriskconf.Entry{Value: strings.ReplaceAll(write.Value, " ", "")}
-	list := strings.Split(classes.Value, ",")
+	list := splitWords(write.Value)
 	all := slices.Contains(list, "all")
 	switch {
 	case !ok:
 		p.conflict(place.File, place.Line, "the user ["+user.Name+"] has no secret", "choose another asterisk.ami_user, which setup then makes")
-	case !all && !(slices.Contains(list, "system") && slices.Contains(list, "call")):
+	case !all && (!slices.Contains(list, "system") || !slices.Contains(list, "call")):
 		p.conflict(place.File, place.Line, "the user ["+user.Name+"] may not do enough", "write: write=system,call")
 	default:
 		p.plan.AMIPassword = secret.Value
