@@ -56,6 +56,10 @@ type StreamConfig struct {
 	// Disallow are event types that Asterisk shall not send. Those that slip
 	// through before the filter is set are dropped here.
 	Disallow []string
+	// OwnOnly leaves out what happens outside of our application. With all of it
+	// a connect can deadlock Asterisk 22.10 if a device state changes just then:
+	// res_stasis_device_state and res_ari take each other's locks (measured).
+	OwnOnly bool
 	// QueueSize is the number of events between reader and sink, 8192 by default.
 	QueueSize int
 	Logger    *slog.Logger
@@ -191,7 +195,11 @@ func (s *Stream) claimName(ctx context.Context) error {
 func (s *Stream) dial(ctx context.Context) (*websocket.Conn, error) {
 	ctx, cancel := backoff.Bound(ctx, s.client.timeout)
 	defer cancel()
-	u := s.client.address([]string{"events"}, url.Values{"app": {s.cfg.App}, "subscribeAll": {"true"}})
+	query := url.Values{"app": {s.cfg.App}}
+	if !s.cfg.OwnOnly {
+		query.Set("subscribeAll", "true")
+	}
+	u := s.client.address([]string{"events"}, query)
 	header := http.Header{}
 	s.client.authorize(header)
 	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{

@@ -95,7 +95,15 @@ func (e *environment) setup(ctx context.Context, f setupFlags) error {
 	o := d.options(f)
 	o.Contexts, o.Endpoints = places(users, f.contexts)
 	plan := setup.Make(files, o)
-	edits := append(slices.Clone(plan.Edits), d.edits(plan, filepath.Join(setup.LogDir(files), "master.db"))...)
+	journal := filepath.Join(setup.LogDir(files), "master.db")
+	edits := append(slices.Clone(plan.Edits), d.edits(plan, journal)...)
+	wrong, err := setup.InspectJournal(journal)
+	if err != nil {
+		return err
+	}
+	if wrong != nil {
+		plan.Conflicts = append(plan.Conflicts, *wrong)
+	}
 
 	fmt.Fprint(e.out, setup.Diff(edits))
 	for _, n := range plan.Notes {

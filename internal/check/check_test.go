@@ -306,7 +306,7 @@ func (b *bench) otherJournal(t *testing.T, schema string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	if _, err := db.Exec(schema + "; PRAGMA journal_mode=WAL; PRAGMA user_version=7"); err != nil {
 		t.Fatal(err)
 	}

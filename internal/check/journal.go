@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -177,14 +178,12 @@ func (c *checker) probe(ctx context.Context) {
 		return
 	}
 	s := sink{make(chan struct{})}
-	stream := ari.NewStream(c.o.ARI, ari.StreamConfig{App: id, Logger: quiet()})
-	ended := make(chan error, 1)
+	stream := ari.NewStream(c.o.ARI, ari.StreamConfig{App: id, OwnOnly: true, Logger: quiet()})
 	streamCtx, stop := context.WithCancel(ctx)
-	go func() { ended <- stream.Run(streamCtx, s) }()
-	defer func() {
-		stop()
-		<-ended // its error is that of the context
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { _ = stream.Run(streamCtx, s) }) // ends with stop; failures are in its state
+	defer running.Wait()
+	defer stop()
 	select {
 	case <-s.connected:
 	case <-time.After(5 * time.Second):
@@ -274,7 +273,7 @@ func (c *checker) rows(ctx context.Context, id string) {
 		c.add(Finding{
 			ID: "journal.rows", What: "a probe call left no row in " + c.o.Journal + " within " + rowsWithin.String(),
 			Consequence: "calls get no CDR", File: "cel_sqlite3_custom.conf", Lines: strings.Split(strings.TrimSpace(dialplan.JournalConf()), "\n"),
-			Hint: setupHint + ", then: module unload cel_sqlite3_custom.so, module load cel_sqlite3_custom.so; Asterisk's log names the reason",
+			Hint: setupHint + ", then restart Asterisk; its log names the reason",
 		})
 		return
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,6 +17,7 @@ import (
 	"callrecordd/ari/ami"
 	"callrecordd/config"
 	"callrecordd/dialplan"
+	"callrecordd/internal/check"
 	"callrecordd/internal/lab"
 )
 
@@ -79,6 +81,16 @@ func TestSetup(t *testing.T) {
 			if st := s.app.Status(); !st.Ready {
 				t.Errorf("after a check the daemon is not ready: %s", st.Summary)
 			}
+			var report check.Report
+			text, err := run("check", "--json")
+			if err != nil || json.Unmarshal([]byte(text), &report) != nil || !report.OK() || report.Asterisk == "" {
+				t.Errorf("check --json: %v\n%s", err, text)
+			}
+			t.Setenv("CALLRECORDD_ASTERISK_JOURNAL", "/nonexistent/master.db")
+			if text, err = run("check"); err == nil || !strings.Contains(text, "there is no journal") {
+				t.Errorf("check with a fault: %v\n%s", err, text)
+			}
+			must(t, os.Unsetenv("CALLRECORDD_ASTERISK_JOURNAL")) // Setenv cleans up
 			alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
 			call, _ := s.talk(alice, bob, "1002")
 			<-time.After(2 * time.Second) // of talk
@@ -198,7 +210,7 @@ func varsets(t *testing.T, s *site) bool {
 	l := &listener{channel: "varset-probe", connected: make(chan struct{}), gone: make(chan bool, 1)}
 	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
-	go func() { _ = ari.NewStream(client, ari.StreamConfig{App: "listener"}).Run(ctx, l) }() // until cancel
+	go func() { _ = ari.NewStream(client, ari.StreamConfig{App: "listener", OwnOnly: true}).Run(ctx, l) }() // until cancel
 	select {
 	case <-l.connected:
 	case <-ctx.Done():

@@ -159,6 +159,9 @@ func TestJournal(t *testing.T) {
 	if _, err := db.Exec("DROP TABLE cel; CREATE TABLE cel (AcctId INTEGER PRIMARY KEY, eventtype, extra); INSERT INTO cel (extra) VALUES ('kept')"); err != nil {
 		t.Fatal(err)
 	}
+	if wrong, err := InspectJournal(path); wrong == nil || err != nil {
+		t.Errorf("another table: %v %v", wrong, err)
+	}
 	if _, wrong, err := MakeJournal(path); wrong == nil || err != nil || !strings.Contains(wrong.Do, "move the file away") {
 		t.Errorf("another table: %v %v", wrong, err)
 	}

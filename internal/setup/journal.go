@@ -78,6 +78,27 @@ func MakeJournal(path string) (made bool, wrong *Finding, err error) {
 	return len(state.Columns) == 0, nil, nil
 }
 
+// InspectJournal says why MakeJournal would refuse a journal that is there, nil
+// if it would not. It changes nothing.
+func InspectJournal(path string) (*Finding, error) {
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_busy_timeout=5000&_query_only=1")
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	defer func() { _ = db.Close() }() // opened for reading
+	state, err := LookAtJournal(context.Background(), db)
+	if err != nil {
+		return nil, fmt.Errorf("look at the journal %s: %w", path, err)
+	}
+	if len(state.Columns) == 0 {
+		return nil, nil
+	}
+	return state.Wrong(path), nil
+}
+
 // JournalState is what the journal's file says of itself.
 type JournalState struct {
 	Columns       []string // after AcctId; none if there is no table
@@ -123,7 +144,7 @@ func (s JournalState) Wrong(path string) *Finding {
 	want := dialplan.JournalColumns()
 	switch {
 	case len(s.Columns) == 0:
-		return &Finding{path, "has no table cel", "run callrecordd setup --write, then unload and load cel_sqlite3_custom.so"}
+		return &Finding{path, "has no table cel", "run callrecordd setup --write, then restart Asterisk"}
 	case !slices.Equal(s.Columns, want):
 		return &Finding{path, fmt.Sprintf("table cel has %d columns (%s) and not the %d of the journal (%s), so Asterisk writes no row",
 			len(s.Columns), strings.Join(s.Columns, ","), len(want), strings.Join(want, ",")), away}
