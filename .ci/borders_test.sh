@@ -49,6 +49,9 @@ allowed config github.com/spf13/viper
 allowed internal/call
 allowed internal/audio
 allowed internal/tones
+allowed internal/asteriskconf
+allowed internal/setup internal/asteriskconf dialplan
+allowed internal/check internal/asteriskconf internal/setup dialplan ari ari/ami
 allowed internal/recorder internal/call dialplan
 allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
 allowed internal/cdr internal/call
@@ -68,7 +71,8 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones; do
+	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
+	internal/asteriskconf internal/setup internal/check; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -92,6 +96,11 @@ crossing internal/live dialplan
 crossing internal/live ari/ami
 crossing internal/tones ari
 crossing internal/control store
+crossing internal/asteriskconf dialplan
+crossing internal/setup ari
+crossing internal/setup config
+crossing internal/check store
+crossing internal/check config
 crossing internal/control ari
 crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper

@@ -192,6 +192,16 @@ func (c *Client) Application(ctx context.Context, app string) (App, error) {
 	return out, nil
 }
 
+// Subscribe has app told of the named event sources too, separated by commas; a
+// kind without an id, such as "channel:", is all of that kind. Like the filter
+// it dies with the websocket.
+func (c *Client) Subscribe(ctx context.Context, app, sources string) error {
+	return c.do(ctx, request{
+		op: "subscribe to events", method: http.MethodPost, path: []string{"applications", app, "subscription"},
+		query: url.Values{"eventSource": {sources}},
+	}, nil)
+}
+
 // SetEventFilter makes Asterisk withhold events of the disallowed types from
 // app, and reads the filter back. It must be repeated after every connect
 // because the filter dies with the websocket. A list of allowed types is never

@@ -10,6 +10,7 @@
 //	GET    /asterisk/modules/{name}             Client.Module
 //	GET    /applications/{app}                  Client.Application
 //	PUT    /applications/{app}/eventFilter      Client.SetEventFilter
+//	POST   /applications/{app}/subscription     Client.Subscribe
 //	GET    /channels                            Client.Channels
 //	GET    /channels/{id}                       Client.Channel
 //	GET    /channels/{id}/variable              Client.ChannelVar

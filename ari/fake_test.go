@@ -99,6 +99,8 @@ func (f *fakeARI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			"status":{"startup_time":"2026-11-22T10:00:00.123+0100","last_reload_time":"2026-11-22T11:00:00.000+0100"}}`)(w, r)
 	case call == "GET /applications/"+testApp && exists:
 		f.application(w)
+	case call == "POST /applications/"+testApp+"/subscription" && exists && r.URL.Query().Get("eventSource") == "channel:,bridge:":
+		f.application(w)
 	case call == "PUT /applications/"+testApp+"/eventFilter" && exists:
 		f.setFilter(r)
 		f.application(w)
@@ -108,7 +110,7 @@ func (f *fakeARI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (f *fakeARI) events(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Query().Get("subscribeAll") != "true" || r.URL.Query().Get("app") != testApp {
+	if r.URL.Query().Has("subscribeAll") || r.URL.Query().Get("app") != testApp {
 		w.WriteHeader(400)
 		return
 	}

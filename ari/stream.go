@@ -56,6 +56,8 @@ type StreamConfig struct {
 	// Disallow are event types that Asterisk shall not send. Those that slip
 	// through before the filter is set are dropped here.
 	Disallow []string
+	// OwnOnly leaves out what happens outside of our application.
+	OwnOnly bool
 	// QueueSize is the number of events between reader and sink, 8192 by default.
 	QueueSize int
 	Logger    *slog.Logger
@@ -95,8 +97,8 @@ func (c StreamConfig) withDefaults() StreamConfig {
 	return c
 }
 
-// Stream keeps one websocket with all of Asterisk's events and hands them to a
-// Sink in order. Nothing is dropped silently: whatever may have been missed is
+// Stream keeps one websocket with the events of all channels and bridges and
+// hands them to a Sink in order. Nothing is dropped silently: whatever may have been missed is
 // declared in the next Session.
 type Stream struct {
 	client *Client
@@ -191,7 +193,7 @@ func (s *Stream) claimName(ctx context.Context) error {
 func (s *Stream) dial(ctx context.Context) (*websocket.Conn, error) {
 	ctx, cancel := backoff.Bound(ctx, s.client.timeout)
 	defer cancel()
-	u := s.client.address([]string{"events"}, url.Values{"app": {s.cfg.App}, "subscribeAll": {"true"}})
+	u := s.client.address([]string{"events"}, url.Values{"app": {s.cfg.App}})
 	header := http.Header{}
 	s.client.authorize(header)
 	conn, resp, err := websocket.Dial(ctx, u.String(), &websocket.DialOptions{
@@ -217,8 +219,15 @@ func missing(err error) error {
 	return err
 }
 
-// open completes a connection: info, event filter, then the sink's resync.
-// Events queue up meanwhile.
+// everything are the sources that our application subscribes to: all channels
+// and all bridges. A connect with subscribeAll=true would do so by itself, and
+// can deadlock Asterisk 22.10 for good if a device state changes at that
+// moment: the websocket's thread and res_stasis_device_state then wait for each
+// other's lock (measured).
+const everything = "channel:,bridge:"
+
+// open completes a connection: info, event filter, subscription, then the
+// sink's resync. Events queue up meanwhile.
 func (s *Stream) open(l *link, sink Sink) error {
 	info, err := s.client.Info(l.ctx)
 	if err != nil {
@@ -226,6 +235,11 @@ func (s *Stream) open(l *link, sink Sink) error {
 	}
 	if err := s.client.SetEventFilter(l.ctx, s.cfg.App, s.cfg.Disallow); err != nil {
 		return missing(err)
+	}
+	if !s.cfg.OwnOnly {
+		if err := s.client.Subscribe(l.ctx, s.cfg.App, everything); err != nil {
+			return missing(err)
+		}
 	}
 	session := Session{Info: info, GapSince: s.gapSince, Reconnects: s.sessions}
 	if err := sink.Connected(l.ctx, session); err != nil {

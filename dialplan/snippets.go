@@ -106,20 +106,10 @@ DYNAMIC_FEATURES=%[1]s
 ;   include => %[2]s
 #tryinclude "%[3]s"
 `, FeatureApplication, FeaturesContext, o.FeaturesPath)},
-		{"cel.conf", celConf},
+		{"cel.conf", "[general](+)\n" + CELSettings()},
 		{"cel_sqlite3_custom.conf", celSQLiteConf()},
 	}
 }
-
-// celConf names every event: ALL would put DTMF digits, card numbers among
-// them, into the journal (asterisk-facts 4).
-const celConf = `[general](+)
-enable=yes
-apps=dial,queue,voicemail,park,confbridge,page,pickup,pickupchan
-events=CHAN_START,CHAN_END,HANGUP,ANSWER,APP_START,APP_END,BRIDGE_ENTER,BRIDGE_EXIT
-events=PARK_START,PARK_END,BLINDTRANSFER,ATTENDEDTRANSFER,PICKUP,FORWARD
-events=LOCAL_OPTIMIZE,LINKEDID_END,USER_DEFINED
-`
 
 // JournalColumns are the columns of the journal table after AcctId, in the
 // order of the module's configuration. A count that differs from the table's

@@ -26,7 +26,7 @@ type aptTree struct {
 	log *slog.Logger
 }
 
-func newAptTree(dir string, src aptSource, log *slog.Logger) (*aptTree, error) {
+func newAptTree(dir, suite string, src aptSource, log *slog.Logger) (*aptTree, error) {
 	for _, d := range []string{"state/lists/partial", "cache/archives/partial"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fmt.Errorf("create private apt tree: %w", err)
@@ -41,7 +41,7 @@ func newAptTree(dir string, src aptSource, log *slog.Logger) (*aptTree, error) {
 	}
 	files := map[string]string{
 		"status":       "",
-		"sources.list": "deb " + opts + src.URI + " sid main\n",
+		"sources.list": "deb " + opts + src.URI + " " + suite + " main\n",
 	}
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
@@ -94,7 +94,7 @@ func (a *aptTree) candidate(ctx context.Context) (string, error) {
 
 // download fetches the newest packages below dir and unpacks them into a new
 // root, which it returns together with the version. The caller moves it.
-func download(ctx context.Context, dir string, log *slog.Logger) (root, version string, err error) {
+func download(ctx context.Context, dir, suite string, log *slog.Logger) (root, version string, err error) {
 	for _, tool := range []string{"apt-get", "apt-cache", "dpkg"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			return "", "", fmt.Errorf("get Asterisk from Debian: %w; install asterisk 18 or newer, or set %s", err, envRoot)
@@ -106,7 +106,7 @@ func download(ctx context.Context, dir string, log *slog.Logger) (root, version 
 	}
 	var failures []error
 	for _, src := range sources {
-		root, version, err := downloadFrom(ctx, src, dir, log)
+		root, version, err := downloadFrom(ctx, src, dir, suite, log)
 		if err == nil {
 			return root, version, nil
 		}
@@ -115,11 +115,11 @@ func download(ctx context.Context, dir string, log *slog.Logger) (root, version 
 	return "", "", fmt.Errorf("get Asterisk from Debian (is the network there?): %w", errors.Join(failures...))
 }
 
-func downloadFrom(ctx context.Context, src aptSource, dir string, log *slog.Logger) (root, version string, err error) {
+func downloadFrom(ctx context.Context, src aptSource, dir, suite string, log *slog.Logger) (root, version string, err error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return "", "", fmt.Errorf("empty %s: %w", dir, err)
 	}
-	apt, err := newAptTree(dir, src, log)
+	apt, err := newAptTree(dir, suite, src, log)
 	if err != nil {
 		return "", "", err
 	}

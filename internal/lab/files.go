@@ -34,12 +34,19 @@ func (p *PBX) writeFiles() error {
 		return err
 	}
 	files, err := p.files()
+	if p.cfg.Stock {
+		files, err = p.stockFiles()
+	}
 	if err != nil {
 		return err
 	}
 	maps.Copy(files, p.cfg.ExtraFiles)
 	for name, text := range files {
-		if err := os.WriteFile(filepath.Join(p.Dir, "etc", name), []byte(text), 0o644); err != nil {
+		path := filepath.Join(p.Dir, "etc", name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("write PBX configuration: %w", err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("write PBX configuration: %w", err)
 		}
 	}

@@ -18,8 +18,11 @@ import (
 const (
 	envRoot  = "CALLRECORDD_ASTERISK_ROOT" // an unpacked root folder to use
 	envCache = "CALLRECORDD_CACHE"         // where unpacked roots are kept
-	// oldest is the first major version of Asterisk that the lab starts.
+	// oldest is the first major version of Asterisk that the lab starts, unless
+	// a test asks for another release of Debian.
 	oldest = 18
+	// newestSuite is the release of Debian that has the newest Asterisk.
+	newestSuite = "sid"
 )
 
 // Install is an Asterisk that can be started: the machine's own, or one
@@ -46,6 +49,10 @@ type EnsureOptions struct {
 	Refresh bool
 	// Unpacked ignores an Asterisk on PATH.
 	Unpacked bool
+	// Suite is the release of Debian whose packages are unpacked, sid by
+	// default. With another, such as bullseye with its Asterisk 16.28, nothing
+	// but these packages will do.
+	Suite string
 	// Log reports progress. Default: nothing.
 	Log *slog.Logger
 }
@@ -58,14 +65,17 @@ func Ensure(ctx context.Context, o EnsureOptions) (Install, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if root := os.Getenv(envRoot); root != "" {
-		in, err := fromRoot(ctx, root)
+	if o.Suite == "" {
+		o.Suite = newestSuite
+	}
+	if root := os.Getenv(envRoot); root != "" && o.Suite == newestSuite {
+		in, err := fromRoot(ctx, root, oldest)
 		if err != nil {
 			return Install{}, fmt.Errorf("use %s: %w", envRoot, err)
 		}
 		return in, nil
 	}
-	if !o.Unpacked {
+	if !o.Unpacked && o.Suite == newestSuite {
 		in, err := fromPath(ctx)
 		if err == nil {
 			return in, nil
@@ -84,6 +94,9 @@ func Ensure(ctx context.Context, o EnsureOptions) (Install, error) {
 		return Install{}, fmt.Errorf("cache folder %q: the name must not contain a colon or semicolon", o.CacheDir)
 	}
 	o.CacheDir = filepath.Join(o.CacheDir, "asterisk")
+	if o.Suite != newestSuite {
+		o.CacheDir += "-" + o.Suite
+	}
 	return fromCache(ctx, o)
 }
 
@@ -98,10 +111,18 @@ func defaultCache() (string, error) {
 	return filepath.Join(dir, "callrecordd"), nil
 }
 
+// oldest is the first major version that will do.
+func (o EnsureOptions) oldest() int {
+	if o.Suite != newestSuite {
+		return 0
+	}
+	return oldest
+}
+
 // fromCache returns the newest complete root, downloading one if there is none.
 func fromCache(ctx context.Context, o EnsureOptions) (Install, error) {
 	if !o.Refresh {
-		if in, err := newest(ctx, o.CacheDir); err == nil {
+		if in, err := newest(ctx, o.CacheDir, o.oldest()); err == nil {
 			return in, nil
 		}
 	}
@@ -113,7 +134,7 @@ func fromCache(ctx context.Context, o EnsureOptions) (Install, error) {
 		return Install{}, err
 	}
 	defer unlock()
-	cached, cacheErr := newest(ctx, o.CacheDir) // another process may have been faster
+	cached, cacheErr := newest(ctx, o.CacheDir, o.oldest()) // another process may have been faster
 	if cacheErr == nil && !o.Refresh {
 		return cached, nil
 	}
@@ -129,16 +150,16 @@ func fromCache(ctx context.Context, o EnsureOptions) (Install, error) {
 func fetch(ctx context.Context, o EnsureOptions) (Install, error) {
 	work := filepath.Join(o.CacheDir, ".download")
 	defer func() { _ = os.RemoveAll(work) }() // a rest is emptied by the next download
-	root, version, err := download(ctx, work, o.Log)
+	root, version, err := download(ctx, work, o.Suite, o.Log)
 	if err != nil {
 		return Install{}, err
 	}
-	if _, err := fromRoot(ctx, root); err != nil {
+	if _, err := fromRoot(ctx, root, o.oldest()); err != nil {
 		return Install{}, fmt.Errorf("try the downloaded Asterisk %s: %w", version, err)
 	}
 	final := filepath.Join(o.CacheDir, folderName(version))
 	if _, err := os.Stat(final); err == nil {
-		return fromRoot(ctx, final)
+		return fromRoot(ctx, final, o.oldest())
 	}
 	if err := os.Rename(root, final); err != nil {
 		return Install{}, fmt.Errorf("keep Asterisk %s: %w", version, err)
@@ -148,7 +169,7 @@ func fetch(ctx context.Context, o EnsureOptions) (Install, error) {
 	if err := os.Chtimes(final, now, now); err != nil {
 		return Install{}, fmt.Errorf("keep Asterisk %s: %w", version, err)
 	}
-	return fromRoot(ctx, final)
+	return fromRoot(ctx, final, o.oldest())
 }
 
 // folderName turns a Debian version into a folder name without its epoch: a
@@ -166,7 +187,7 @@ func folderName(version string) string {
 }
 
 // newest returns the root in the cache that was completed last and still runs.
-func newest(ctx context.Context, dir string) (Install, error) {
+func newest(ctx context.Context, dir string, oldest int) (Install, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return Install{}, fmt.Errorf("look into the cache: %w", err)
@@ -178,7 +199,7 @@ func newest(ctx context.Context, dir string) (Install, error) {
 		if err != nil || !e.IsDir() || strings.HasPrefix(e.Name(), ".") || info.ModTime().Before(bestTime) {
 			continue
 		}
-		if in, err := fromRoot(ctx, filepath.Join(dir, e.Name())); err == nil {
+		if in, err := fromRoot(ctx, filepath.Join(dir, e.Name()), oldest); err == nil {
 			best, bestTime = in, info.ModTime()
 		}
 	}
@@ -191,23 +212,34 @@ func newest(ctx context.Context, dir string) (Install, error) {
 // fromRoot describes the Asterisk in an unpacked root folder and proves that
 // it starts. It runs through the folder's own loader, without chroot, so that
 // it sees the same file paths as we do (asterisk-facts 6).
-func fromRoot(ctx context.Context, root string) (Install, error) {
+func fromRoot(ctx context.Context, root string, oldest int) (Install, error) {
 	root, err := filepath.Abs(root)
 	if err != nil {
 		return Install{}, fmt.Errorf("find root folder: %w", err)
 	}
-	loaders, err := filepath.Glob(filepath.Join(root, "usr", "lib", "*-linux-*", "ld-linux*.so.*"))
-	if err != nil || len(loaders) == 0 {
-		return Install{}, fmt.Errorf("no dynamic loader below %s: %w", root, errors.Join(err, os.ErrNotExist))
+	// Up to Debian 11 libraries are in /lib as well, and modules in /usr/lib.
+	loaders, modules := inRoot(root, "*-linux-*/ld-linux*.so.*"), append(inRoot(root, "*-linux-*/asterisk/modules"), inRoot(root, "asterisk/modules")...)
+	if len(loaders) == 0 || len(modules) == 0 {
+		return Install{}, fmt.Errorf("no dynamic loader or no modules below %s: %w", root, os.ErrNotExist)
 	}
-	libs := filepath.Dir(loaders[0])
+	libs := append(inRoot(root, "*-linux-*"), filepath.Join(root, "usr", "lib"))
 	in := Install{
-		Command:   []string{loaders[0], "--library-path", libs, filepath.Join(root, "usr", "sbin", "asterisk")},
-		ModuleDir: filepath.Join(libs, "asterisk", "modules"),
+		Command:   []string{loaders[0], "--library-path", strings.Join(libs, ":"), filepath.Join(root, "usr", "sbin", "asterisk")},
+		ModuleDir: modules[0],
 		DataDir:   filepath.Join(root, "usr", "share", "asterisk"),
 		Root:      root,
 	}
-	return in.proved(ctx)
+	return in.proved(ctx, oldest)
+}
+
+// inRoot looks for a pattern below the root's folders of libraries.
+func inRoot(root, pattern string) []string {
+	var found []string
+	for _, lib := range []string{"usr/lib", "lib"} {
+		more, _ := filepath.Glob(filepath.Join(root, lib, pattern)) // the patterns are well formed
+		found = append(found, more...)
+	}
+	return found
 }
 
 // fromPath describes the machine's own Asterisk.
@@ -230,13 +262,13 @@ func fromPath(ctx context.Context) (Install, error) {
 			break
 		}
 	}
-	return in.proved(ctx)
+	return in.proved(ctx, oldest)
 }
 
 var versionPattern = regexp.MustCompile(`Asterisk (?:certified[/-])?((\d+)[^\s]*)`)
 
 // proved asks the program for its version.
-func (in Install) proved(ctx context.Context) (Install, error) {
+func (in Install) proved(ctx context.Context, oldest int) (Install, error) {
 	for _, dir := range []string{in.ModuleDir, in.DataDir} {
 		if _, err := os.Stat(dir); err != nil {
 			return Install{}, fmt.Errorf("asterisk %v lacks a folder: %w", in.Command, err)
