@@ -117,6 +117,9 @@ func (a arm) config(dir string) lab.Config {
 	c := lab.Config{Dir: filepath.Join(dir, "asterisk"), ExtraFiles: map[string]string{
 		"extensions.conf": a.dialplan(dir),
 		"logger.conf":     "[general]\n[logfiles]\nfull => notice,warning,error\n",
+		// The lab's ports end at a hundred calls. Asterisk passes over ports
+		// that are taken, so all may use the same range, below the lab's.
+		"rtp.conf": "[general]\nrtpstart=4000\nrtpend=11999\nicesupport=no\n",
 	}}
 	for i := range pairs {
 		c.Users = append(c.Users, lab.User{Name: callerName(i), Number: fmt.Sprint(2100 + i)})
