@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,19 +25,33 @@ const patience = 30 * time.Second
 type arm struct {
 	name    string
 	mix     bool // the dialplan starts a MixMonitor
+	feature bool // the feature line is active on every call
 	journal bool // our CEL journal is written
-	daemon  bool // all snippets, and the daemon runs
-	stasis  string
+	clients bool // ARI and AMI are there
+	daemon  bool // the daemon runs
+	files   map[string]string
 }
 
 // What is compared. The bare one has no CEL, feature line, ARI or AMI.
-var (
-	armBare    = arm{name: "bare"}
-	armMix     = arm{name: "MixMonitor", mix: true}
-	armJournal = arm{name: "MixMonitor and journal", mix: true, journal: true}
-	armDaemon  = arm{name: "daemon", journal: true, daemon: true}
-	armLean    = arm{name: "daemon, lean", journal: true, daemon: true, stasis: declined(Lean()...)}
-)
+func armBare() arm    { return arm{name: "bare"} }
+func armMix() arm     { return arm{name: "MixMonitor", mix: true} }
+func armJournal() arm { return arm{name: "MixMonitor and journal", mix: true, journal: true} }
+func armAll() arm     { return arm{name: "all snippets", feature: true, journal: true, clients: true} }
+
+func armDaemon() arm {
+	a := armAll()
+	a.name, a.daemon = "daemon", true
+	return a
+}
+
+// armLean is what setup --lean leaves.
+func armLean() arm { return armDaemon().without("daemon lean", Lean()...) }
+
+// without declines types of Stasis messages.
+func (a arm) without(name string, types ...string) arm {
+	a.name, a.files = name, map[string]string{"stasis.conf": declined(types...)}
+	return a
+}
 
 // pairs is the number of callers and of callees.
 const pairs = 10
@@ -127,11 +142,11 @@ func (a arm) config(dir string) lab.Config {
 	for i := range pairs {
 		c.Users = append(c.Users, lab.User{Name: calleeName(i), Number: fmt.Sprint(2200 + i)})
 	}
-	if a.stasis != "" {
-		c.ExtraFiles["stasis.conf"] = a.stasis
-	}
-	if !a.daemon {
+	maps.Copy(c.ExtraFiles, a.files)
+	if !a.feature {
 		c.ExtraFiles["features.conf"] = "[general]\n[applicationmap]\n"
+	}
+	if !a.clients {
 		c.ExtraFiles["manager.conf"] = "[general]\nenabled=no\n"
 		c.ExtraFiles["http.conf"] = "[general]\nenabled=no\n"
 		c.NoLoad = strings.Fields("res_ari.so res_ari_applications.so res_ari_asterisk.so res_ari_bridges.so " +
@@ -152,7 +167,7 @@ func (a arm) config(dir string) lab.Config {
 func (a arm) dialplan(dir string) string {
 	var b strings.Builder
 	b.WriteString("[globals]\n")
-	if a.daemon {
+	if a.feature {
 		b.WriteString("DYNAMIC_FEATURES=callrecord\n")
 	}
 	b.WriteString("[" + lab.ContextUsers + "]\n")

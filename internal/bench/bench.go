@@ -38,6 +38,7 @@ func groups() []group {
 	return []group{
 		{"waiting", "what a caller waits", waiting},
 		{"recording", "calls of 20 s: CPU, start of the recorder, lost audio, ready", recording},
+		{"parts", "Asterisk's CPU a call, part by part", parts},
 		{"ondemand", "*3: last digit to start", onDemand},
 		{"star26", "*26: dialled to answered", star26},
 		{"memory", "300 recordings at once", memory},
@@ -128,7 +129,8 @@ func either[T any](s *suite, full, short T) T {
 	return full
 }
 
-// folder makes a new one for an arm.
+// folder makes a new one for an arm. Asterisk joins arguments by commas: there
+// must be none in its name.
 func (s *suite) folder(name string) (string, error) {
 	dir, err := os.MkdirTemp(s.dir, strings.ReplaceAll(name, " ", "-")+"-")
 	if err != nil {

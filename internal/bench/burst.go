@@ -18,8 +18,7 @@ import (
 // A real Asterisk cannot: its events are those of one real call, copied, and
 // come from a server that stands before the real one (see ariServer).
 func burst(ctx context.Context, s *suite) (err error) {
-	a := arm{name: "burst", journal: true, daemon: true}
-	t, err := s.startWithout(ctx, a)
+	t, err := s.startWithout(ctx, armAll())
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 // journal measures how fast a daemon that has been away works off what
 // Asterisk wrote meanwhile.
 func journal(ctx context.Context, s *suite) (err error) {
-	a := armDaemon
+	a := armDaemon()
 	a.name = "journal"
 	t, err := s.start(ctx, a)
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 
 // memory looks at the daemon while it watches 300 recordings.
 func memory(ctx context.Context, s *suite) (err error) {
-	t, err := s.start(ctx, armDaemon)
+	t, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (s *suite) onDemand(ctx context.Context, importing bool) (err error) {
 	if importing {
 		name += ", while importing"
 	}
-	t, err := s.start(ctx, armDaemon)
+	t, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func pressedToStart(calls []load.Call, list map[string]taken) (waits []float64, 
 // star26 measures how long somebody who dials *26 waits for the answer.
 func star26(ctx context.Context, s *suite) (err error) {
 	const name = "*26 dialled to answered, p99"
-	t, err := s.start(ctx, armDaemon)
+	t, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}

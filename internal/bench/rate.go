@@ -18,7 +18,7 @@ const enough = 0.999
 func rate(ctx context.Context, s *suite) error {
 	found := make(map[string]float64)
 	guess := either(s, 45.0, 20)
-	for _, a := range []arm{armMix, armJournal, armDaemon, armLean} {
+	for _, a := range []arm{armMix(), armJournal(), armDaemon(), armLean()} {
 		r, err := s.highestRate(ctx, a, guess)
 		if err != nil {
 			return fmt.Errorf("arm %s: %w", a.name, err)
@@ -32,13 +32,13 @@ func rate(ctx context.Context, s *suite) error {
 			Note: "found to 4 %; answered within 2 s, ended, and recorded",
 		}.against(found[ref.name], ref.name)
 	}
-	s.add(figure(armMix, armMix))
-	s.add(figure(armJournal, armMix))
-	stock, lean := figure(armDaemon, armJournal), figure(armLean, armJournal)
+	s.add(figure(armMix(), armMix()))
+	s.add(figure(armJournal(), armMix()))
+	stock, lean := figure(armDaemon(), armJournal()), figure(armLean(), armJournal())
 	s.add(stock.bar("ratio ≥ 0.80", stock.Ratio >= 0.80))
 	s.add(lean.bar("ratio ≥ 0.92, goal 0.95", lean.Ratio >= 0.92))
-	s.add(figure(armDaemon, armMix))
-	s.add(figure(armLean, armMix))
+	s.add(figure(armDaemon(), armMix()))
+	s.add(figure(armLean(), armMix()))
 	return nil
 }
 

@@ -30,13 +30,13 @@ func recording(ctx context.Context, s *suite) error {
 	reference.Calls = either(s, 300, plan.Calls)
 	used := make(map[string]usage)
 	var lost []float64
-	for _, a := range []arm{armBare, armMix, armJournal} {
+	for _, a := range []arm{armBare(), armMix(), armJournal()} {
 		u, l, err := s.reference(ctx, a, reference)
 		if err != nil {
 			return err
 		}
 		used[a.name] = u
-		if a == armMix {
+		if a.mix && !a.journal {
 			lost = l
 		}
 		s.say("    %s: Asterisk %.2f ms of CPU a call, the load %.2f ms", a.name, u.perCall(u.asterisk), u.perCall(u.load))
@@ -67,7 +67,7 @@ func (s *suite) reference(ctx context.Context, a arm, plan load.Plan) (u usage, 
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
 	u, err = t.measure(ctx, plan)
-	if err != nil || a != armMix {
+	if err != nil || !a.mix || a.journal {
 		return u, nil, err
 	}
 	for _, c := range u.calls {
@@ -118,7 +118,7 @@ func (t *site) cpu() (u usage, err error) {
 
 // recordingWith measures the daemon.
 func (s *suite) recordingWith(ctx context.Context, plan load.Plan, importing bool, used map[string]usage, reference []float64) (err error) {
-	t, err := s.start(ctx, armDaemon)
+	t, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (s *suite) addCPU(u usage, used map[string]usage) {
 	s.add(share.atMost(8))
 	s.add(Figure{Group: "recording", Name: "our CPU a recorded call", Value: u.perCall(u.daemon), Unit: "ms", N: len(u.calls)}.
 		against(u.perCall(u.asterisk), "Asterisk with us"))
-	for _, ref := range []arm{armBare, armMix, armJournal} {
+	for _, ref := range []arm{armBare(), armMix(), armJournal()} {
 		s.add(Figure{
 			Group: "recording", Name: "Asterisk's CPU a call, with us", Value: u.perCall(u.asterisk), Unit: "ms", N: len(u.calls),
 		}.against(used[ref.name].perCall(used[ref.name].asterisk), ref.name))

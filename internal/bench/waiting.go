@@ -14,12 +14,12 @@ import (
 // INVITE to 180 and to 200. The callee answers at once, so all of it is
 // Asterisk's. Both Asterisks are up all the time and take turns.
 func waiting(ctx context.Context, s *suite) (err error) {
-	bare, err := s.start(ctx, armBare)
+	bare, err := s.start(ctx, armBare())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bare.close()) }()
-	with, err := s.start(ctx, armDaemon)
+	with, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}

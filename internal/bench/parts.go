@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"callrecordd/internal/bench/load"
+)
+
+// parts shows where Asterisk's CPU goes: each step adds one thing that the
+// daemon needs, and is compared with the one before. Calls are short, so what
+// signalling costs shows most.
+func parts(ctx context.Context, s *suite) error {
+	feature, journal := armBare(), armBare()
+	feature.name, feature.feature = "feature line", true
+	journal.name, journal.feature, journal.journal = "feature line and journal", true, true
+	manager, events := armAll(), armAll()
+	manager.name, events.name = "all snippets and a manager session", "all snippets, manager session and ARI events"
+	recorded := armDaemon()
+	steps := []struct {
+		arm  arm
+		join joiner
+	}{
+		{armBare(), nil},
+		{feature, nil},
+		{journal, nil},
+		{armAll(), nil},
+		{manager, (*site).joinManager},
+		{events, (*site).joinBoth},
+		{recorded, nil},
+	}
+	for i := 1; i < len(steps); i++ {
+		if err := s.part(ctx, steps[i-1].arm, steps[i].arm, steps[i-1].join, steps[i].join); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// joiner adds a client to a site.
+type joiner = func(*site, context.Context) (func(), error)
+
+// part compares two steps.
+func (s *suite) part(ctx context.Context, before, after arm, joinBefore, joinAfter joiner) (err error) {
+	var sites [2]*site
+	for i, a := range []arm{before, after} {
+		if sites[i], err = s.start(ctx, a); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, sites[i].close()) }()
+		if join := []joiner{joinBefore, joinAfter}[i]; join != nil {
+			leave, err := join(sites[i], ctx)
+			if err != nil {
+				return err
+			}
+			defer leave()
+		}
+	}
+	return s.compare(ctx, "parts", after.name, sites[0], sites[1])
+}
+
+// compare takes turns between two sites and adds the figure of Asterisk's CPU
+// a call.
+func (s *suite) compare(ctx context.Context, group, name string, without, with *site) error {
+	plan := load.Plan{Rate: 15, Calls: either(s, 150, 60), Talk: time.Second}
+	var r ratios
+	for range either(s, 3, 2) {
+		var used [2]float64
+		for i, t := range []*site{without, with} {
+			u, err := t.measure(ctx, plan)
+			if err != nil {
+				return err
+			}
+			used[i] = u.perCall(u.asterisk)
+		}
+		r.add(used[1], used[0])
+	}
+	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: len(r.ratio) * plan.Calls, Note: "Asterisk's CPU a call of 1 s"}.
+		against(median(r.without), without.arm.name)
+	f.Ratio = median(r.ratio)
+	s.add(f)
+	return nil
+}
+
+// joinManager logs in as the daemon does, and does nothing.
+func (t *site) joinManager(ctx context.Context) (leave func(), err error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", t.pbx.AMIAddr)
+	if err != nil {
+		return nil, fmt.Errorf("log in to the manager: %w", err)
+	}
+	fmt.Fprintf(conn, "Action: Login\r\nUsername: %s\r\nSecret: %s\r\nEvents: off\r\n\r\n", t.pbx.AMIUser, t.pbx.AMIPassword)
+	in := bufio.NewReader(conn)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("log in to the manager: %w", err), conn.Close())
+		}
+		if strings.HasPrefix(line, "Response: Success") {
+			return func() { _ = conn.Close() }, nil
+		}
+	}
+}
+
+// joinBoth logs in and reads all ARI events, unfiltered: the filter saves
+// Asterisk nothing (asterisk-facts 7).
+func (t *site) joinBoth(ctx context.Context) (leave func(), err error) {
+	leaveManager, err := t.joinManager(ctx)
+	if err != nil {
+		return nil, err
+	}
+	address := strings.Replace(t.pbx.ARIURL, "http", "ws", 1) + "/events?app=bench&subscribeAll=true&api_key=" + t.pbx.ARIUser + ":" + t.pbx.ARIPassword
+	conn, _, err := websocket.Dial(ctx, address, nil)
+	if err != nil {
+		leaveManager()
+		return nil, fmt.Errorf("read ARI's events: %w", err)
+	}
+	conn.SetReadLimit(1 << 20)
+	go func() { // ends when the connection is closed
+		for {
+			if _, _, err := conn.Read(context.WithoutCancel(ctx)); err != nil {
+				return
+			}
+		}
+	}()
+	return func() { _ = conn.CloseNow(); leaveManager() }, nil
+}
