@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "groups to measure, by commas:\n"+strings.Join(bench.Names(), "\n"))
 	out := flags.String("json", "", "write the report there, too")
 	markdown := flags.Bool("markdown", false, "print the table for BENCHMARKS.md, too")
-	decline := flags.String("decline", "", "instead: what Asterisk saves by declining these types of Stasis messages, by commas, or all")
+	decline := flags.String("decline", "", "instead: what Asterisk saves if it need not build these types of Stasis messages, by commas, or all that may help")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -58,9 +58,9 @@ func run(ctx context.Context, args []string) error {
 	case "":
 		report, failure = bench.Run(ctx, opt)
 	case "all":
-		report, failure = bench.Decline(ctx, opt, nil)
+		report, failure = bench.Spare(ctx, opt, nil)
 	default:
-		report, failure = bench.Decline(ctx, opt, strings.Split(*decline, ","))
+		report, failure = bench.Spare(ctx, opt, strings.Split(*decline, ","))
 	}
 	return errors.Join(failure, show(report, *markdown, *out))
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/dialplan"
@@ -73,7 +74,9 @@ type site struct {
 	ctl   *control.Client // of the daemon
 	next  int             // serial number of the next call
 	users []string        // uuids of the callers
-	ready int             // recordings of earlier loads
+
+	events, eventBytes atomic.Int64 // read from ARI by us
+	ready              int          // recordings of earlier loads
 }
 
 // start starts an arm: Asterisk, telephones, daemon.
@@ -180,7 +183,8 @@ func (a arm) dialplan(dir string) string {
 		b.WriteString(" same => n,MixMonitor(" + mixFolder(dir) + "/${EXTEN}.wav,b)\n")
 	}
 	b.WriteString(" same => n,Dial(PJSIP/callee${EXTEN:1:2},60)\n same => n,Hangup()\n")
-	b.WriteString("[" + lab.ContextTrunk + "]\n#tryinclude \"" + lab.FeaturesFile + "\"\n")
+	// Where the daemon writes the dialplan of *26.
+	b.WriteString("[" + lab.ContextTrunk + "]\n#tryinclude \"" + filepath.Join(dir, stateFolder, featuresFile) + "\"\n")
 	return b.String()
 }
 

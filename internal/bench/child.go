@@ -19,6 +19,13 @@ import (
 // stopTime is how long a part may take to end.
 const stopTime = 15 * time.Second
 
+const (
+	// stateFolder is where the daemon keeps its state, below the folder of its site.
+	stateFolder = "state"
+	// featuresFile, below the state, is the dialplan of *26.
+	featuresFile = "asterisk/callrecord-features.conf"
+)
+
 // child is the daemon as a process of its own.
 type child struct {
 	cfg  config.Config
@@ -37,7 +44,7 @@ func daemonConfig(pbx *lab.PBX, dir string) config.Config {
 	c.Asterisk.AMIUser, c.Asterisk.AMIPasswordFile = pbx.AMIUser, filepath.Join(dir, "ami_password")
 	c.Asterisk.Journal = pbx.JournalPath
 	c.Recordings.Root = filepath.Join(dir, "recordings")
-	c.State.Dir, c.State.Socket = filepath.Join(dir, "state"), filepath.Join(dir, "control.sock")
+	c.State.Dir, c.State.Socket = filepath.Join(dir, stateFolder), filepath.Join(dir, "control.sock")
 	c.HTTP.Listen = []string{"127.0.0.1:0"}
 	return c
 }
@@ -54,6 +61,9 @@ func startChild(binary, dir string, pbx *lab.PBX, cfg config.Config) (*child, er
 		if err := os.WriteFile(f[0], []byte(f[1]), 0o600); err != nil {
 			return nil, fmt.Errorf("configure the daemon: %w", err)
 		}
+	}
+	if err := os.MkdirAll(cfg.Recordings.Root, 0o750); err != nil {
+		return nil, fmt.Errorf("create the root of recordings: %w", err)
 	}
 	out, err := os.Create(c.log)
 	if err != nil {

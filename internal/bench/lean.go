@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Lean are the types of Stasis messages that Asterisk need not build for the
@@ -13,38 +14,58 @@ func Lean() []string {
 	return []string{"ast_channel_varset_type"}
 }
 
-// leanCandidates are types of stasis.conf.sample that ordinary calls cause and
-// that neither the daemon nor its journal listens to. Those that Asterisk itself
-// lives on are not among them: snapshots, device states (lamps, queues),
-// endpoint states, subscriptions.
-func leanCandidates() []string {
-	return []string{
-		"ast_channel_varset_type", "ast_rtp_rtcp_sent_type", "ast_rtp_rtcp_received_type", "ast_security_event_type",
-		"ast_channel_mixmonitor_start_type", "ast_channel_mixmonitor_stop_type", "ast_channel_hangup_handler_type",
-	}
+// candidate is something of which Asterisk may be spared.
+type candidate struct {
+	name  string
+	files map[string]string
 }
 
-// Decline measures what Asterisk saves when it need not build a type of
-// message: CPU a call with the daemon and all snippets, each arm beside the one
-// without declines, in turn. An empty list measures every candidate and all
-// together.
-func Decline(ctx context.Context, opt Options, types []string) (Report, error) {
+func decline(types ...string) candidate {
+	c := candidate{name: types[0], files: map[string]string{"stasis.conf": declined(types...)}}
+	if len(types) > 1 {
+		c.name = fmt.Sprintf("%d types: %s", len(types), strings.Join(types, " "))
+	}
+	return c
+}
+
+// candidates are types of stasis.conf.sample that ordinary calls cause and that
+// neither the daemon nor its journal listens to. Left out are those that
+// Asterisk itself lives on (snapshots, device states for lamps and queues,
+// endpoint states), and those without which it does not start, because its
+// manager subscribes to them: hangup handlers, subscription changes, and
+// MixMonitor's start and stop.
+// Asterisk's own CDRs are no message but work on all of them.
+func candidates() []candidate {
+	types := []string{"ast_channel_varset_type", "ast_rtp_rtcp_sent_type", "ast_rtp_rtcp_received_type"}
+	noCDR := candidate{"cdr.conf enable=no", map[string]string{"cdr.conf": "[general]\nenable=no\n"}}
+	everything := decline(types...)
+	everything.name = "all of these"
+	everything.files["cdr.conf"] = noCDR.files["cdr.conf"]
+	var out []candidate
+	for _, t := range types {
+		out = append(out, decline(t))
+	}
+	return append(out, noCDR, everything)
+}
+
+// Spare measures what Asterisk saves: CPU a call with the daemon and all
+// snippets, beside the same without the change, in turn. Without types it
+// measures every candidate and all together.
+func Spare(ctx context.Context, opt Options, types []string) (Report, error) {
 	s, err := newSuite(ctx, opt)
 	if err != nil {
 		return Report{}, err
 	}
-	arms := [][]string{types}
-	if len(types) == 0 {
-		arms = nil
-		for _, t := range leanCandidates() {
-			arms = append(arms, []string{t})
-		}
-		arms = append(arms, leanCandidates())
+	list := []candidate{}
+	if len(types) > 0 {
+		list = append(list, decline(types...))
+	} else {
+		list = candidates()
 	}
 	var errs []error
-	for _, list := range arms {
-		if err := s.decline(ctx, list); err != nil {
-			errs = append(errs, fmt.Errorf("decline %v: %w", list, err))
+	for _, c := range list {
+		if err := s.spare(ctx, c); err != nil {
+			errs = append(errs, fmt.Errorf("spare Asterisk %s: %w", c.name, err))
 		}
 		if ctx.Err() != nil {
 			break
@@ -53,21 +74,19 @@ func Decline(ctx context.Context, opt Options, types []string) (Report, error) {
 	return s.finish(errs)
 }
 
-// decline compares one set of types with none, both up at the same time.
-func (s *suite) decline(ctx context.Context, types []string) (err error) {
-	name := types[0]
-	if len(types) > 1 {
-		name = fmt.Sprintf("%d types", len(types))
-	}
+// spare compares a candidate with the stock settings, both up at the same time.
+func (s *suite) spare(ctx context.Context, c candidate) (err error) {
 	stock, err := s.start(ctx, armDaemon())
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, stock.close()) }()
-	lean, err := s.start(ctx, armDaemon().without("lean "+name, types...))
+	a := armDaemon()
+	a.name, a.files = "spared", c.files
+	spared, err := s.start(ctx, a)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lean.close()) }()
-	return s.compare(ctx, "lean", name, stock, lean)
+	defer func() { err = errors.Join(err, spared.close()) }()
+	return s.compare(ctx, "lean", c.name, stock, spared)
 }

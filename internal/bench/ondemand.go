@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"callrecordd/dialplan"
@@ -59,6 +60,7 @@ func (s *suite) onDemand(ctx context.Context, importing bool) (err error) {
 		return err
 	}
 	waits, without := pressedToStart(u.calls[ramp(s):], list)
+	s.add(Figure{Group: "ondemand", Name: strings.Replace(name, "p99", "median", 1), Value: median(waits), Unit: "ms", N: len(waits), Note: note})
 	s.add(Figure{Group: "ondemand", Name: name, Value: quantile(waits, 0.99), Unit: "ms", N: len(waits), Note: note}.atMost(20))
 	s.add(Figure{Group: "ondemand", Name: fmt.Sprintf("presses without a recording%s", name[len("last digit of *3 to start, p99"):]),
 		Value: float64(without), Unit: "calls", N: len(u.calls) - ramp(s)}.atMost(0))

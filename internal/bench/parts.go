@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"strings"
 	"time"
 
@@ -21,9 +22,8 @@ func parts(ctx context.Context, s *suite) error {
 	feature, journal := armBare(), armBare()
 	feature.name, feature.feature = "feature line", true
 	journal.name, journal.feature, journal.journal = "feature line and journal", true, true
-	manager, events := armAll(), armAll()
-	manager.name, events.name = "all snippets and a manager session", "all snippets, manager session and ARI events"
-	recorded := armDaemon()
+	manager, some, events := armAll(), armAll(), armAll()
+	manager.name, some.name, events.name = "and a manager session", "and ARI events of channels and bridges", "and all ARI events"
 	steps := []struct {
 		arm  arm
 		join joiner
@@ -33,8 +33,9 @@ func parts(ctx context.Context, s *suite) error {
 		{journal, nil},
 		{armAll(), nil},
 		{manager, (*site).joinManager},
-		{events, (*site).joinBoth},
-		{recorded, nil},
+		{some, (*site).joinSome},
+		{events, (*site).joinAll},
+		{armDaemon(), nil},
 	}
 	for i := 1; i < len(steps); i++ {
 		if err := s.part(ctx, steps[i-1].arm, steps[i].arm, steps[i-1].join, steps[i].join); err != nil {
@@ -82,9 +83,13 @@ func (s *suite) compare(ctx context.Context, group, name string, without, with *
 		}
 		r.add(used[1], used[0])
 	}
-	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: len(r.ratio) * plan.Calls, Note: "Asterisk's CPU a call of 1 s"}.
+	calls := len(r.ratio) * plan.Calls
+	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: calls, Note: "Asterisk's CPU a call of 1 s"}.
 		against(median(r.without), without.arm.name)
 	f.Ratio = median(r.ratio)
+	if n := with.events.Load(); n > 0 {
+		f.Note += fmt.Sprintf("; %.0f events and %.1f kB a call", float64(n)/float64(calls), float64(with.eventBytes.Load())/float64(calls)/1000)
+	}
 	s.add(f)
 	return nil
 }
@@ -109,26 +114,62 @@ func (t *site) joinManager(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// joinBoth logs in and reads all ARI events, unfiltered: the filter saves
-// Asterisk nothing (asterisk-facts 7).
-func (t *site) joinBoth(ctx context.Context) (leave func(), err error) {
+// joinAll logs in and reads all ARI events as the daemon does, but unfiltered:
+// the filter saves Asterisk nothing (asterisk-facts 7).
+func (t *site) joinAll(ctx context.Context) (leave func(), err error) {
+	return t.joinEvents(ctx, true)
+}
+
+// joinSome logs in and reads the events of channels and bridges only.
+func (t *site) joinSome(ctx context.Context) (leave func(), err error) {
+	return t.joinEvents(ctx, false)
+}
+
+func (t *site) joinEvents(ctx context.Context, all bool) (leave func(), err error) {
 	leaveManager, err := t.joinManager(ctx)
 	if err != nil {
 		return nil, err
 	}
-	address := strings.Replace(t.pbx.ARIURL, "http", "ws", 1) + "/events?app=bench&subscribeAll=true&api_key=" + t.pbx.ARIUser + ":" + t.pbx.ARIPassword
-	conn, _, err := websocket.Dial(ctx, address, nil)
+	query := "app=bench&api_key=" + t.pbx.ARIUser + ":" + t.pbx.ARIPassword
+	conn, _, err := websocket.Dial(ctx, strings.Replace(t.pbx.ARIURL, "http", "ws", 1)+"/events?"+query+fmt.Sprintf("&subscribeAll=%t", all), nil)
 	if err != nil {
 		leaveManager()
 		return nil, fmt.Errorf("read ARI's events: %w", err)
 	}
+	leave = func() { _ = conn.CloseNow(); leaveManager() }
 	conn.SetReadLimit(1 << 20)
 	go func() { // ends when the connection is closed
 		for {
-			if _, _, err := conn.Read(context.WithoutCancel(ctx)); err != nil {
+			_, raw, err := conn.Read(context.WithoutCancel(ctx))
+			if err != nil {
 				return
 			}
+			t.events.Add(1)
+			t.eventBytes.Add(int64(len(raw)))
 		}
 	}()
-	return func() { _ = conn.CloseNow(); leaveManager() }, nil
+	if !all {
+		err = t.subscribe(ctx, t.pbx.ARIURL+"/applications/bench/subscription?eventSource=channel:,bridge:&"+query)
+	}
+	if err != nil {
+		leave()
+		return nil, err
+	}
+	return leave, nil
+}
+
+func (t *site) subscribe(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, http.NoBody)
+	if err != nil {
+		return fmt.Errorf("subscribe to channels and bridges: %w", err)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("subscribe to channels and bridges: %w", err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("subscribe to channels and bridges: %s", res.Status)
+	}
+	return nil
 }
