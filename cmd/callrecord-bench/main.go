@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string) error {
 	only := flags.String("only", "", "groups to measure, by commas:\n"+strings.Join(bench.Names(), "\n"))
 	out := flags.String("json", "", "write the report there, too")
 	markdown := flags.Bool("markdown", false, "print the table for BENCHMARKS.md, too")
-	decline := flags.String("decline", "", "instead: what Asterisk saves if it need not build these types of Stasis messages, by commas, or all that may help")
+	spare := flags.String("spare", "", "instead: what Asterisk saves if it need not build these types of Stasis messages, by commas, or all that may help")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -54,13 +54,13 @@ func run(ctx context.Context, args []string) error {
 	}
 	var report bench.Report
 	var failure error
-	switch *decline {
+	switch *spare {
 	case "":
 		report, failure = bench.Run(ctx, opt)
 	case "all":
 		report, failure = bench.Spare(ctx, opt, nil)
 	default:
-		report, failure = bench.Spare(ctx, opt, strings.Split(*decline, ","))
+		report, failure = bench.Spare(ctx, opt, strings.Split(*spare, ","))
 	}
 	return errors.Join(failure, show(report, *markdown, *out))
 }

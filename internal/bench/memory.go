@@ -21,10 +21,10 @@ func memory(ctx context.Context, s *suite) (err error) {
 		return err
 	}
 	n := either(s, 300, 30)
-	plan := load.Plan{Rate: 15, Calls: n, Talk: either(s, 30*time.Second, 5*time.Second)}
+	plan := load.Plan{Rate: 15, Calls: n, Talk: either(s, 50*time.Second, 5*time.Second)}
 	done := make(chan []load.Call, 1)
 	go func() { done <- t.run(ctx, plan) }()
-	full, cancel := context.WithTimeout(ctx, patience)
+	full, cancel := context.WithTimeout(ctx, 20*time.Second+patience/2)
 	defer cancel()
 	up := 0
 	errUp := eventually(full, func() error {

@@ -64,19 +64,23 @@ func TestULaw(t *testing.T) {
 	}
 }
 
+// sockets are two that end with the test.
+func sockets(t testing.TB) (in, out *net.UDPConn) {
+	t.Helper()
+	for _, c := range []**net.UDPConn{&in, &out} {
+		var err error
+		if *c, err = loopback(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() { _, _ = in.Close(), out.Close() })
+	return in, out
+}
+
 // TestStream looks at what a stream sends: the tone from the first packet on,
 // in time, and digits that RFC 4733 allows.
 func TestStream(t *testing.T) {
-	in, err := loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := loopback()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
+	in, out := sockets(t)
 	s := newSender()
 	defer s.close()
 	pressed := make(chan time.Time, 1)
@@ -125,19 +129,10 @@ func TestStream(t *testing.T) {
 // BenchmarkFrame is what the load pays for a frame of a stream: the kernel's
 // loopback most of all.
 func BenchmarkFrame(b *testing.B) {
-	in, err := loopback()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer in.Close()
-	out, err := loopback()
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer out.Close()
+	in, out := sockets(b)
 	_ = in.SetReadBuffer(4096)
 	s := &sender{}
-	st := &stream{conn: out, to: netip.MustParseAddrPort(in.LocalAddr().(*net.UDPAddr).AddrPort().String())}
+	st := &stream{conn: out, to: netip.MustParseAddrPort(in.LocalAddr().String())}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.next(st)
