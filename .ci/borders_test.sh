@@ -92,8 +92,9 @@ crossing cmd/callrecordd github.com/spf13/viper
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing internal/bench internal/app
 crossing internal/bench store
-crossing internal/app internal/bench
 crossing cmd/callrecordd internal/lab
+sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
+crossing cmd/callrecordd internal/bench
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 
 go build ./... # the module itself must be sound
