@@ -48,11 +48,14 @@ allowed dialplan
 allowed config github.com/spf13/viper
 allowed internal/call
 allowed internal/audio
+allowed internal/tones
 allowed internal/recorder internal/call dialplan
 allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
 allowed internal/cdr internal/call
 allowed internal/directory dialplan
 allowed internal/auth dialplan
+allowed internal/toggle dialplan
+allowed internal/lamp
 allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio
 allowed internal/lab dialplan
@@ -66,7 +69,7 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 # Only commands know the whole.
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
-	internal/api internal/lab internal/live internal/control; do
+	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -82,9 +85,13 @@ crossing store internal/recorder/exec
 crossing internal/api ari
 crossing internal/api store
 crossing internal/api internal/recorder/exec
+crossing internal/toggle ari
+crossing internal/toggle internal/directory
+crossing internal/lamp dialplan
 crossing internal/lab config
 crossing internal/live dialplan
 crossing internal/live ari/ami
+crossing internal/tones ari
 crossing internal/control store
 crossing internal/control ari
 crossing store github.com/spf13/viper

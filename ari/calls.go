@@ -254,12 +254,7 @@ func (c *Client) Snoop(ctx context.Context, channelID string, o SnoopOptions) (C
 // chosen by the caller; if the answer is lost it asks for that playback before
 // it reports failure.
 func (c *Client) Play(ctx context.Context, channelID, playbackID string, media ...string) (Playback, error) {
-	var w struct {
-		ID     text `json:"id"`
-		Media  text `json:"media_uri"`
-		Target text `json:"target_uri"`
-		State  text `json:"state"`
-	}
+	var w wirePlayback
 	err := c.do(ctx, request{
 		op: "play on channel", method: http.MethodPost, path: []string{"channels", channelID, "play", playbackID},
 		query: url.Values{"media": media},
@@ -270,7 +265,7 @@ func (c *Client) Play(ctx context.Context, channelID, playbackID string, media .
 	if err != nil {
 		return Playback{}, err
 	}
-	return Playback{ID: string(w.ID), MediaURI: string(w.Media), TargetURI: string(w.Target), State: string(w.State)}, nil
+	return w.playback(), nil
 }
 
 // settle finds out whether a POST whose answer was lost took effect; if so it

@@ -162,3 +162,14 @@ func (w *wireBridge) bridge() Bridge {
 		Channels:   words(w.Channels),
 	}
 }
+
+type wirePlayback struct {
+	ID     text `json:"id"`
+	Media  text `json:"media_uri"`
+	Target text `json:"target_uri"`
+	State  text `json:"state"`
+}
+
+func (w *wirePlayback) playback() Playback {
+	return Playback{ID: string(w.ID), MediaURI: string(w.Media), TargetURI: string(w.Target), State: string(w.State)}
+}

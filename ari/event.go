@@ -20,6 +20,8 @@ type Event struct {
 
 	Channel, Peer, Caller, Forwarded, ReplaceChannel *Channel
 	Bridge                                           *Bridge
+	// Playback is the sound that PlaybackStarted, PlaybackFinished … tell of.
+	Playback *Playback
 	// DialStatus is "" when a Dial begins, then RINGING, ANSWER, BUSY …
 	DialStatus, DialString string
 	// Cause is the Q.850 hangup cause.
@@ -52,6 +54,7 @@ func DecodeEvent(raw []byte) (Event, error) {
 		EventName   text            `json:"eventname"`
 		UserEvent   map[string]text `json:"userevent"`
 		Args        []text          `json:"args"`
+		Playback    *wirePlayback   `json:"playback"`
 	}
 	if err := unmarshal(raw, &w); err != nil {
 		return Event{}, fmt.Errorf("decode event of %d bytes: %w", len(raw), err)
@@ -74,6 +77,10 @@ func DecodeEvent(raw []byte) (Event, error) {
 		UserEventName:  string(w.EventName),
 		UserEvent:      table(w.UserEvent),
 		Args:           words(w.Args),
+	}
+	if w.Playback != nil && w.Playback.ID != "" {
+		p := w.Playback.playback()
+		e.Playback = &p
 	}
 	if w.Bridge != nil && w.Bridge.ID != "" {
 		b := w.Bridge.bridge()

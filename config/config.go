@@ -22,6 +22,7 @@ const DefaultPath = "/etc/callrecordd/callrecordd.yaml"
 type Config struct {
 	Asterisk   Asterisk   `mapstructure:"asterisk" doc:"How to reach Asterisk, and what it writes."`
 	Recordings Recordings `mapstructure:"recordings" doc:"Where recordings are kept."`
+	OnDemand   OnDemand   `mapstructure:"on_demand" doc:"Recording on demand: what users do during a call, *3 by default."`
 	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
 	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
@@ -45,12 +46,32 @@ type Asterisk struct {
 
 // Recordings is the place of the audio files.
 type Recordings struct {
-	Root string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
+	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
+	Pause string `mapstructure:"pause" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
 }
+
+// OnDemand is recording by users during a call.
+type OnDemand struct {
+	Source         string `mapstructure:"source" doc:"How a press is noticed: feature is the line in features.conf; dtmf collects the digits of calls and is for an Asterisk whose features.conf cannot be changed. It sees them only where Asterisk itself handles the audio, and the other party hears them."`
+	Code           string `mapstructure:"code" doc:"The code with source dtmf. With feature it is the one in features.conf."`
+	Cycle          string `mapstructure:"cycle" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
+	FollowTransfer bool   `mapstructure:"follow_transfer" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
+	Tones          bool   `mapstructure:"tones" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
+}
+
+// The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.
+const (
+	PauseMute     = "mute"
+	PauseCut      = "cut"
+	SourceFeature = "feature"
+	SourceDTMF    = "dtmf"
+	CyclePause    = "pause"
+	CycleStop     = "stop"
+)
 
 // State is the place of what the daemon itself keeps.
 type State struct {
-	Dir    string `mapstructure:"dir" doc:"The database and the lock file."`
+	Dir    string `mapstructure:"dir" doc:"The database, the lock file, and the dialplan of *26 that Asterisk includes: asterisk/callrecord-features.conf. Asterisk must be able to read that, as the same user or in the same group."`
 	Socket string `mapstructure:"socket" doc:"The unix socket of the command line. Who may open it may change everything."`
 }
 
@@ -82,7 +103,8 @@ func Default() Config {
 			Journal:      "/var/log/asterisk/master.db",
 			Technologies: []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"},
 		},
-		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants"},
+		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
+		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
 		Journal:    Journal{Poll: 150 * time.Millisecond},
@@ -92,6 +114,10 @@ func Default() Config {
 
 // Database is the path of the daemon's database.
 func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
+
+// Features is the path of the dialplan that Asterisk includes. It has a folder
+// of its own, so that a right to read it opens nothing else.
+func (s State) Features() string { return filepath.Join(s.Dir, "asterisk", "callrecord-features.conf") }
 
 // SlogLevel is Level for slog; a level that Validate would refuse is info.
 func (l Log) SlogLevel() slog.Level {

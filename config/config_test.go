@@ -99,12 +99,14 @@ func TestDefaults(t *testing.T) {
 
 func TestFileOverridesDefaults(t *testing.T) {
 	c := load(t, passwords+"  technologies: [PJSIP]\nhttp:\n  listen: 0.0.0.0:9298\n"+
-		"journal: {poll: 1s}\nlog:\nrecordings:\n  root:\nstate: {}\n")
+		"journal: {poll: 1s}\nlog:\nrecordings:\n  root:\nstate: {}\n"+
+		"on_demand: {source: dtmf, code: \"#1\", cycle: stop, follow_transfer: true, tones: false}\n")
 	want := config.Default()
 	want.Asterisk.ARIPassword, want.Asterisk.AMIPassword = "s3cret-ari", "s3cret-ami"
 	want.Asterisk.Technologies = []string{"PJSIP"}
 	want.HTTP.Listen = []string{"0.0.0.0:9298"}
 	want.Journal.Poll = time.Second
+	want.OnDemand = config.OnDemand{Source: "dtmf", Code: "#1", Cycle: "stop", FollowTransfer: true}
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -117,6 +119,8 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 	t.Setenv("CALLRECORDD_HTTP_LISTEN", "127.0.0.1:1, [::1]:2")
 	t.Setenv("CALLRECORDD_JOURNAL_POLL", "2s")
 	t.Setenv("CALLRECORDD_LOG_LEVEL", "debug")
+	t.Setenv("CALLRECORDD_ON_DEMAND_TONES", "false")
+	t.Setenv("CALLRECORDD_RECORDINGS_PAUSE", "cut")
 	// Variables of the lab begin alike and are no keys.
 	t.Setenv("CALLRECORDD_CACHE", "/tmp/cache")
 	t.Setenv("CALLRECORDD_ASTERISK_ROOT", "/tmp/root")
@@ -127,6 +131,8 @@ func TestEnvironmentOverridesFile(t *testing.T) {
 	want.HTTP.Listen = []string{"127.0.0.1:1", "[::1]:2"}
 	want.Journal.Poll = 2 * time.Second
 	want.Log.Level = "debug"
+	want.OnDemand.Tones = false
+	want.Recordings.Pause = "cut"
 	if diff := cmp.Diff(want, c); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -75,6 +75,8 @@ func scalar(value any) string {
 	switch v := value.(type) {
 	case time.Duration:
 		return v.String()
+	case bool:
+		return strconv.FormatBool(v)
 	case []string:
 		entries := make([]string, len(v))
 		for i, entry := range v {

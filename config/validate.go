@@ -46,6 +46,8 @@ func (c Config) problems(withPasswords bool) []string {
 	}
 	c.Asterisk.validate(&r, withPasswords)
 	checkPath(&r, "recordings.root", c.Recordings.Root)
+	checkOneOf(&r, "recordings.pause", c.Recordings.Pause, PauseMute, PauseCut)
+	c.OnDemand.validate(&r)
 	checkPath(&r, "state.dir", c.State.Dir)
 	checkPath(&r, "state.socket", c.State.Socket)
 	if n := len(c.State.Socket); n > maxSocket {
@@ -105,6 +107,14 @@ func checkTechnologies(r *report, list []string) {
 			r.add(key, "%s is listed twice; remove one", t)
 		}
 	}
+}
+
+func (o OnDemand) validate(r *report) {
+	checkOneOf(r, "on_demand.source", o.Source, SourceFeature, SourceDTMF)
+	if !regexp.MustCompile(`^[0-9A-D*#]{1,16}$`).MatchString(o.Code) {
+		r.add("on_demand.code", `%q is no code; use digits, * and #, such as "*3"`, o.Code)
+	}
+	checkOneOf(r, "on_demand.cycle", o.Cycle, CyclePause, CycleStop)
 }
 
 func (h HTTP) validate(r *report) {

@@ -33,6 +33,8 @@ type SnippetOptions struct {
 	AMIUser     string // default callrecordd
 	AMIPassword string // default change-me
 	ToggleCode  string // default *3
+	// FeaturesPath is the file with *26, default DefaultFeaturesPath.
+	FeaturesPath string
 }
 
 func (o SnippetOptions) withDefaults() SnippetOptions {
@@ -48,6 +50,7 @@ func (o SnippetOptions) withDefaults() SnippetOptions {
 	def(&o.AMIUser, "callrecordd")
 	def(&o.AMIPassword, "change-me")
 	def(&o.ToggleCode, "*3")
+	def(&o.FeaturesPath, DefaultFeaturesPath)
 	if o.HTTPPort == 0 {
 		o.HTTPPort = 8088
 	}
@@ -82,8 +85,8 @@ enabled=yes
 bindaddr=%s
 port=%d
 
-; MixMonitor needs class system, stop and mute need call. There is no read
-; class: a session that receives events makes Asterisk format every one.
+; MixMonitor and Reload need class system, stop, mute and Setvar need call.
+; There is no read class: a session that receives events makes Asterisk format every one.
 [%s]
 secret=%s
 deny=0.0.0.0/0.0.0.0
@@ -97,7 +100,12 @@ write=system,call
 		{"extensions.conf", fmt.Sprintf(`; Joined with # if other dynamic features are in use: a#b#%[1]s
 [globals](+)
 DYNAMIC_FEATURES=%[1]s
-`, FeatureApplication)},
+
+; *26, or the number that the daemon was told, at the end of extensions.conf.
+; Each context in which telephones dial needs the line
+;   include => %[2]s
+#tryinclude "%[3]s"
+`, FeatureApplication, FeaturesContext, o.FeaturesPath)},
 		{"cel.conf", celConf},
 		{"cel_sqlite3_custom.conf", celSQLiteConf()},
 	}

@@ -33,7 +33,7 @@ func MayToggle(p Party) (bool, Reason) {
 // Flip is what `*26` makes of a user's flags: all four on become all off, any
 // other mix all on (design 6). The permission for `*3` is not touched.
 func Flip(f Flags) Flags {
-	on := !(f.OutgoingInternal && f.OutgoingExternal && f.IncomingInternal && f.IncomingExternal)
+	on := !Lit(f)
 	f.OutgoingInternal, f.OutgoingExternal, f.IncomingInternal, f.IncomingExternal = on, on, on, on
 	return f
 }

@@ -57,6 +57,14 @@ func TestSnippets(t *testing.T) {
 	}
 }
 
+// TestFeaturesPath sees that Asterisk's dialplan looks for *26 where the daemon
+// writes it by default.
+func TestFeaturesPath(t *testing.T) {
+	if want := config.Default().State.Features(); dialplan.DefaultFeaturesPath != want {
+		t.Errorf("extensions.conf includes %s, the daemon writes %s", dialplan.DefaultFeaturesPath, want)
+	}
+}
+
 // TestUnit sees that the service may write where the default configuration
 // lets it write.
 func TestUnit(t *testing.T) {

@@ -33,7 +33,10 @@ func (s *Store) LoadDirectory(ctx context.Context) (c directory.Contents, err er
 		if c.Trunks, err = loadTrunks(ctx, q); err != nil {
 			return err
 		}
-		c.Devices, err = loadDevices(ctx, q)
+		if c.Devices, err = loadDevices(ctx, q); err != nil {
+			return err
+		}
+		c.Features, err = loadFeatures(ctx, q)
 		return err
 	})
 	if err != nil {
@@ -106,6 +109,11 @@ func (t *Tx) saveEntries(c directory.Contents, at time.Time) error {
 	}
 	for _, d := range c.Devices {
 		if err := t.saveDevice(d, at); err != nil {
+			return err
+		}
+	}
+	for i := range c.Features {
+		if err := t.saveFeature(&c.Features[i], at); err != nil {
 			return err
 		}
 	}
@@ -208,6 +216,8 @@ func (s *Store) BookAt(ctx context.Context, at time.Time) (*directory.Book, erro
 			err = decodeTo(&c.Trunks, doc)
 		case directory.KindDevice:
 			err = decodeTo(&c.Devices, doc)
+		case directory.KindFeature:
+			err = decodeTo(&c.Features, doc)
 		}
 	}
 	if err != nil {

@@ -78,7 +78,7 @@ func TestDirectoryRoundTrip(t *testing.T) {
 		t.Errorf("history (-want +got):\n%s", diff)
 	}
 	es, err := s.Events(ctx, EventFilter{Kind: "directory."})
-	if err != nil || len(es) != 8 || es[7].Kind != "directory.user.changed" || es[7].Actor != "root" {
+	if err != nil || len(es) != 9 || es[8].Kind != "directory.user.changed" || es[8].Actor != "root" {
 		t.Errorf("%d events, %v: %+v", len(es), err, es)
 	}
 	if err := s.InsertIntent(ctx, recorder.Recording{UUID: "r", TenantUUID: tenant.UUID, State: "starting"}); err != nil {
@@ -180,7 +180,7 @@ func get(t *testing.T, s *Store, id int64) CDR {
 }
 
 func TestRecordingRoundTrip(t *testing.T) {
-	s, c := newStore(t)
+	s, _ := newStore(t)
 	ctx := t.Context()
 	want := recording("r1", "1.1", "1.2")
 	if err := s.InsertIntent(ctx, want); err != nil {
@@ -224,14 +224,25 @@ func TestRecordingRoundTrip(t *testing.T) {
 	if got, err := s.Parties(ctx, "r1"); err != nil || cmp.Diff(append(parties, third), got) != "" {
 		t.Errorf("parties after a third one joined: %v, %v", got, err)
 	}
-	if err := s.Write(ctx, Intent, func(tx *Tx) error {
-		return errors.Join(tx.BeginPause("r1", "1.1", start), tx.BeginPause("r1", "1.2", start),
-			tx.EndPause("r1", start.Add(time.Second)), tx.BeginPause("r1", "1.2", c.now()))
-	}); err != nil {
-		t.Fatal(err)
+	pauses := []recorder.Pause{
+		{UUID: "r1", Owner: "1.1", Actor: "alice", From: start, To: start.Add(time.Second), Silence: recorder.NotSilent, Loudest: 17},
+		{UUID: "r1", Owner: "1.2", From: start.Add(2 * time.Second), To: start.Add(3 * time.Second), Cut: true},
+		{UUID: "r1", Owner: "1.1", From: start.Add(3 * time.Second)},
 	}
-	if got, err := s.Pauses(ctx, "r1"); len(got) != 2 || err != nil || got[0].Owner != "1.1" || !got[1].To.IsZero() {
+	first := pauses[0]
+	first.To, first.Silence, first.Loudest = time.Time{}, "", 0
+	second := pauses[1]
+	second.To = time.Time{} // its end is never told
+	for _, p := range []recorder.Pause{first, pauses[0], second, pauses[2]} {
+		if err := s.SavePause(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := s.Pauses(ctx, "r1"); err != nil || cmp.Diff(pauses, got) != "" {
 		t.Errorf("pauses %+v, %v", got, err)
+	}
+	if got, err := s.Recording(ctx, "r1"); err != nil || cmp.Diff(pauses, got.Pauses) != "" {
+		t.Errorf("pauses of the recording %+v, %v", got.Pauses, err)
 	}
 	_, err := s.Recording(ctx, "none")
 	as(t, err, ErrNotFound)

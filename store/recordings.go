@@ -13,12 +13,6 @@ import (
 	"callrecordd/internal/recorder"
 )
 
-// Pause is a stretch of a recording in which nothing was written but silence.
-type Pause struct {
-	Owner    string    // uniqueid of the leg, or who asked through the API
-	From, To time.Time // To is zero while it lasts
-}
-
 // claim is the stored form of recorder.Claim.
 type claim struct {
 	Leg    string          `json:"leg"`
@@ -33,8 +27,8 @@ func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
 	return s.Write(ctx, Intent, func(t *Tx) error { return t.InsertRecording(r) })
 }
 
-// UpdateRecording stores all fields of a recording but CDRID, which the store
-// sets itself. It is fsynced once the file's life is over. The error wraps
+// UpdateRecording stores all fields of a recording but Pauses, for which there
+// is SavePause, and CDRID, which the store sets itself. It is fsynced once the file's life is over. The error wraps
 // ErrNotFound if there is no such recording.
 func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
 	p := High
@@ -117,16 +111,17 @@ func (t *Tx) saveLegs(r recorder.Recording) error {
 
 const recordingSelect = `SELECT uuid, tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause, detail,
 	claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, cdr_id,
-	(SELECT json_group_array(leg ORDER BY pos) FROM recording_legs WHERE recording_uuid = uuid) FROM recordings`
+	(SELECT json_group_array(leg ORDER BY pos) FROM recording_legs WHERE recording_uuid = uuid),
+	` + pausesOf + ` FROM recordings`
 
 func scanRecording(rows *sql.Rows) (recorder.Recording, error) {
 	var r recorder.Recording
 	var boot, intent int64
 	var started, ended, cdrID sql.NullInt64
-	var claims, legs string
+	var claims, legs, pauses string
 	if err := rows.Scan(&r.UUID, &r.TenantUUID, &boot, &r.Hook, &r.HookName, &r.MixMonitorID, &r.Follows, &r.State,
 		&r.Cause, &r.Detail, &claims, &intent, &started, &ended, &r.Silent, &r.Bytes, &r.Samples, &r.Rate, &r.SHA256,
-		&cdrID, &legs); err != nil {
+		&cdrID, &legs, &pauses); err != nil {
 		return r, err
 	}
 	r.Boot, r.IntentAt = fromMicros(boot), fromMicros(intent)
@@ -143,6 +138,10 @@ func scanRecording(rows *sql.Rows) (recorder.Recording, error) {
 	}
 	if len(r.Legs) == 0 {
 		r.Legs = nil
+	}
+	var err error
+	if r.Pauses, err = decodePauses(r.UUID, pauses); err != nil {
+		return r, fmt.Errorf("pauses of recording %s: %w", r.UUID, err)
 	}
 	return r, nil
 }
@@ -226,43 +225,6 @@ func (s *Store) Parties(ctx context.Context, recording string) (out []recorder.P
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read parties of recording %s: %w", recording, err)
-	}
-	return out, nil
-}
-
-// BeginPause notes that a recording is paused by owner. It does nothing if it
-// is paused already: a pause has one owner (design 6).
-func (t *Tx) BeginPause(recording, owner string, at time.Time) error {
-	if err := t.exec(`INSERT INTO recording_pauses (recording_uuid, owner, from_at) VALUES (?, ?, ?)
-		ON CONFLICT DO NOTHING`, recording, owner, micros(at)); err != nil {
-		return fmt.Errorf("store pause of recording %s: %w", recording, err)
-	}
-	return nil
-}
-
-// EndPause notes the end of the pause, if there is one.
-func (t *Tx) EndPause(recording string, at time.Time) error {
-	if err := t.exec("UPDATE recording_pauses SET to_at = ? WHERE recording_uuid = ? AND to_at IS NULL",
-		micros(at), recording); err != nil {
-		return fmt.Errorf("store end of pause of recording %s: %w", recording, err)
-	}
-	return nil
-}
-
-// Pauses returns the pauses of a recording, in order.
-func (s *Store) Pauses(ctx context.Context, recording string) (out []Pause, err error) {
-	err = s.read(ctx, func(q querier) error {
-		out, err = collect(ctx, q, func(r *sql.Rows) (p Pause, err error) {
-			var from int64
-			var to sql.NullInt64
-			err = r.Scan(&p.Owner, &from, &to)
-			p.From, p.To = fromMicros(from), fromMicros(to.Int64)
-			return p, err
-		}, "SELECT owner, from_at, to_at FROM recording_pauses WHERE recording_uuid = ? ORDER BY from_at, id", recording)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read pauses of recording %s: %w", recording, err)
 	}
 	return out, nil
 }

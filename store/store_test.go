@@ -132,19 +132,23 @@ func TestNewerSchemaIsRefused(t *testing.T) {
 
 func TestMigrationCopiesTheDatabaseFirst(t *testing.T) {
 	s, _ := newStore(t)
-	init, err := fs.ReadFile(migrations(), "00001_init.sql")
+	files := fstest.MapFS{"99999_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (x INTEGER) STRICT;\n")}}
+	names, err := fs.Glob(migrations(), "*.sql")
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := fstest.MapFS{
-		"00001_init.sql": {Data: init},
-		"00002_more.sql": {Data: []byte("-- +goose Up\nCREATE TABLE more (x INTEGER) STRICT;\n")},
+	for _, name := range names {
+		text, err := fs.ReadFile(migrations(), name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[name] = &fstest.MapFile{Data: text}
 	}
 	if err := migrate(t.Context(), s.writeDB, files, s.opt); err != nil {
 		t.Fatal(err)
 	}
 	exec(t, s, "INSERT INTO more VALUES (1)")
-	old := open(t, options(s.opt.Path+".schema1"))
+	old := open(t, options(s.opt.Path+fmt.Sprint(".schema", len(names))))
 	if err := old.Write(t.Context(), High, func(tx *Tx) error { return tx.exec("INSERT INTO more VALUES (1)") }); err == nil {
 		t.Error("the copy has the new schema")
 	}

@@ -155,20 +155,20 @@ func (c *Client) setState(kind StateKind, detail string) {
 	}
 }
 
-// Do is Conn.Do on the present connection; without one it is ErrDisconnected at once.
+// Do is Conn.Do on the present connection; without one it is ErrNotSent at once.
 func (c *Client) Do(ctx context.Context, a Action) (Response, error) {
 	conn := c.conn.Load()
 	if conn == nil {
-		return Response{}, fmt.Errorf("ami action %s: %w", a.Name, ErrDisconnected)
+		return Response{}, fmt.Errorf("ami action %s: %w", a.Name, ErrNotSent)
 	}
 	return conn.Do(ctx, a)
 }
 
-// List is Conn.List on the present connection; without one it is ErrDisconnected at once.
+// List is Conn.List on the present connection; without one it is ErrNotSent at once.
 func (c *Client) List(ctx context.Context, a Action) ([]Message, error) {
 	conn := c.conn.Load()
 	if conn == nil {
-		return nil, fmt.Errorf("ami action %s: %w", a.Name, ErrDisconnected)
+		return nil, fmt.Errorf("ami action %s: %w", a.Name, ErrNotSent)
 	}
 	return conn.List(ctx, a)
 }

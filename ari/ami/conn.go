@@ -274,7 +274,7 @@ func (c *Conn) roundTrip(ctx context.Context, a Action, list bool) result {
 	}
 	c.mu.Unlock()
 	if !open {
-		return result{err: c.disconnected(a.Name)}
+		return result{err: fmt.Errorf("ami action %s: %w: %w", a.Name, ErrNotSent, context.Cause(c.ctx))}
 	}
 	c.send(wire)
 	select {

@@ -11,6 +11,9 @@ var (
 	// ErrDisconnected says that there is no connection or that it was lost
 	// before the answer: the action may have been carried out.
 	ErrDisconnected = errors.New("ami disconnected")
+	// ErrNotSent says that there was no connection to begin with: an
+	// ErrDisconnected after which nothing can have been carried out.
+	ErrNotSent = fmt.Errorf("not sent: %w", ErrDisconnected)
 	// ErrAuth says that Asterisk refuses user or secret; trying again does not help.
 	ErrAuth = errors.New("ami login refused")
 	// ErrInvalidField says that a value cannot be sent safely; nothing was sent.
@@ -77,7 +80,7 @@ func classOf(action string) string {
 		return "system"
 	case "stopmixmonitor", "mixmonitormute":
 		return "call or system"
-	case "setvar", "getvar":
+	case "setvar", "getvar", "devicestatelist":
 		return "call"
 	case "reload":
 		return "system"

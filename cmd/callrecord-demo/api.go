@@ -121,6 +121,8 @@ func (s *stage) curls(entries []entry) string {
 type entry struct {
 	cdr
 	heard []map[string]time.Duration
+	// silent are the longest silences within the recordings.
+	silent []time.Duration
 }
 
 // waitEntries waits until there are n calls whose recordings are done, and
@@ -151,40 +153,50 @@ func (s *stage) waitEntries(ctx context.Context, n int) ([]entry, error) {
 	for i, c := range list {
 		entries[i].cdr = c
 		for _, r := range c.Recordings {
-			heard, err := s.listen(ctx, c, r)
+			heard, silent, err := s.listen(ctx, c, r)
 			if err != nil {
 				return nil, err
 			}
 			entries[i].heard = append(entries[i].heard, heard)
+			entries[i].silent = append(entries[i].silent, silent)
 		}
 	}
 	return entries, nil
 }
 
-// listen downloads a recording and says how long whom's tone is in it.
-func (s *stage) listen(ctx context.Context, c cdr, r recording) (map[string]time.Duration, error) {
-	heard := make(map[string]time.Duration)
+// listen downloads a recording and says how long whom's tone is in it, and how
+// long nobody's is between the first and the last.
+func (s *stage) listen(ctx context.Context, c cdr, r recording) (heard map[string]time.Duration, silent time.Duration, err error) {
+	heard = make(map[string]time.Duration)
 	if r.State != "ready" {
-		return heard, nil // there is nothing to download, or nobody vouches for it
+		return heard, 0, nil // there is nothing to download, or nobody vouches for it
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	body, err := s.api.get(ctx, mediaPath(c, r))
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	path := filepath.Join(s.dir, "downloaded.wav")
 	if err := os.WriteFile(path, body, 0o600); err != nil {
-		return nil, fmt.Errorf("keep the download: %w", err)
+		return nil, 0, fmt.Errorf("keep the download: %w", err)
 	}
 	audio, err := lab.ReadWAV(path)
 	if err != nil {
-		return nil, fmt.Errorf("listen to the recording of call %d: %w", c.ID, err)
+		return nil, 0, fmt.Errorf("listen to the recording of call %d: %w", c.ID, err)
 	}
+	var tones []float64
+	names := make(map[float64]string)
 	for _, p := range cast() {
-		for _, span := range lab.Tones(audio, []float64{p.tone}) {
-			heard[p.name] += span.To - span.From
-		}
+		tones, names[p.tone] = append(tones, p.tone), p.name
 	}
-	return heard, nil
+	var last time.Duration
+	for i, span := range lab.Tones(audio, tones) { // in the order of their beginnings
+		heard[names[span.Hz]] += span.To - span.From
+		if i > 0 {
+			silent = max(silent, span.From-last)
+		}
+		last = max(last, span.To)
+	}
+	return heard, silent, nil
 }

@@ -29,6 +29,7 @@ type person struct {
 	name, number string
 	tone         float64
 	record       string // the rules, as callrecordd user create has them
+	onDemand     bool   // may press *3
 }
 
 // title is the name as Asterisk shows it.
@@ -43,12 +44,12 @@ func cast() []person {
 // the lab's ring group.
 func users() []person {
 	return []person{
-		{"alice", "1001", 440, "outgoing-internal"},
-		{"bob", "1002", 610, "incoming-internal"},
-		{"carol", "1003", 790, "incoming-external,outgoing-external"},
-		{"dave", "1004", 970, "none"},
-		{"erin", "1005", 1150, "none"},
-		{spare, "1006", 1650, "all"},
+		{name: "alice", number: "1001", tone: 440, record: "outgoing-internal"},
+		{name: "bob", number: "1002", tone: 610, record: "incoming-internal"},
+		{name: "carol", number: "1003", tone: 790, record: "incoming-external,outgoing-external"},
+		{name: "dave", number: "1004", tone: 970, record: "none"},
+		{name: "erin", number: "1005", tone: 1150, record: "none", onDemand: true},
+		{name: spare, number: "1006", tone: 1650, record: "all", onDemand: true},
 	}
 }
 
@@ -66,10 +67,26 @@ type scene struct {
 	from, dial string
 	answers    string
 	// rings has a rule but does not answer, so the rule must not count.
-	rings  string
+	rings string
+	// presses are what the caller dials in the call, with the time that is
+	// talked after each.
+	presses []press
+	// pause is how long the recording must at least be silent in between.
+	pause  time.Duration
 	reason dialplan.Reason // empty: no rule wants it
 	why    string
 }
+
+type press struct {
+	digits string
+	talk   time.Duration
+}
+
+// The feature codes, as the shipped configuration has them.
+const (
+	starAuto     = "*26"
+	starOnDemand = "*3"
+)
 
 // script are the calls; those of one wave happen at the same time. Nobody is in
 // two calls of a wave.
@@ -86,6 +103,17 @@ func script() [][]scene {
 		{
 			{from: "dave", dial: "1001", answers: "alice", why: "no rule wants it"},
 			{from: "erin", dial: lab.ExtenGroup, answers: "carol", rings: "bob", why: "no rule wants it: Carol answers the group's call, Bob's rule does not count"},
+		},
+		{
+			{from: "dave", dial: starAuto, why: "Dave switches the recording of his calls on, on his telephone"},
+			{
+				from: "erin", dial: "1001", answers: "alice", reason: dialplan.OnDemand, pause: 1500 * time.Millisecond,
+				presses: []press{{starOnDemand, 2 * time.Second}, {starOnDemand, 2 * time.Second}, {starOnDemand, 2 * time.Second}},
+				why:     "Erin presses *3 to record, *3 to pause and *3 to resume",
+			},
+		},
+		{
+			{from: "dave", dial: "1005", answers: "erin", reason: dialplan.RuleOutInternal, why: "Dave has dialled *26"},
 		},
 	}
 }
@@ -138,7 +166,11 @@ func (s *stage) placeAll(ctx context.Context, wave []scene) error {
 	errs := make([]error, len(wave))
 	var wg sync.WaitGroup
 	for i, sc := range wave {
-		s.say("    %s calls %s, %s answers: %s", sc.from, sc.dial, sc.answers, sc.why)
+		answers := ""
+		if sc.answers != "" {
+			answers = ", " + sc.answers + " answers"
+		}
+		s.say("    %s calls %s%s: %s", sc.from, sc.dial, answers, sc.why)
 		wg.Go(func() { errs[i] = s.place(ctx, sc) })
 	}
 	wg.Wait()
@@ -151,19 +183,47 @@ func (s *stage) place(ctx context.Context, sc scene) error {
 		phone.OnIncoming(lab.RingOnly())
 		defer phone.OnIncoming(lab.AutoAnswer(ringTime))
 	}
+	if sc.answers == "" {
+		return s.dial(ctx, sc.from, sc.dial)
+	}
 	callee, _ := find(sc.answers) // the script names people of the cast
-	return s.call(ctx, sc.from, sc.dial, talkTime, callee.tone)
+	return s.call(ctx, sc.from, sc.dial, callee.tone, func(ctx context.Context, c *lab.Call) error {
+		if len(sc.presses) == 0 {
+			return c.Talk(ctx, talkTime)
+		}
+		for _, p := range sc.presses {
+			if err := c.SendDTMF(ctx, p.digits); err != nil {
+				return err
+			}
+			if err := c.Talk(ctx, p.talk); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// call lets somebody call an extension, talk for a time and hang up. A tone
-// other than 0 must be heard from the other side.
-func (s *stage) call(ctx context.Context, from, exten string, talk time.Duration, tone float64) (err error) {
+// dial lets somebody call what hangs up by itself, such as a feature code.
+func (s *stage) dial(ctx context.Context, from, exten string) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	call, err := s.phones[from].Dial(ctx, exten)
+	if err != nil {
+		return err
+	}
+	return call.WaitEnded(ctx)
+}
+
+// call lets somebody call an extension, talk and hang up. A tone other than 0
+// must be heard from the other side.
+func (s *stage) call(ctx context.Context, from, exten string, tone float64, talk func(context.Context, *lab.Call) error) (err error) {
 	p, _ := find(from)
 	phone, ok := s.phones[from]
 	if !ok {
 		return fmt.Errorf("call %s: there is no telephone %q", exten, from)
 	}
-	ctx, cancel := context.WithTimeout(ctx, talk+patience)
+	all := ctx
+	ctx, cancel := context.WithTimeout(all, patience)
 	defer cancel()
 	call, err := phone.Dial(ctx, exten)
 	if err != nil {
@@ -185,8 +245,10 @@ func (s *stage) call(ctx context.Context, from, exten string, talk time.Duration
 			return err
 		}
 	}
-	if err := call.Talk(ctx, talk); err != nil {
+	if err := talk(all, call); err != nil {
 		return err
 	}
-	return call.Hangup(ctx)
+	end, cancel := context.WithTimeout(all, patience)
+	defer cancel()
+	return call.Hangup(end)
 }

@@ -79,6 +79,9 @@ func judgeCall(sc scene, entries []entry) error {
 		return fmt.Errorf("the recording of call %d is not ready because of %s: %s", e.ID, sc.reason, describe(r))
 	}
 	var errs []error
+	if e.silent[0] < sc.pause {
+		errs = append(errs, fmt.Errorf("%s is silent for %s only, though it was paused", r.Filename, e.silent[0]))
+	}
 	for _, p := range cast() {
 		heard, part := e.heard[0][p.name], p.name == sc.from || p.name == sc.answers
 		switch {
@@ -125,7 +128,7 @@ func table(entries []entry, strays []string) string {
 			fmt.Fprintf(w, "%s\t%s\t\n", start, none)
 		}
 		for i, r := range e.Recordings {
-			fmt.Fprintf(w, "%s\t%s\t%s\n", start, describe(r), hearing(e.heard[i]))
+			fmt.Fprintf(w, "%s\t%s\t%s\n", start, describe(r), hearing(e.heard[i], e.silent[i]))
 		}
 	}
 	_ = w.Flush() // a strings.Builder takes everything
@@ -140,12 +143,18 @@ func named(name, number string) string {
 	return name + " " + number
 }
 
-func hearing(heard map[string]time.Duration) string {
+// audible is from when on a silence is worth a word.
+const audible = 500 * time.Millisecond
+
+func hearing(heard map[string]time.Duration, silent time.Duration) string {
 	var parts []string
 	for _, p := range cast() {
 		if d := heard[p.name]; d > 0 {
 			parts = append(parts, fmt.Sprintf("%s's %.0f Hz %.1f s", p.name, p.tone, d.Seconds()))
 		}
+	}
+	if silent > audible {
+		parts = append(parts, fmt.Sprintf("silence %.1f s", silent.Seconds()))
 	}
 	return strings.Join(parts, ", ")
 }

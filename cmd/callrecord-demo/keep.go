@@ -104,7 +104,8 @@ func (s *stage) obeyCall(ctx context.Context, words []string) error {
 		return err
 	}
 	s.say("%s calls %s …", words[0], words[1])
-	if err := s.call(ctx, words[0], words[1], talk, 0); err != nil {
+	talking := func(ctx context.Context, c *lab.Call) error { return c.Talk(ctx, talk) }
+	if err := s.call(ctx, words[0], words[1], 0, talking); err != nil {
 		return err
 	}
 	s.say("… and has hung up after %s.\n", talk)

@@ -101,7 +101,9 @@ func (s *stage) startPBX(ctx context.Context) error {
 	for _, p := range users() {
 		accounts = append(accounts, lab.User{Name: p.name, Number: p.number})
 	}
-	if s.pbx, err = lab.Start(start, in, lab.Config{Dir: filepath.Join(s.dir, "asterisk"), Users: accounts}); err != nil {
+	if s.pbx, err = lab.Start(start, in, lab.Config{
+		Dir: filepath.Join(s.dir, "asterisk"), Users: accounts, FeaturesPath: s.state().Features(),
+	}); err != nil {
 		return err
 	}
 	s.undo = append(s.undo, func() error {
@@ -145,6 +147,11 @@ func (s *stage) startDaemon(ctx context.Context, binary string) error {
 	return nil
 }
 
+// state is where the daemon keeps what is its own.
+func (s *stage) state() config.State {
+	return config.State{Dir: filepath.Join(s.dir, "state"), Socket: filepath.Join(s.dir, "control.sock")}
+}
+
 // configure writes the daemon's configuration: that of a real one, with the
 // passwords in files, because no program of ours prints passwords into YAML.
 func (s *stage) configure(address string) (string, error) {
@@ -156,10 +163,13 @@ func (s *stage) configure(address string) (string, error) {
 	c.Asterisk.AMIUser, c.Asterisk.AMIPasswordFile = s.pbx.AMIUser, in("ami_password")
 	c.Asterisk.Journal = s.pbx.JournalPath
 	c.Recordings.Root = in("recordings")
-	c.State.Dir, c.State.Socket = in("state"), in("control.sock")
+	c.State = s.state()
 	c.HTTP.Listen = []string{address}
 	c.Log.Format = "text"
 	s.cfg = c
+	if err := os.Mkdir(c.Recordings.Root, 0o750); err != nil { // as `make install` does
+		return "", fmt.Errorf("configure the daemon: %w", err)
+	}
 	path := in("callrecordd.yaml")
 	for _, f := range [][2]string{
 		{c.Asterisk.ARIPasswordFile, s.pbx.ARIPassword},
@@ -193,10 +203,14 @@ func (s *stage) fillDirectory(ctx context.Context) error {
 		{"group", "create", "--name", "sales", "--exten", lab.ExtenGroup, "--context", lab.ContextUsers},
 	}
 	for _, p := range users() {
-		commands = append(commands, []string{
+		create := []string{
 			"user", "create", "--first-name", p.title(),
 			"--line", "PJSIP/" + p.name + "=" + p.number + "@" + lab.ContextUsers, "--record", p.record,
-		})
+		}
+		if p.onDemand {
+			create = append(create, "--on-demand")
+		}
+		commands = append(commands, create)
 	}
 	for _, c := range commands {
 		s.say("    callrecordd %s", strings.Join(c, " "))

@@ -235,3 +235,24 @@ func deviceCmd(e *environment) *cobra.Command {
 		},
 	}.command(e)
 }
+
+func featureCmd(e *environment) *cobra.Command {
+	return noun[directory.Feature]{
+		name: "feature", path: "features", about: "Features: the numbers that telephones dial, such as *26", given: true,
+		header: []string{"UUID", "FEATURE", "EXTENSION", "ENABLED"},
+		row: func(f directory.Feature) []string {
+			return []string{f.UUID, f.Name, f.Exten, yesNo(f.Enabled)}
+		},
+		key:   func(f directory.Feature) string { return f.UUID },
+		names: func(f directory.Feature) []string { return []string{f.Name, f.Exten} },
+		flags: func(f *pflag.FlagSet) {
+			f.String("exten", "", "the number, of the digits 0 to 9, * and #")
+			f.Bool("enabled", false, "whether it does anything; the number of a disabled feature is answered with \"disabled\"")
+		},
+		apply: func(f *pflag.FlagSet, v *directory.Feature) error {
+			setString(f, "exten", &v.Exten)
+			setBool(f, "enabled", &v.Enabled)
+			return nil
+		},
+	}.command(e)
+}

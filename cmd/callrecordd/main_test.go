@@ -126,7 +126,7 @@ func (h *host) open() *store.Store {
 }
 
 // daemon listens on the socket as the daemon does, without an Asterisk.
-func (h *host) daemon() *directory.Service {
+func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 	h.t.Helper()
 	st := h.open()
 	dir, err := directory.New(h.t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
@@ -137,7 +137,7 @@ func (h *host) daemon() *directory.Service {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.NewHandler(control.Options{
+	o := control.Options{
 		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: slog.New(slog.DiscardHandler),
 		Discover: func(context.Context) (directory.Found, error) {
 			return directory.Found{Queues: []string{"support"}}, nil
@@ -145,7 +145,11 @@ func (h *host) daemon() *directory.Service {
 		Status: func() any {
 			return map[string]any{"summary": "degraded: ARI: refused", "ari": map[string]string{"Detail": "refused"}}
 		},
-	})}
+	}
+	for _, c := range change {
+		c(&o)
+	}
+	srv := &http.Server{ReadHeaderTimeout: time.Second, Handler: control.NewHandler(o)}
 	done := make(chan error, 1)
 	go func() { done <- srv.Serve(l) }()
 	h.t.Cleanup(func() {
@@ -313,6 +317,29 @@ func TestOtherNouns(t *testing.T) {
 			h.run(args[0], "delete", args[1])
 			h.fails("there is no "+args[0], args[0], "delete", args[1])
 		}
+	})
+}
+
+func TestFeatures(t *testing.T) {
+	both(t, func(t *testing.T, h *host) {
+		table := "UUID  FEATURE  EXTENSION  ENABLED\nU  callrecord  *26  yes\n"
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "list"))); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "show", "*26"))); diff != "" {
+			t.Errorf("show (-want +got):\n%s", diff)
+		}
+		table = strings.ReplaceAll(table, "*26  yes", "*81  no")
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "set", "callrecord", "--exten", "*81", "--enabled=false"))); diff != "" {
+			t.Errorf("set (-want +got):\n%s", diff)
+		}
+		h.run("feature", "set", "*81", "--enabled")
+		table = strings.ReplaceAll(table, "no", "yes")
+		if diff := cmp.Diff(table, squeeze(h.run("feature", "list"))); diff != "" {
+			t.Errorf("list (-want +got):\n%s", diff)
+		}
+		h.fails("is not 1 to 40 of the digits", "feature", "set", "callrecord", "--exten", "_X.")
+		h.fails(`there is no feature "dnd"`, "feature", "show", "dnd")
 	})
 }
 

@@ -14,8 +14,8 @@ import (
 	"callrecordd/internal/control"
 )
 
-// noun is one kind of directory entry on the command line: list, create, set
-// and delete are the same for all, what differs is here.
+// noun is one kind of directory entry on the command line: list, show, create,
+// set and delete are the same for all, what differs is here.
 type noun[T any] struct {
 	name  string // user
 	path  string // users
@@ -31,11 +31,16 @@ type noun[T any] struct {
 	apply func(*pflag.FlagSet, *T) error
 	// fixed entries cannot be changed, only made and deleted.
 	fixed bool
+	// given entries are there from the start: they can only be changed.
+	given bool
 }
 
 func (n noun[T]) command(e *environment) *cobra.Command {
 	cmd := &cobra.Command{Use: n.name, Short: n.about}
-	cmd.AddCommand(n.list(e), n.create(e), n.remove(e))
+	cmd.AddCommand(n.list(e), n.show(e))
+	if !n.given {
+		cmd.AddCommand(n.create(e), n.remove(e))
+	}
 	if !n.fixed {
 		cmd.AddCommand(n.set(e))
 	}
@@ -100,6 +105,23 @@ func (n noun[T]) list(e *environment) *cobra.Command {
 					return err
 				}
 				return n.print(e, list, list)
+			})
+		},
+	}
+}
+
+func (n noun[T]) show(e *environment) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show " + strings.ToUpper(n.name),
+		Short: "Show one",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return e.withClient(cmd.Context(), func(c *control.Client) error {
+				v, err := n.find(cmd.Context(), c, args[0])
+				if err != nil {
+					return err
+				}
+				return n.print(e, []T{v}, v)
 			})
 		},
 	}

@@ -45,7 +45,8 @@ func newRoot(env environment) *cobra.Command {
 	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table or json")
 	root.AddCommand(
 		serveCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
-		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), directoryCmd(e), tokenCmd(e),
+		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e), tokenCmd(e),
+		recordingCmd(e),
 	)
 	return root
 }

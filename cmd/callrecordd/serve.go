@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,6 +82,22 @@ func (e *environment) withClient(ctx context.Context, fn func(*control.Client) e
 	return fn(client)
 }
 
+// withDaemon is withClient for what only a running daemon knows.
+func (e *environment) withDaemon(ctx context.Context, fn func(*control.Client) error) error {
+	cfg, err := config.LoadWithoutPasswords(e.configPath)
+	if err != nil {
+		return err
+	}
+	client, err := control.Connect(ctx, cfg.State.Socket, actor())
+	if errors.Is(err, control.ErrNoDaemon) {
+		return fmt.Errorf("the daemon is not running: nobody listens on %s", cfg.State.Socket)
+	}
+	if err != nil {
+		return err
+	}
+	return fn(client)
+}
+
 func withDatabase(ctx context.Context, state config.State, fn func(*control.Client) error) (err error) {
 	if err := checkOwner(state.Dir, os.Geteuid()); err != nil {
 		return err
@@ -140,19 +157,11 @@ func statusCmd(e *environment) *cobra.Command {
 		Short: "Say whether the daemon works, and what does not",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.LoadWithoutPasswords(e.configPath)
-			if err != nil {
-				return err
-			}
-			c, err := control.Connect(cmd.Context(), cfg.State.Socket, actor())
-			if errors.Is(err, control.ErrNoDaemon) {
-				return fmt.Errorf("the daemon is not running: nobody listens on %s", cfg.State.Socket)
-			}
-			if err != nil {
-				return err
-			}
 			var s app.Status
-			if err := c.Do(cmd.Context(), "GET", "status", nil, &s); err != nil {
+			err := e.withDaemon(cmd.Context(), func(c *control.Client) error {
+				return c.Do(cmd.Context(), "GET", "status", nil, &s)
+			})
+			if err != nil {
 				return err
 			}
 			return e.show(s, []string{"PART", "STATE"}, [][]string{
@@ -160,6 +169,8 @@ func statusCmd(e *environment) *cobra.Command {
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
 				{"journal", strings.TrimSpace(fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls))},
+				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
+				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 		},

@@ -4,14 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"callrecordd/ari"
+	"callrecordd/config"
 	"callrecordd/internal/call"
 	"callrecordd/internal/live"
 	"callrecordd/internal/recorder"
@@ -25,22 +25,30 @@ type sink struct {
 	store   *store.Store
 	root    string
 	log     *slog.Logger
+	disk    *disk
+	// marks reads the channels' variables that name recorders.
+	marks func(context.Context) ([]mark, error)
 	// restarted tells the journal's follower when Asterisk has started.
 	restarted func(boot time.Time)
+	// star26 serves calls of *26; it does not block.
+	star26 func(ari.Event)
 	// ctx ends with the stream; Event has none of its own.
 	stopped <-chan struct{}
 }
 
 // disallowed are the events that nobody here needs. It spares our CPU, not
-// Asterisk's (asterisk-facts 2). ChannelDtmfReceived must be among them: with
-// the feature line active a press would count twice, and event logs must never
-// contain digits (design 2.5).
-func disallowed() []string {
-	return []string{
-		"ChannelVarset", "ChannelDtmfReceived", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
+// Asterisk's (asterisk-facts 2). Digits are among them unless they are what
+// tells of presses (design 2.5).
+func disallowed(source string) []string {
+	out := []string{
+		"ChannelVarset", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
 		"EndpointStateChange", "TextMessageReceived", "ChannelTalkingStarted", "ChannelTalkingFinished",
 		"ChannelToneDetected", "RecordingStarted", "RecordingFinished",
 	}
+	if source != config.SourceDTMF {
+		out = append(out, "ChannelDtmfReceived")
+	}
+	return out
 }
 
 // Connected makes everything agree with Asterisk, at start-up and after every
@@ -63,6 +71,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 
 // Event applies an event; the stream's queue holds the rest meanwhile.
 func (s *sink) Event(ev ari.Event) {
+	s.star26(ev)
 	select {
 	case s.reducer.steps <- func() { s.reducer.event(ev) }:
 	case <-s.stopped:
@@ -90,22 +99,55 @@ func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
 		return snap, err
 	}
 	snap.picture = live.Picture(channels, bridges)
-	if snap.rows, err = s.store.OpenRecordings(ctx); err != nil {
+	if snap.rows, err = s.openRows(ctx); err != nil {
 		return snap, err
 	}
+	paths := make(map[string]string, len(snap.rows))
 	for _, row := range snap.rows {
-		path := s.path(row)
-		if info, err := os.Stat(path); err == nil {
-			snap.files[row.UUID] = info.Size()
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			// It may be there all the same: its size is not known, its
-			// absence neither.
-			snap.files[row.UUID] = -1
-			s.log.Warn("file of an open recording cannot be looked at", "recording_uuid", row.UUID, "err", err)
+		paths[row.UUID] = s.path(row)
+	}
+	var failed map[string]error
+	snap.files, failed = s.disk.sizes(paths)
+	for uuid, err := range failed {
+		s.log.Warn("file of an open recording cannot be looked at", "recording_uuid", uuid, "err", err)
+	}
+	marks, err := s.marks(ctx)
+	if err != nil {
+		s.log.Warn("recorders without a row cannot be looked for", "err", err)
+	}
+	if snap.channels, err = s.recorders(ctx, snap.picture.Channels, snap.rows, marks); err != nil {
+		return snap, err
+	}
+	strays, err := s.strays(ctx, marks, snap.rows)
+	if err != nil {
+		return snap, err
+	}
+	for _, st := range strays {
+		if i := slices.IndexFunc(snap.channels, func(c recorder.Channel) bool { return c.ID == st.channel.ID }); i >= 0 {
+			snap.channels[i].Recorders = append(snap.channels[i].Recorders, st.channel.Recorders...)
+			snap.rows = append(snap.rows, st.rows...)
 		}
 	}
-	snap.channels, err = s.recorders(ctx, snap.picture.Channels, snap.rows)
-	return snap, err
+	return snap, nil
+}
+
+// openRows are the open recordings of the store and those of the machine, whose
+// intent may not be stored yet; the machine's are the newer ones.
+func (s *sink) openRows(ctx context.Context) ([]recorder.Recording, error) {
+	rows, err := s.store.OpenRecordings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	own, err := s.reducer.recordings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows = slices.DeleteFunc(rows, func(row recorder.Recording) bool { return has(own, row.UUID) })
+	return append(rows, own...), nil
+}
+
+func has(rows []recorder.Recording, uuid string) bool {
+	return slices.ContainsFunc(rows, func(r recorder.Recording) bool { return r.UUID == uuid })
 }
 
 func (s *sink) path(r recorder.Recording) string {
@@ -115,14 +157,15 @@ func (s *sink) path(r recorder.Recording) string {
 // recorders asks the channels of open recordings whether the recorder still
 // runs: the id is in the channel's variable CALLRECORD_<uuid>, and MIXMONITOR
 // answers with the file only while it lives (asterisk-facts 1).
-func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []recorder.Recording) ([]recorder.Channel, error) {
+func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []recorder.Recording, marks []mark) ([]recorder.Channel, error) {
 	out := make([]recorder.Channel, 0, len(channels))
 	for _, c := range channels {
 		rc := recorder.Channel{ID: c.ID, Name: c.Name}
 		for _, row := range rows {
 			// A masquerade may have taken the recorder along to a channel
 			// of another uniqueid, which then has the old name.
-			if row.Hook != c.ID && row.HookName != c.Name {
+			marked := slices.ContainsFunc(marks, func(m mark) bool { return m.channel == c.ID && m.uuid == row.UUID })
+			if row.Hook != c.ID && row.HookName != c.Name && !marked {
 				continue
 			}
 			id, err := s.runningID(ctx, c.ID, row)
@@ -146,12 +189,18 @@ func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recor
 	if err != nil || id == "" {
 		return "", err
 	}
-	file, err := s.client.ChannelVar(ctx, channel, "MIXMONITOR("+id+",filename)")
-	if errors.Is(err, ari.ErrNotFound) {
-		return "", nil
-	}
+	file, err := s.runningFile(ctx, channel, id)
 	if err != nil || file != s.path(row) {
 		return "", err
 	}
 	return id, nil
+}
+
+// runningFile is the file of a recorder, empty if it does not run.
+func (s *sink) runningFile(ctx context.Context, channel, id string) (string, error) {
+	file, err := s.client.ChannelVar(ctx, channel, "MIXMONITOR("+id+",filename)")
+	if errors.Is(err, ari.ErrNotFound) {
+		return "", nil
+	}
+	return file, err
 }

@@ -27,9 +27,12 @@ type needs struct {
 
 	mu                sync.Mutex
 	recorder, journal string // what is wrong, and what to do
+	root              string // the same of the recordings' root
+
+	disk *disk
 }
 
-func newNeeds() *needs { return &needs{wake: make(chan struct{}, 1)} }
+func newNeeds() *needs { return &needs{wake: make(chan struct{}, 1), disk: newDisk()} }
 
 // again has everything tried soon. It does not block.
 func (n *needs) again() {
@@ -39,10 +42,14 @@ func (n *needs) again() {
 	}
 }
 
+// lacking says what is wrong; either may be more than one thing.
 func (n *needs) lacking() (recorder, journal string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.recorder, n.journal
+	if n.recorder != "" && n.root != "" {
+		return n.recorder + "; " + n.root, n.journal
+	}
+	return n.recorder + n.root, n.journal
 }
 
 func (a *App) startNeeds() {
@@ -67,8 +74,11 @@ func (a *App) tryNeeds(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, needsEvery)
 	defer cancel()
 	n := a.needs
-	recorder, journal := n.lacking()
-	before := [2]string{recorder, journal}
+	root := n.disk.lackOf(a.opt.Config.Recordings.Root)
+	n.mu.Lock()
+	recorder, journal := n.recorder, n.journal
+	before := [...]string{n.recorder, n.journal, n.root}
+	n.mu.Unlock()
 	if a.ami.State().Kind == ami.StateConnected {
 		// Asterisk looks for module and class, then for the channel, and
 		// only then at the file.
@@ -91,13 +101,13 @@ func (a *App) tryNeeds(ctx context.Context) {
 		}
 	}
 	n.mu.Lock()
-	n.recorder, n.journal = recorder, journal
+	n.recorder, n.journal, n.root = recorder, journal, root
 	n.mu.Unlock()
-	for i, now := range []string{recorder, journal} {
+	for i, now := range []string{recorder, journal, root} {
 		if now != before[i] && now != "" {
-			a.log.Error("asterisk lacks what is needed", "detail", now)
+			a.log.Error("something is lacking that recording needs", "detail", now)
 		} else if now != before[i] {
-			a.log.Info("asterisk has what it lacked", "lacked", before[i])
+			a.log.Info("what was lacking is there", "lacked", before[i])
 		}
 	}
 }

@@ -46,6 +46,14 @@ func noChannel(err error) bool {
 	return errors.Is(err, ami.ErrNoChannel) || errors.Is(err, ari.ErrNotFound)
 }
 
+// refused recognises Asterisk's answer "no", and what cannot be sent at all.
+func refused(err error) bool {
+	_, answered := errors.AsType[*ami.ActionError](err)
+	return answered || errors.Is(err, ami.ErrInvalidField)
+}
+
+func notSent(err error) bool { return errors.Is(err, ami.ErrNotSent) }
+
 // execStore is what recorder/exec asks of the store.
 type execStore struct{ *store.Store }
 
@@ -53,7 +61,7 @@ func (s execStore) SaveIntent(ctx context.Context, r recorder.Recording) error {
 	return s.InsertIntent(ctx, r)
 }
 
-func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording, _ bool) error {
+func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) error {
 	err := s.UpdateRecording(ctx, r)
 	if errors.Is(err, store.ErrNotFound) {
 		// The intent was never committed: the daemon died, or it took too
@@ -65,8 +73,8 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording, _ bo
 	return err
 }
 
-func (s execStore) SaveParties(ctx context.Context, uuid string, list []recorder.Party) error {
-	return s.Store.SaveParties(ctx, uuid, list)
+func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
+	return s.Store.SavePause(ctx, p)
 }
 
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
@@ -83,10 +91,12 @@ func (l liveCalls) Channels() (uniqueids map[string]struct{}, at time.Time, ok b
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	err := l.app.reducer.do(ctx, func() {
-		uniqueids, at = l.app.reducer.model.Channels(), l.app.opt.Now()
-	})
-	return uniqueids, at, err == nil
+	type seen struct {
+		uniqueids map[string]struct{}
+		at        time.Time
+	}
+	s, err := ask(ctx, l.app.reducer, func() seen { return seen{l.app.reducer.model.Channels(), l.app.opt.Now()} })
+	return s.uniqueids, s.at, err == nil
 }
 
 // apiCDRs is what the API asks of the store.

@@ -12,6 +12,7 @@ import (
 	"callrecordd/internal/directory"
 	"callrecordd/internal/live"
 	"callrecordd/internal/recorder"
+	"callrecordd/internal/tones"
 )
 
 // reducer is the one goroutine that turns events into effects, in order:
@@ -23,6 +24,11 @@ type reducer struct {
 
 	book    func() *directory.Book
 	perform func([]recorder.Effect)
+	// config is that of the machine, but for what only Asterisk and the
+	// directory tell.
+	config  recorder.Config
+	presses *presses
+	tones   *tones.Whisperer
 	newUUID func() string
 	now     func() time.Time
 	log     *slog.Logger
@@ -115,6 +121,10 @@ func (r *reducer) event(ev ari.Event) {
 		}
 		r.changes(r.model.Apply(e))
 	}
+	whispered(r.tones, ev)
+	if channel, ok := r.presses.by(ev); ok {
+		r.pressed(channel)
+	}
 }
 
 // channelEnded tells the machine before the talks that follow from it: a
@@ -159,13 +169,18 @@ func (r *reducer) resync(s snapshot) {
 	now := r.now()
 	switch {
 	case r.machine == nil:
-		r.machine = recorder.New(recorder.Config{Boot: s.boot, NewUUID: r.newUUID, Tenant: r.book().Master().UUID})
+		cfg := r.config
+		cfg.Boot, cfg.NewUUID, cfg.Tenant = s.boot, r.newUUID, r.book().Master().UUID
+		r.machine = recorder.New(cfg)
 	case !s.boot.Equal(r.boot):
 		r.log.Warn("asterisk has been restarted", "since", s.boot)
 		r.step(recorder.Restarted{Boot: s.boot})
 		r.changes(r.model.Apply(call.Event{At: now, Kind: call.Restarted}))
 	}
 	r.boot = s.boot
+	for _, c := range s.picture.Channels {
+		r.tones.Sweep(c.ID)
+	}
 	if effects := r.machine.Reconcile(now, s.rows, s.channels, s.files); len(effects) > 0 {
 		r.perform(effects)
 	}

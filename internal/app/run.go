@@ -22,8 +22,10 @@ import (
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
+	"callrecordd/internal/toggle"
 	"callrecordd/store"
 )
 
@@ -64,6 +66,10 @@ type App struct {
 	control   net.Listener
 	started   time.Time
 	needs     *needs
+	amiBack   chan struct{} // the manager has connected
+	features  *features
+	desk      *toggle.Desk
+	lamps     *lamp.Keeper
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -94,7 +100,10 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	if opt.Notify == nil {
 		opt.Notify = func(string) {}
 	}
-	a := &App{opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(), needs: newNeeds()}
+	a := &App{
+		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
+		needs: newNeeds(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+	}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -121,7 +130,9 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
 
-	if a.directory, err = directory.New(ctx, directory.Options{Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID}); err != nil {
+	if a.directory, err = directory.New(ctx, directory.Options{
+		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, OnChange: a.directoryChanged,
+	}); err != nil {
 		return err
 	}
 	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
@@ -136,27 +147,31 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.ari = ari.New(base, ari.Credentials{User: cfg.Asterisk.ARIUser, Password: cfg.Asterisk.ARIPassword.Reveal()})
 	a.stack.push("ari client", func(context.Context) error { a.ari.CloseIdleConnections(); return nil })
-	a.ami = ami.NewClient(ami.Config{
-		Address: cfg.Asterisk.AMIAddress, User: cfg.Asterisk.AMIUser, Secret: cfg.Asterisk.AMIPassword.Reveal(),
-		Logger: a.log.With("part", "ami"), OnState: func(ami.State) { a.needs.again() },
-	})
+	a.ami = ami.NewClient(a.amiConfig())
+	a.lamps = lamp.NewKeeper(lampBoard{a.ami}, a.lampUsers, a.log.With("part", "lamps"))
 	a.stack.goStep("ami", a.failed, a.ami.Run)
+	a.stack.goStep("lamps", a.failed, a.lamps.Run)
+	a.startFeatures()
+	a.startDesk()
 	if err = a.startRecorder(); err != nil {
 		return err
 	}
 	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
-		App: cfg.Asterisk.App, Disallow: disallowed(), Logger: a.log.With("part", "ari"),
+		App: cfg.Asterisk.App, Disallow: disallowed(cfg.OnDemand.Source), Logger: a.log.With("part", "ari"),
 		OnState: func(ari.State) { a.needs.again() },
 	})
 	if err = a.startJournal(); err != nil {
 		return err
 	}
+	events := &sink{
+		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26,
+	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
-		return a.stream.Run(ctx, &sink{
-			reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root,
-			log: a.log.With("part", "ari"), restarted: a.follower.Restarted, stopped: ctx.Done(),
-		})
+		events.stopped = ctx.Done()
+		return a.stream.Run(ctx, events)
 	})
+	a.startManagerLink(events)
 	a.startNeeds()
 	a.startHousekeeping()
 	a.startProbe()
@@ -165,20 +180,35 @@ func (a *App) start(ctx context.Context) error {
 	return nil
 }
 
+func (a *App) amiConfig() ami.Config {
+	cfg := a.opt.Config.Asterisk
+	return ami.Config{
+		Address: cfg.AMIAddress, User: cfg.AMIUser, Secret: cfg.AMIPassword.Reveal(),
+		Logger: a.log.With("part", "ami"), OnState: a.amiState,
+	}
+}
+
 func (a *App) startRecorder() error {
+	presses, err := newPresses(a.opt.Config.OnDemand)
+	if err != nil {
+		return fmt.Errorf("on_demand.code: %w", err)
+	}
+	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
+		presses: presses, tones: whisperer, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
 		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
+		Refused: refused, NotSent: notSent,
 	})
 	if err != nil {
 		return err
 	}
 	a.stack.push("recorder/exec", ex.Close)
-	a.reducer.perform = ex.Apply
+	a.reducer.perform = a.perform(whisperer, ex.Apply)
 	a.stack.goStep("reducer", a.failed, a.reducer.run)
 	return nil
 }
@@ -253,6 +283,7 @@ func (a *App) serveAll() {
 		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
+		Live:     liveControl{a}.list, Request: liveControl{a}.request,
 	}))
 }
 

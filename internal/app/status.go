@@ -24,16 +24,23 @@ type Status struct {
 	ARI       ari.State `json:"ari"`
 	AMI       ami.State `json:"ami"`
 	Journal   cdr.State `json:"journal"`
+	// PressesIgnored is how often since Since the code for recording on demand
+	// came from a channel that is no user's telephone, such as a trunk's.
+	PressesIgnored int64 `json:"presses_ignored"`
 	// Recorder is empty while Asterisk can record, else what it lacks.
 	Recorder string `json:"recorder,omitempty"`
 	// Database is empty while it takes writes, else what is wrong with it.
 	Database string `json:"database,omitempty"`
+	// Features is empty while Asterisk has the dialplan of *26, else what is
+	// wrong. Recording works without it, so it does not count for Ready.
+	Features string `json:"features,omitempty"`
 }
 
 // Status asks every part.
 func (a *App) Status() Status {
-	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses()}
+	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
+	s.PressesIgnored = a.reducer.presses.ignored.Load()
 	var wrong []string
 	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {
 		wrong = append(wrong, "database: "+s.Database)
@@ -55,7 +62,7 @@ func (a *App) Status() Status {
 		wrong = append(wrong, "journal: "+s.Journal.Detail)
 	}
 	s.Ready = len(wrong) == 0
-	s.Summary = "recording by rule"
+	s.Summary = "recording by rule and on demand"
 	if !s.Ready {
 		s.Summary = "degraded: " + strings.Join(wrong, "; ")
 	}

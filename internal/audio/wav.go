@@ -89,9 +89,10 @@ type meter struct {
 	r     io.Reader
 	read  int64 // bytes so far
 	info  Info
-	align int64 // bytes of one sample of all channels
-	data  bool  // a data chunk was there
-	whole bool  // and it was as long as it said
+	align int64     // bytes of one sample of all channels
+	data  bool      // a data chunk was there
+	whole bool      // and it was as long as it said
+	audio io.Writer // takes the audio, if set
 }
 
 func (m *meter) full(b []byte) error {
@@ -101,12 +102,22 @@ func (m *meter) full(b []byte) error {
 }
 
 // skip reads n bytes, or all there are if n is negative, and counts them.
-func (m *meter) skip(n int64) (int64, error) {
+func (m *meter) skip(n int64) (int64, error) { return m.copy(io.Discard, n) }
+
+// take is skip for the audio.
+func (m *meter) take(n int64) (int64, error) {
+	if m.audio == nil {
+		return m.skip(n)
+	}
+	return m.copy(m.audio, n)
+}
+
+func (m *meter) copy(to io.Writer, n int64) (int64, error) {
 	src := m.r
 	if n >= 0 {
 		src = io.LimitReader(m.r, n)
 	}
-	got, err := io.Copy(io.Discard, src)
+	got, err := io.Copy(to, src)
 	m.read += got
 	if err != nil {
 		return got, fmt.Errorf("read audio: %w", err)
@@ -187,7 +198,7 @@ func (m *meter) samples(n, riff uint32) error {
 	if n == unset32 || n == 0 && (riff == 0 || riff == unset32) {
 		want = -1
 	}
-	got, err := m.skip(want)
+	got, err := m.take(want)
 	if err != nil {
 		return err
 	}

@@ -94,6 +94,28 @@ func (m *Model) Channel(id string) (Channel, bool) {
 	return c.Channel, true
 }
 
+// Leg returns a real channel that is alive as a leg, with the role and via that
+// it has now. Joined is zero while it is in no talk.
+func (m *Model) Leg(id string) (Leg, bool) {
+	c, ok := m.channels[id]
+	if !ok || !m.Real(c.Name) {
+		return Leg{}, false
+	}
+	var joined time.Time
+	if t, ok := m.talks[m.byLeg[id]]; ok {
+		joined = t.legs[id]
+	}
+	return c.leg(joined), true
+}
+
+func (c *channel) leg(joined time.Time) Leg {
+	return Leg{
+		ID: c.ID, Name: c.Name, Role: c.role, Via: slices.Clone(c.via),
+		CallerName: c.CallerName, CallerNumber: c.CallerNumber,
+		Vars: c.Vars, Joined: joined,
+	}
+}
+
 // Successor returns the channel that bears the name of the given one: after a
 // masquerade the old uniqueid ends as <ZOMBIE>, and who has its name now has
 // its call, its bridge and its recorders (design 5).

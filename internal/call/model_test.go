@@ -465,3 +465,47 @@ func TestAnswerAfterResync(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestLegNow: who somebody is at the moment at which a button is pressed.
+func TestLegNow(t *testing.T) {
+	m := New(Config{})
+	apply := func(lines string) {
+		for _, ev := range events(lines) {
+			m.Apply(ev)
+		}
+	}
+	apply(`+a PJSIP/alice
+		app a Queue:support,tT
+		+l Local/1002@users-1;1
+		+m Local/1002@users-1;2
+		dial a l
+		+b PJSIP/bob
+		dial m b
+		+s Snoop/a`)
+	if leg, ok := m.Leg("b"); !ok || leg.Role != RolePeer || leg.Endpoint() != "PJSIP/bob" || !leg.Joined.IsZero() ||
+		!slices.ContainsFunc(leg.Via, func(h Hop) bool { return h.Queue == "support" }) {
+		t.Errorf("before the talk bob's leg is %+v, %t", leg, ok)
+	}
+	for _, id := range []string{"l", "m", "s", "nobody"} {
+		if leg, ok := m.Leg(id); ok {
+			t.Errorf("%s is a leg: %+v", id, leg)
+		}
+	}
+	if talks := m.Talks(); len(talks) != 0 {
+		t.Errorf("talks: %+v", talks)
+	}
+	m = New(Config{})
+	apply(answered)
+	leg, ok := m.Leg("a")
+	talks := m.Talks()
+	if !ok || len(talks) != 1 || talks[0].ID != 1 || talks[0].Suspended || len(talks[0].Legs) != 2 {
+		t.Fatalf("leg %+v, %t; talks %+v", leg, ok, talks)
+	}
+	if diff := cmp.Diff(talks[0].Legs[0], leg); diff != "" || leg.Joined.IsZero() {
+		t.Errorf("alone and in the talk (-want +got):\n%s", diff)
+	}
+	apply(answered + "out b")
+	if talks := m.Talks(); len(talks) != 1 || !talks[0].Suspended {
+		t.Errorf("with one leg: %+v", talks)
+	}
+}

@@ -215,22 +215,32 @@ func (m *Model) finish(t *talk, at time.Time, winner TalkID) Change {
 
 // change describes the talk as it is now.
 func (m *Model) change(kind ChangeKind, t *talk, at time.Time) Change {
-	c := Change{At: at, Kind: kind, Talk: t.id, Legs: make([]Leg, 0, len(t.legs))}
+	return Change{At: at, Kind: kind, Talk: t.id, Legs: m.legs(t)}
+}
+
+// legs are those of the talk whose channels are alive, callers first, then in
+// the order in which they joined.
+func (m *Model) legs(t *talk) []Leg {
+	out := make([]Leg, 0, len(t.legs))
 	for id, joined := range t.legs {
-		ch, alive := m.channels[id]
-		if !alive {
-			continue
+		if c, alive := m.channels[id]; alive {
+			out = append(out, c.leg(joined))
 		}
-		c.Legs = append(c.Legs, Leg{
-			ID: id, Name: ch.Name, Role: ch.role, Via: slices.Clone(ch.via),
-			CallerName: ch.CallerName, CallerNumber: ch.CallerNumber,
-			Vars: ch.Vars, Joined: joined,
-		})
 	}
-	slices.SortFunc(c.Legs, func(a, b Leg) int {
+	slices.SortFunc(out, func(a, b Leg) int {
 		return cmp.Or(cmp.Compare(a.Role, b.Role), a.Joined.Compare(b.Joined), cmp.Compare(a.ID, b.ID))
 	})
-	return c
+	return out
+}
+
+// Talks returns all talks, in the order in which they began.
+func (m *Model) Talks() []Talk {
+	out := make([]Talk, 0, len(m.talks))
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		t := m.talks[id]
+		out = append(out, Talk{ID: id, Legs: m.legs(t), Suspended: !t.suspended.IsZero()})
+	}
+	return out
 }
 
 // Advance ends the talks whose grace time ran out at or before now.

@@ -181,6 +181,15 @@ func (k ChangeKind) String() string {
 // TalkID numbers the talks of one Model, in the order in which they began.
 type TalkID uint64
 
+// Talk is a talk as it is now.
+type Talk struct {
+	ID TalkID
+	// Legs are callers first, then in the order in which they joined.
+	Legs []Leg
+	// Suspended says that fewer than two of them are connected.
+	Suspended bool
+}
+
 // Change is a step in the life of a talk.
 type Change struct {
 	At   time.Time

@@ -289,6 +289,9 @@ func TestRefused(t *testing.T) {
 		"devices stay":      {"PATCH", Path("devices", "PJSIP/x"), `{}`, 404, "same version"},
 		"unknown resource":  {"GET", "phones", ``, 404, "the control socket knows no GET /v1/phones"},
 		"status":            {"GET", "status", ``, 503, "the daemon is not running"},
+		"live":              {"GET", "live", ``, 503, "only it knows the calls: start it first"},
+		"live request":      {"POST", "live/17.1/stop", ``, 503, "only it knows the calls: start it first"},
+		"unknown wish":      {"POST", "live/17.1/erase", ``, 404, "knows no POST /v1/live/17.1/erase"},
 		"import":            {"POST", "import/plan", ``, 503, "start it first"},
 		"plan with a typo":  {"POST", "import/apply", `{"Proposal":[]}`, 400, `unknown field "Proposal"`},
 	} {
@@ -430,4 +433,28 @@ func TestPath(t *testing.T) {
 	if elements[1] != "PJSIP/a b?c#d%2F" {
 		t.Error("Path changed its arguments")
 	}
+}
+
+// TestLive: a channel's name has a slash in it, and whoever asks is on record.
+func TestLive(t *testing.T) {
+	o := options(t)
+	o.Live = func(context.Context) (any, error) { return []string{"talk"}, nil }
+	o.Request = func(_ context.Context, channel, op, actor string) (any, error) {
+		if channel == "PJSIP/bob-00000002" {
+			return nil, &Failure{http.StatusConflict, "nobody talks there now"}
+		}
+		return []string{channel, op, actor}, nil
+	}
+	c := connect(t, serve(t, NewHandler(o)))
+	var talks, got []string
+	if err := c.Do(t.Context(), "GET", "live", nil, &talks); err != nil || len(talks) != 1 {
+		t.Errorf("%v, %v", talks, err)
+	}
+	for _, op := range []string{"start", "stop", "pause", "resume"} {
+		err := c.Do(t.Context(), "POST", Path("live", "PJSIP/alice-00000001", op), nil, &got)
+		if err != nil || strings.Join(got, " ") != "PJSIP/alice-00000001 "+op+" tester" {
+			t.Errorf("%s: %v, %v", op, got, err)
+		}
+	}
+	failure(t, c.Do(t.Context(), "POST", Path("live", "PJSIP/bob-00000002", "stop"), nil, &got), 409, "nobody talks")
 }

@@ -37,7 +37,11 @@ type Options struct {
 	Discover func(context.Context) (directory.Found, error)
 	// Status describes the daemon; nil without one.
 	Status func() any
-	Log    *slog.Logger
+	// Live lists the talks that go on; Request starts, stops, pauses or resumes
+	// the recording of the one a channel is in. Nil without a daemon.
+	Live    func(context.Context) (any, error)
+	Request func(ctx context.Context, channel, op, actor string) (any, error)
+	Log     *slog.Logger
 }
 
 // Failure is an error as it travels over the socket.
@@ -59,7 +63,8 @@ type resource struct {
 }
 
 // entity makes a resource of the three methods that the directory has for
-// each kind. An edit sends only the fields that change.
+// each kind; those of features cannot be made or deleted. An edit sends only
+// the fields that change.
 func entity[T any](name string,
 	list func(directory.Contents) []T,
 	create func(context.Context, string, T) (T, error),
@@ -74,13 +79,15 @@ func entity[T any](name string,
 			}
 			return []T{}
 		},
-		create: func(ctx context.Context, actor string, body []byte) (any, error) {
+	}
+	if create != nil {
+		r.create = func(ctx context.Context, actor string, body []byte) (any, error) {
 			var v T
 			if err := strict(body, &v); err != nil {
 				return nil, err
 			}
 			return create(ctx, actor, v)
-		},
+		}
 	}
 	if edit != nil {
 		r.edit = func(ctx context.Context, actor, key string, body []byte) (any, error) {
@@ -104,6 +111,8 @@ func resources(d *directory.Service) []resource {
 			d.CreateTrunk, d.EditTrunk, d.DeleteTrunk),
 		entity("devices", func(c directory.Contents) []directory.Device { return c.Devices },
 			d.CreateDevice, nil, d.DeleteDevice),
+		entity("features", func(c directory.Contents) []directory.Feature { return c.Features },
+			nil, d.EditFeature, nil),
 	}
 }
 
@@ -115,12 +124,16 @@ func NewHandler(o Options) http.Handler {
 		mux.HandleFunc("GET /v1/"+r.name, h.wrap(func(*http.Request, []byte) (any, error) {
 			return r.list(o.Directory.Book()), nil
 		}))
-		mux.HandleFunc("POST /v1/"+r.name, h.wrap(func(req *http.Request, body []byte) (any, error) {
-			return r.create(req.Context(), actor(req), body)
-		}))
-		mux.HandleFunc("DELETE /v1/"+r.name+"/{key...}", h.wrap(func(req *http.Request, _ []byte) (any, error) {
-			return nil, r.remove(req.Context(), actor(req), req.PathValue("key"))
-		}))
+		if r.create != nil {
+			mux.HandleFunc("POST /v1/"+r.name, h.wrap(func(req *http.Request, body []byte) (any, error) {
+				return r.create(req.Context(), actor(req), body)
+			}))
+		}
+		if r.remove != nil {
+			mux.HandleFunc("DELETE /v1/"+r.name+"/{key...}", h.wrap(func(req *http.Request, _ []byte) (any, error) {
+				return nil, r.remove(req.Context(), actor(req), req.PathValue("key"))
+			}))
+		}
 		if r.edit != nil {
 			mux.HandleFunc("PATCH /v1/"+r.name+"/{key}", h.wrap(func(req *http.Request, body []byte) (any, error) {
 				return r.edit(req.Context(), actor(req), req.PathValue("key"), body)
@@ -132,6 +145,12 @@ func NewHandler(o Options) http.Handler {
 	mux.HandleFunc("DELETE /v1/tokens/{id}", h.wrap(h.revokeToken))
 	mux.HandleFunc("POST /v1/import/plan", h.wrap(h.planImport))
 	mux.HandleFunc("POST /v1/import/apply", h.wrap(h.applyImport))
+	mux.HandleFunc("GET /v1/live", h.wrap(h.live))
+	for _, op := range []string{"start", "stop", "pause", "resume"} {
+		mux.HandleFunc("POST /v1/live/{channel}/"+op, h.wrap(func(req *http.Request, _ []byte) (any, error) {
+			return h.request(req.Context(), req.PathValue("channel"), op, actor(req))
+		}))
+	}
 	mux.HandleFunc("GET /v1/status", h.wrap(h.status))
 	mux.HandleFunc("/", h.wrap(func(req *http.Request, _ []byte) (any, error) {
 		return nil, &Failure{http.StatusNotFound, fmt.Sprintf("the control socket knows no %s %s; "+
@@ -281,12 +300,28 @@ func (h handler) revokeToken(r *http.Request, _ []byte) (any, error) {
 	return nil, h.Tokens.Revoke(r.Context(), actor(r), r.PathValue("id"))
 }
 
+// noDaemon answers what only the daemon can.
+func noDaemon(why string) error {
+	return &Failure{http.StatusServiceUnavailable, "the daemon is not running, and " + why + ": start it first"}
+}
+
+func (h handler) live(r *http.Request, _ []byte) (any, error) {
+	if h.Live == nil {
+		return nil, noDaemon("only it knows the calls")
+	}
+	return h.Live(r.Context())
+}
+
+func (h handler) request(ctx context.Context, channel, op, actor string) (any, error) {
+	if h.Request == nil {
+		return nil, noDaemon("only it knows the calls")
+	}
+	return h.Request(ctx, channel, op, actor)
+}
+
 func (h handler) planImport(r *http.Request, _ []byte) (any, error) {
 	if h.Discover == nil {
-		return nil, &Failure{
-			http.StatusServiceUnavailable,
-			"the daemon is not running, and only it is connected to Asterisk: start it first",
-		}
+		return nil, noDaemon("only it is connected to Asterisk")
 	}
 	found, err := h.Discover(r.Context())
 	if err != nil {

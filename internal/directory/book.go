@@ -25,6 +25,7 @@ type Book struct {
 	userAt    map[spot]int
 	groupAt   map[spot]int
 	queueAt   map[spot]int
+	features  map[string]int      // by name
 	children  map[string][]string // tenant → tenants below, directly
 }
 
@@ -47,7 +48,7 @@ func NewBook(c Contents) *Book {
 		groups: map[string]int{}, groupIDs: map[int64]int{}, queues: map[string]int{}, queueIDs: map[int64]int{},
 		trunks: map[string]int{}, queueName: map[string]int{}, aliases: map[string]int{},
 		endpoints: map[string]Who{}, userAt: map[spot]int{}, groupAt: map[spot]int{},
-		queueAt: map[spot]int{}, children: map[string][]string{},
+		queueAt: map[spot]int{}, children: map[string][]string{}, features: map[string]int{},
 	}
 	for i, t := range c.Tenants {
 		b.tenants[t.UUID] = i
@@ -76,6 +77,9 @@ func NewBook(c Contents) *Book {
 	for i, t := range c.Trunks {
 		b.trunks[t.UUID] = i
 		first(b.endpoints, t.Endpoint, Who{Kind: dialplan.KindTrunk, TenantUUID: t.TenantUUID, Trunk: t})
+	}
+	for i, f := range c.Features {
+		b.features[f.Name] = i
 	}
 	for _, d := range c.Devices {
 		first(b.endpoints, d.Endpoint, Who{Kind: dialplan.KindDevice})
@@ -184,6 +188,9 @@ func (b *Book) QueueByID(id int64) (Queue, bool) { return at(b.all.Queues, b.que
 func (b *Book) QueueAt(exten, context string) (Queue, bool) {
 	return at(b.all.Queues, b.queueAt, spot{exten, context})
 }
+
+// Feature returns the feature with the name, such as dialplan.FeatureSwitch.
+func (b *Book) Feature(name string) (Feature, bool) { return at(b.all.Features, b.features, name) }
 
 // Trunk returns the trunk with the uuid.
 func (b *Book) Trunk(uuid string) (Trunk, bool) { return at(b.all.Trunks, b.trunks, uuid) }

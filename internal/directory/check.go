@@ -6,6 +6,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"callrecordd/dialplan"
 )
 
 // maxText is the column limit of upstream (cdr-api 4), in characters.
@@ -100,6 +102,13 @@ func (t *Trunk) check() error {
 	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint))
 }
 
+func (f *Feature) check() error {
+	if err := dialplan.CheckExten(f.Exten); err != nil {
+		return &ErrInvalid{"exten", err.Error()}
+	}
+	return uuidField("uuid", f.UUID)
+}
+
 func (d *Device) check() error { return endpointField("endpoint", d.Endpoint) }
 
 // checker finds what cannot stand side by side. Only problems of entries that
@@ -108,12 +117,13 @@ type checker struct {
 	tenants map[string]Tenant
 	changed map[Ref]bool
 	taken   map[string]Ref // "endpoint PJSIP/alice", "extension 2001@users" → owner
+	dialled map[string]Ref // extensions in whatever context → one of the owners
 	err     error
 }
 
 // checkAll checks the entries of changed in the directory as it would become.
 func checkAll(next Contents, changed map[Ref]bool) error {
-	c := &checker{tenants: map[string]Tenant{}, changed: changed, taken: map[string]Ref{}}
+	c := &checker{tenants: map[string]Tenant{}, changed: changed, taken: map[string]Ref{}, dialled: map[string]Ref{}}
 	for _, t := range next.Tenants {
 		c.tenants[t.UUID] = t
 	}
@@ -144,6 +154,15 @@ func checkAll(next Contents, changed map[Ref]bool) error {
 		c.fail(d.ref(), d.check())
 		c.take(d.ref(), "endpoint", d.Endpoint)
 	}
+	for i := range next.Features {
+		f := &next.Features[i]
+		c.fail(f.ref(), f.check())
+		c.take(f.ref(), "feature extension", f.Exten)
+		// Every context of telephones includes the features.
+		if owner, ok := c.dialled[f.Exten]; ok {
+			c.clash("extension "+f.Exten, owner, f.ref())
+		}
+	}
 	return c.err
 }
 
@@ -168,6 +187,10 @@ func (c *checker) take(r Ref, what, value string) {
 		c.taken[name] = r
 		return
 	}
+	c.clash(name, owner, r)
+}
+
+func (c *checker) clash(name string, owner, r Ref) {
 	if c.err == nil && (c.changed[r] || c.changed[owner]) {
 		c.err = fmt.Errorf("%s is used by %s %s and by %s %s: %w",
 			name, owner.Kind, owner.Key, r.Kind, r.Key, ErrConflict)
@@ -176,6 +199,9 @@ func (c *checker) take(r Ref, what, value string) {
 
 func (c *checker) takePlace(r Ref, exten, context string) {
 	if exten != "" {
+		if c.dialled[exten] == (Ref{}) || c.changed[r] {
+			c.dialled[exten] = r
+		}
 		c.take(r, "extension", exten+"@"+context)
 	}
 }

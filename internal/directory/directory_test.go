@@ -61,13 +61,53 @@ func alice() User {
 	return User{FirstName: "Alice", Lines: []Line{{Endpoint: "PJSIP/alice", Exten: "2001", Context: "users"}}}
 }
 
-func TestFirstStartMakesMasterTenant(t *testing.T) {
+func TestFirstStartMakesMasterTenantAndFeatures(t *testing.T) {
 	s, m := newService(t)
 	if got := s.Book().Master(); got.Name != "master" || got.Parent != got.UUID {
 		t.Errorf("master = %+v", got)
 	}
-	if len(m.saved) != 1 || m.saved[0].Actor != "system" {
+	f, ok := s.Book().Feature(dialplan.FeatureSwitch)
+	if !ok || f.Exten != "*26" || !f.Enabled {
+		t.Errorf("feature = %+v, %v", f, ok)
+	}
+	if len(m.saved) != 2 || m.saved[0].Actor != "system" || m.saved[1].Actor != "system" {
 		t.Errorf("saved %v", m.saved)
+	}
+}
+
+func TestEditFeature(t *testing.T) {
+	s, m := newService(t)
+	old, _ := s.Book().Feature(dialplan.FeatureSwitch)
+	edit := func(change func(*Feature)) (Feature, error) {
+		return s.EditFeature(t.Context(), "root", old.UUID, func(f *Feature) error { change(f); return nil })
+	}
+	got, err := edit(func(f *Feature) { f.Exten, f.Enabled, f.Name, f.UUID = "*81", false, "other", "x" })
+	if want := (Feature{ID: old.ID, UUID: old.UUID, Name: old.Name, Exten: "*81"}); err != nil || got != want {
+		t.Errorf("changed to %+v, %v; want %+v", got, err, want)
+	}
+	if now, _ := s.Book().Feature(dialplan.FeatureSwitch); now != got {
+		t.Errorf("the book has %+v", now)
+	}
+	if c := m.saved[len(m.saved)-1].Changes; len(c) != 1 || c[0].Kind != "directory.feature.changed" {
+		t.Errorf("changes %+v", c)
+	}
+	for _, exten := range []string{"", "26a", "*26,1,NoOp()\n", strings.Repeat("1", 41)} {
+		var invalid *ErrInvalid
+		if _, err := edit(func(f *Feature) { f.Exten = exten }); !errors.As(err, &invalid) || invalid.Field != "exten" {
+			t.Errorf("extension %q: %v", exten, err)
+		}
+	}
+	if _, err := s.CreateUser(t.Context(), "root", alice()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := edit(func(f *Feature) { f.Exten = "2001" }); !errors.Is(err, ErrConflict) {
+		t.Errorf("the extension of a user: %v", err)
+	}
+	if _, err := s.CreateGroup(t.Context(), "root", Group{Name: "g", Exten: "*81", Context: "users"}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a group at the number of a feature: %v", err)
+	}
+	if _, err := s.EditFeature(t.Context(), "root", "none", func(*Feature) error { return nil }); !errors.Is(err, ErrNotFound) {
+		t.Errorf("no such feature: %v", err)
 	}
 }
 

@@ -38,7 +38,8 @@ type Service struct {
 	book atomic.Pointer[Book]
 }
 
-// New loads the directory. The first start creates the master tenant.
+// New loads the directory. The first start creates the master tenant and the
+// features, enabled.
 func New(ctx context.Context, opt Options) (*Service, error) {
 	s := &Service{opt: opt}
 	c, err := opt.Repo.LoadDirectory(ctx)
@@ -46,25 +47,34 @@ func New(ctx context.Context, opt Options) (*Service, error) {
 		return nil, fmt.Errorf("load directory: %w", err)
 	}
 	s.book.Store(NewBook(c))
-	if s.Book().master != "" {
-		return s, nil
+	if s.Book().master == "" {
+		id := opt.NewUUID()
+		if _, err := create(ctx, s, systemActor, tenants, Tenant{UUID: id, Parent: id, Name: "master"}); err != nil {
+			return nil, fmt.Errorf("create master tenant: %w", err)
+		}
 	}
-	id := opt.NewUUID()
-	if _, err := create(ctx, s, "system", tenants, Tenant{UUID: id, Parent: id, Name: "master"}); err != nil {
-		return nil, fmt.Errorf("create master tenant: %w", err)
+	if _, ok := s.Book().Feature(dialplan.FeatureSwitch); !ok {
+		f := Feature{Name: dialplan.FeatureSwitch, Exten: dialplan.DefaultSwitchExten, Enabled: true}
+		if _, err := create(ctx, s, systemActor, features, f); err != nil {
+			return nil, fmt.Errorf("create feature %s: %w", f.Name, err)
+		}
 	}
 	return s, nil
 }
 
+// systemActor has made what was there before anybody did something.
+const systemActor = "system"
+
 // Book returns the directory as it is now.
 func (s *Service) Book() *Book { return s.book.Load() }
 
-func tenants(c *Contents) *[]Tenant { return &c.Tenants }
-func users(c *Contents) *[]User     { return &c.Users }
-func groups(c *Contents) *[]Group   { return &c.Groups }
-func queues(c *Contents) *[]Queue   { return &c.Queues }
-func trunks(c *Contents) *[]Trunk   { return &c.Trunks }
-func devices(c *Contents) *[]Device { return &c.Devices }
+func tenants(c *Contents) *[]Tenant   { return &c.Tenants }
+func users(c *Contents) *[]User       { return &c.Users }
+func groups(c *Contents) *[]Group     { return &c.Groups }
+func queues(c *Contents) *[]Queue     { return &c.Queues }
+func trunks(c *Contents) *[]Trunk     { return &c.Trunks }
+func devices(c *Contents) *[]Device   { return &c.Devices }
+func features(c *Contents) *[]Feature { return &c.Features }
 
 // CreateTenant adds a tenant, below the master tenant unless Parent is set.
 // In all Create methods actor is who does it, an empty uuid is filled in, and
@@ -162,6 +172,11 @@ func (s *Service) CreateDevice(ctx context.Context, actor string, d Device) (Dev
 // DeleteDevice takes that back.
 func (s *Service) DeleteDevice(ctx context.Context, actor, endpoint string) error {
 	return remove(ctx, s, actor, devices, Ref{KindDevice, endpoint})
+}
+
+// EditFeature changes the number of a feature, or whether it is enabled.
+func (s *Service) EditFeature(ctx context.Context, actor, uuid string, change func(*Feature) error) (Feature, error) {
+	return edit(ctx, s, actor, features, Ref{KindFeature, uuid}, change)
 }
 
 func find[T any, P entity[T]](list []T, r Ref) (T, bool) {
@@ -314,12 +329,13 @@ func merge(base Contents, cs *Changeset, changed map[Ref]bool) Contents {
 		gone[r] = true
 	}
 	return Contents{
-		Tenants: mergeList[Tenant](base.Tenants, cs.Save.Tenants, gone, changed),
-		Users:   mergeList[User](base.Users, cs.Save.Users, gone, changed),
-		Groups:  mergeList[Group](base.Groups, cs.Save.Groups, gone, changed),
-		Queues:  mergeList[Queue](base.Queues, cs.Save.Queues, gone, changed),
-		Trunks:  mergeList[Trunk](base.Trunks, cs.Save.Trunks, gone, changed),
-		Devices: mergeList[Device](base.Devices, cs.Save.Devices, gone, changed),
+		Tenants:  mergeList[Tenant](base.Tenants, cs.Save.Tenants, gone, changed),
+		Users:    mergeList[User](base.Users, cs.Save.Users, gone, changed),
+		Groups:   mergeList[Group](base.Groups, cs.Save.Groups, gone, changed),
+		Queues:   mergeList[Queue](base.Queues, cs.Save.Queues, gone, changed),
+		Trunks:   mergeList[Trunk](base.Trunks, cs.Save.Trunks, gone, changed),
+		Devices:  mergeList[Device](base.Devices, cs.Save.Devices, gone, changed),
+		Features: mergeList[Feature](base.Features, cs.Save.Features, gone, changed),
 	}
 }
 

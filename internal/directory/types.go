@@ -1,5 +1,6 @@
 // Package directory knows who is who (design 5): tenants, users with their
-// lines, groups, queues, trunks and devices, and the flags that rule recording.
+// lines, groups, queues, trunks and devices, the numbers of features, and the
+// flags that rule recording.
 // A Book is a snapshot for decisions, the Service changes it.
 //
 // It must not import anything of ours but dialplan. Storage comes through Repo.
@@ -39,6 +40,8 @@ const (
 	KindQueue  Kind = "queue"
 	KindTrunk  Kind = "trunk"
 	KindDevice Kind = "device"
+	// KindFeature entries are there from the start and can only be changed.
+	KindFeature Kind = "feature"
 )
 
 // Tenant owns users, trunks and recordings. The master tenant is its own parent.
@@ -127,14 +130,25 @@ type Device struct {
 	Endpoint string `json:"endpoint"`
 }
 
+// Feature is a number that telephones dial to make the daemon do something.
+// It has no tenant: what it says is true of the whole system.
+type Feature struct {
+	ID      int64  `json:"id"`
+	UUID    string `json:"uuid"`
+	Name    string `json:"feature"` // dialplan.FeatureSwitch
+	Exten   string `json:"exten"`
+	Enabled bool   `json:"enabled"`
+}
+
 // Contents is all of a directory, or the part of it that is to be saved.
 type Contents struct {
-	Tenants []Tenant
-	Users   []User
-	Groups  []Group
-	Queues  []Queue
-	Trunks  []Trunk
-	Devices []Device
+	Tenants  []Tenant
+	Users    []User
+	Groups   []Group
+	Queues   []Queue
+	Trunks   []Trunk
+	Devices  []Device
+	Features []Feature
 }
 
 // Ref names an entry: by uuid, devices by endpoint.
@@ -239,5 +253,18 @@ func (d *Device) ref() Ref       { return Ref{KindDevice, d.Endpoint} }
 func (d *Device) setUUID(string) {}
 func (d *Device) keepID(Device)  {}
 func (d *Device) prepare(string) {}
+
+func (f *Feature) ref() Ref         { return Ref{KindFeature, f.UUID} }
+func (f *Feature) setUUID(s string) { f.UUID = s }
+func (f *Feature) prepare(string)   {}
+
+// keepID keeps the name too: it says what the feature does. A new one has its
+// own.
+func (f *Feature) keepID(old Feature) {
+	f.ID = old.ID
+	if old.Name != "" {
+		f.Name = old.Name
+	}
+}
 
 func (r Ref) notFound() error { return fmt.Errorf("%s %q: %w", r.Kind, r.Key, ErrNotFound) }

@@ -105,9 +105,15 @@ func siteAt(t *testing.T, pbx *lab.PBX, change ...func(*config.Config)) *site {
 	s := &site{t: t, pbx: pbx, users: make(map[string]directory.User)}
 	dir := t.TempDir()
 	s.cfg = siteConfig(s.pbx, dir)
+	// The first daemon of a PBX keeps its state where Asterisk looks for *26.
+	if own := filepath.Dir(filepath.Dir(pbx.FeaturesPath)); !exists(own) {
+		must(t, os.Mkdir(own, 0o750))
+		s.cfg.State.Dir = own
+	}
 	for _, c := range change {
 		c(&s.cfg)
 	}
+	must(t, os.MkdirAll(s.cfg.Recordings.Root, 0o750)) // as `make install` does
 	var err error
 	s.logs, err = os.Create(filepath.Join(dir, "log"))
 	must(t, err)
@@ -120,6 +126,11 @@ func siteAt(t *testing.T, pbx *lab.PBX, change ...func(*config.Config)) *site {
 	})
 	t.Cleanup(s.stop)
 	return s
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 func siteConfig(pbx *lab.PBX, dir string) config.Config {

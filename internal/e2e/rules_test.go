@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"callrecordd/config"
 	"callrecordd/dialplan"
 	"callrecordd/internal/call"
 	"callrecordd/internal/directory"
@@ -48,9 +49,16 @@ func but(f dialplan.Flags) dialplan.Flags {
 
 // newCalmSite is a site whose daemon must not log an error: no alarm, no
 // panic, nothing that could not be stored.
-func newCalmSite(t *testing.T) *site {
+func newCalmSite(t *testing.T, change ...func(*config.Config)) *site {
 	t.Helper()
-	s := newSite(t)
+	s := newSite(t, change...)
+	s.calm()
+	return s
+}
+
+// calm sees in the end that the daemon has logged no error.
+func (s *site) calm() {
+	t := s.t
 	t.Cleanup(func() {
 		data, err := os.ReadFile(s.logs.Name())
 		must(t, err)
@@ -60,7 +68,6 @@ func newCalmSite(t *testing.T) *site {
 			}
 		}
 	})
-	return s
 }
 
 // sub is the site for a sub-test, so that failures and contexts are its own.

@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+
+	"callrecordd/dialplan"
 )
 
 // User is a telephone endpoint of the PBX with its extension.
@@ -36,6 +38,12 @@ type Config struct {
 	ExtraDialplan string
 	// SystemName prefixes uniqueids if set.
 	SystemName string
+	// FeaturesPath is the file in which the dialplan expects *26, by default in
+	// the folder "state" below Dir. Context users includes its context.
+	FeaturesPath string
+	// Sounds are tones, in Hz, in place of spoken sounds such as "activated", so
+	// that a telephone can tell which one it hears. They last a second.
+	Sounds map[string]float64
 	// NoJournal leaves the CEL journal's file for Asterisk or setup to create.
 	NoJournal bool
 	// Log reports what the lab does. Default: nothing.
@@ -78,10 +86,6 @@ const (
 	QueueName        = "support"
 	ContextUsers     = "users"
 	ContextTrunk     = "from-trunk"
-	// FeaturesFile, below etc in the PBX's Dir, is included at the end of the
-	// dialplan if it exists: the place for the daemon's own dialplan. Context
-	// users includes its context callrecord-features.
-	FeaturesFile = "callrecord-features.conf"
 )
 
 // What the PBX itself plays are tones, so that a test can tell them from the
@@ -100,6 +104,9 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("find folder %q: %w", c.Dir, err)
 	}
 	c.Dir = dir
+	if c.FeaturesPath == "" {
+		c.FeaturesPath = filepath.Join(c.Dir, "state", "asterisk", filepath.Base(dialplan.DefaultFeaturesPath))
+	}
 	if c.Users == nil {
 		c.Users = DefaultUsers()
 	}

@@ -79,11 +79,11 @@ func (p *PBX) files() (map[string]string, error) {
 	for _, s := range dialplan.Snippets(dialplan.SnippetOptions{
 		HTTPPort: p.ports.http(), ARIUser: userName, ARIPassword: c.ARIPassword,
 		AMIPort: p.ports.ami(), AMIUser: userName, AMIPassword: c.AMIPassword,
+		FeaturesPath: c.FeaturesPath,
 	}) {
 		files[s.File] += s.Text
 	}
-	files["extensions.conf"] += extensionsConf(c, p.Announcement()) + c.ExtraDialplan +
-		"\n#tryinclude \"" + FeaturesFile + "\"\n"
+	files["extensions.conf"] += extensionsConf(c, p.Announcement()) + c.ExtraDialplan
 	if c.AMIWrite != "" {
 		const shipped = "write=system,call"
 		if !strings.Contains(files["manager.conf"], shipped) {
@@ -104,7 +104,7 @@ func (p *PBX) asteriskConf() string {
 		{"astvarlibdir", in("lib")},
 		{"astdbdir", in("lib")},
 		{"astkeydir", in("keys")},
-		{"astdatadir", p.install.DataDir},
+		{"astdatadir", p.dataDir()},
 		{"astagidir", in("lib")},
 		{"astspooldir", in("spool")},
 		{"astrundir", p.runDir},
@@ -166,7 +166,7 @@ const modules = `
 	func_callerid func_channel func_timeout func_global func_cut func_logic
 	func_strings func_math func_devstate func_db func_cdr func_env func_hangupcause
 	func_dialplan func_rand func_uri func_groupcount func_base64 func_volume
-	func_pjsip_endpoint func_pjsip_aor func_pjsip_contact func_extstate func_module
+	res_manager_devicestate func_pjsip_endpoint func_pjsip_aor func_pjsip_contact func_extstate func_module
 	pbx_config res_cdrel_custom cel_sqlite3_custom`
 
 // createJournal makes the CEL journal the way setup does (asterisk-facts 4).

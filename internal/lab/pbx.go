@@ -40,6 +40,8 @@ type PBX struct {
 	AMIUser, AMIPassword string
 	JournalPath string // the CEL journal, an SQLite file
 	LogPath     string // Asterisk's own log
+	// FeaturesPath is where the dialplan expects *26.
+	FeaturesPath string
 
 	cfg     Config
 	install Install
@@ -70,7 +72,8 @@ func Start(ctx context.Context, in Install, c Config) (*PBX, error) {
 		ARIUser: userName, ARIPassword: c.ARIPassword,
 		AMIAddr: addr(ports.ami()), AMIUser: userName, AMIPassword: c.AMIPassword,
 		JournalPath: filepath.Join(c.Dir, "log", "master.db"), LogPath: filepath.Join(c.Dir, "log", "full"),
-		cfg: c, install: in, ports: ports, runDir: filepath.Join(c.Dir, "run"),
+		FeaturesPath: c.FeaturesPath,
+		cfg:          c, install: in, ports: ports, runDir: filepath.Join(c.Dir, "run"),
 	}
 	if err := p.prepare(); err != nil {
 		p.discard()

@@ -65,6 +65,7 @@ type Phone struct {
 	mu    sync.Mutex
 	onNew Incoming
 	calls map[string]*Call // by Call-ID, ended ones too
+	lamps map[string]*Lamp // by Call-ID
 }
 
 // NewPhone returns a phone that is registered with the PBX.
@@ -104,7 +105,7 @@ func newPhone(ctx context.Context, pbx *PBX, a Account, addr string, trunk bool)
 	}
 	p := &Phone{
 		Account: a, Addr: conn.LocalAddr().String(), pbx: pbx, trunk: trunk,
-		incoming: make(chan *Call, waitingCalls), calls: map[string]*Call{},
+		incoming: make(chan *Call, waitingCalls), calls: map[string]*Call{}, lamps: map[string]*Lamp{},
 	}
 	if p.ip, p.port, err = hostPort(p.Addr); err == nil {
 		err = p.serve(ctx, conn)
@@ -423,9 +424,13 @@ func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 	c.finish(0, nil)
 }
 
-// onNotify takes reports about a transfer (RFC 3515).
+// onNotify takes reports about a lamp's extension and about a transfer (RFC 3515).
 func (p *Phone) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 	p.respond(req, tx, sip.StatusOK, nil)
+	if l := p.lamp(req); l != nil {
+		l.report(req.Body())
+		return
+	}
 	var status int
 	if _, err := fmt.Sscanf(strings.TrimSpace(string(req.Body())), "SIP/2.0 %d", &status); err != nil || status < 200 {
 		return

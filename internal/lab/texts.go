@@ -3,9 +3,9 @@ package lab
 import (
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"callrecordd/dialplan"
 )
 
 // trunkIP is where the provider of the trunk with that index lives. The PBX
@@ -64,7 +64,7 @@ func extensionsConf(c Config, announcement string) string {
 	dial := func(to string) []string { return []string{"Dial(" + to + "," + options + ")", "Hangup()"} }
 	bob, carol := c.Users[1], c.Users[2]
 	both := "PJSIP/" + bob.Name + "&PJSIP/" + carol.Name
-	b.WriteString("\n[" + ContextUsers + "]\ninclude => parkedcalls\ninclude => callrecord-features\n")
+	b.WriteString("\n[" + ContextUsers + "]\ninclude => parkedcalls\ninclude => " + dialplan.FeaturesContext + "\n")
 	for _, u := range c.Users {
 		add(u.Number, dial("PJSIP/"+u.Name)...)
 		fmt.Fprintf(&b, "exten => %s,hint,PJSIP/%s\n", u.Number, u.Name)
@@ -115,28 +115,6 @@ func voicemailConf(c Config) string {
 		b.WriteString(u.Number + " => 1234," + u.Name + "\n")
 	}
 	return b.String()
-}
-
-// Announcement is the sound file of AnnouncementHz, as Playback wants it.
-func (p *PBX) Announcement() string { return filepath.Join(p.Dir, "sounds", "announcement") }
-
-// writeSounds creates what the PBX plays, as G.711 without a header.
-func (p *PBX) writeSounds() error {
-	const rate = 8000
-	for path, sound := range map[string][2]float64{
-		p.Announcement() + ".ulaw":                {AnnouncementHz, 3},
-		filepath.Join(p.Dir, "moh", "music.ulaw"): {MusicHz, 10},
-	} {
-		var tone oscillator
-		data := make([]byte, int(sound[1]*rate))
-		for i := range data {
-			data[i] = encodeUlaw(tone.next(sound[0]))
-		}
-		if err := os.WriteFile(path, data, 0o644); err != nil {
-			return fmt.Errorf("write sound: %w", err)
-		}
-	}
-	return nil
 }
 
 // hostPort splits an address that we made ourselves.

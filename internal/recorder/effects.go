@@ -13,6 +13,7 @@ const (
 	CauseHungUp      = "hung_up"            // the call was over before there was audio
 	CauseTalkEnded   = "talk_ended"         // the same by the 2 s rule or the last claim's end
 	CauseNoChannel   = "no_channel"         // Asterisk does not know the hooked channel
+	CauseNoManager   = "no_manager"         // no connection to Asterisk's manager, nothing was sent
 	CauseNoAnswer    = "no_answer"          // no response to the start
 	CauseRefused     = "refused"            // Asterisk answered with an error
 	CauseTimeout     = "timeout"            // no response to a stop
@@ -32,6 +33,8 @@ const (
 	CausePermission  = "permission"
 	CauseNoDirectory = "no_directory"
 	CauseStalled     = string(dialplan.StorageStalled)
+
+	CauseMuteFailed = "mute_failed" // a pause or its end could not be carried out
 )
 
 // Storage says whether the cause is a directory that cannot take a file.
@@ -71,6 +74,9 @@ type Restarted struct{ Boot time.Time }
 // nothing is started on channels that may be gone.
 type Blind struct{}
 
+// Reachable says that Asterisk's manager takes actions again.
+type Reachable struct{}
+
 // Tick says that the time of NextDeadline has come.
 type Tick struct{}
 
@@ -80,7 +86,12 @@ type Started struct {
 	At                 time.Time
 }
 
+// StartLost says that no answer to Start has come although it was sent: the
+// recorder may run, or come to. It is looked for; Started or StartFailed follows.
+type StartLost struct{ UUID, Detail string }
+
 // StartFailed answers Start instead of Started; exactly one of them comes.
+// CauseNoManager means that nothing was sent: the same row can be tried again.
 type StartFailed struct{ UUID, Cause, Detail string }
 
 // Seen is the first half of the proof that WatchFile asks for: a file exists.
@@ -104,20 +115,24 @@ type Closed struct{ UUID string }
 // StopDone answers Stop: the file is complete.
 type StopDone struct{ UUID string }
 
-// StopFailed answers Stop instead. CauseStalled and CauseTimeout mean that the
-// recorder may still run, every other cause that it is not there.
+// StopFailed answers Stop instead. CauseStalled, CauseTimeout and
+// CauseNoManager mean that the recorder may still run, every other cause
+// that it is not there.
 type StopFailed struct{ UUID, Cause, Detail string }
 
-// Muted answers Mute: from At on the recorder hears nothing, or everything.
+// Muted answers Mute, with its Try: from At on the recorder hears nothing, or
+// everything.
 type Muted struct {
 	UUID string
+	Try  int
 	On   bool
 	At   time.Time
 }
 
-// MuteFailed answers Mute instead.
+// MuteFailed answers Mute instead; what the recorder hears is not known.
 type MuteFailed struct {
 	UUID          string
+	Try           int
 	On            bool
 	Cause, Detail string
 }
@@ -133,6 +148,8 @@ type Finalised struct {
 	Rate          int
 	SHA256        string // lower-case hex
 	Cause, Detail string // why a file that is there could not be read
+	// Pauses are those of the row with Silence and Loudest as found.
+	Pauses []Pause
 }
 
 func (TalkChange) input()     {}
@@ -141,8 +158,10 @@ func (ChannelGone) input()    {}
 func (Moved) input()          {}
 func (Restarted) input()      {}
 func (Blind) input()          {}
+func (Reachable) input()      {}
 func (Tick) input()           {}
 func (Started) input()        {}
+func (StartLost) input()      {}
 func (StartFailed) input()    {}
 func (Seen) input()           {}
 func (Grew) input()           {}
@@ -163,7 +182,8 @@ type Effect interface{ effect() }
 // SaveIntent commits the row without fsync before Start (design 8).
 type SaveIntent struct{ Row Recording }
 
-// Save commits the row; Sync asks for fsync, it is set for final states.
+// Save commits the row. Sync is set for final states: such a row is tried until
+// it is stored, and survives a power cut.
 type Save struct {
 	Row  Recording
 	Sync bool
@@ -175,8 +195,12 @@ type Parties struct {
 	List []Party
 }
 
-// Start starts a recorder on Row.Hook into the row's file.
-type Start struct{ Row Recording }
+// Start starts a recorder on Row.Hook into the row's file, or with Append at
+// its end: a recording that goes on after a cut.
+type Start struct {
+	Row    Recording
+	Append bool
+}
 
 // WatchFile proves a started recording: its file must be there within Exists
 // and have grown within Growth. Proved asks only for its close.
@@ -196,18 +220,12 @@ type Finalise struct {
 }
 
 // Mute silences the recorder Row.MixMonitorID on Row.Hook, both directions, or
-// lets it hear again: the file keeps its time line.
+// lets it hear again: the file keeps its time line. Answers may come in any
+// order; the highest Try counts.
 type Mute struct {
 	Row Recording
 	On  bool
-}
-
-// Pause stores the beginning of a recording's pause, or its end if To is set.
-type Pause struct {
-	UUID     string
-	Owner    string // uniqueid of the leg that paused
-	Actor    string
-	From, To time.Time
+	Try int
 }
 
 // Tone whispers a sound to legs.
@@ -251,6 +269,16 @@ const (
 	EventFinal       = "recording_final"     // ready, empty, interrupted, missing
 	EventAdopted     = "recording_adopted"   // found running after a gap
 	EventMoved       = "recording_moved"     // a masquerade took it along
+	EventPaused      = "recording_paused"    // asked for; Data is Pause
+	EventResumed     = "recording_resumed"   // asked for; Data is Pause
+	EventMuted       = "recording_muted"     // the recorder hears nothing any more
+	EventUnmuted     = "recording_unmuted"   // the recorder hears again
+	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
+	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
+
+	EventOnDemand      = "on_demand"         // a wish was granted; Data is RequestData
+	EventRefused       = "on_demand_refused" // it was not; Data is RequestData
+	EventOnDemandEnded = "on_demand_ended"   // the claimant's leg is gone; Data is RequestData
 )
 
 // DecisionData is stored with every decision, "not recorded" included, so that

@@ -23,6 +23,16 @@ type Config struct {
 	Answer                             time.Duration // start without a result (5 s)
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
+	MuteRetry                          time.Duration // after a failed mute (200 ms)
+	// StartRetry (5 s) is the time before a start that nobody answered is
+	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
+	// StopRetry while Asterisk's manager is away.
+	StartRetry, MaxRetry time.Duration
+	Lost                 time.Duration // a start without an answer is looked for (15 s)
+
+	ToggleStops    bool // *3 ends a recording instead of pausing it
+	FollowTransfer bool // an on-demand claim stays with those who remain
+	Cut            bool // a pause stops the recorder, its end appends to the file
 }
 
 func (c Config) withDefaults() Config {
@@ -33,6 +43,10 @@ func (c Config) withDefaults() Config {
 	c.Answer = cmp.Or(c.Answer, 5*time.Second)
 	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
+	c.MuteRetry = cmp.Or(c.MuteRetry, 200*time.Millisecond)
+	c.StartRetry = cmp.Or(c.StartRetry, 5*time.Second)
+	c.MaxRetry = cmp.Or(c.MaxRetry, time.Minute)
+	c.Lost = cmp.Or(c.Lost, 15*time.Second)
 	return c
 }
 
@@ -43,9 +57,12 @@ type Machine struct {
 	talks map[call.TalkID]*talk
 	recs  map[string]*rec
 	// held are the claims by *3 and API. They belong to a leg and outlive
-	// talks, so they are kept beside them (design 6); issue 3 fills it.
+	// talks, so they are kept beside them (design 6).
 	held map[string]Claim
-	out  []Effect
+	// pausedLegs are those whose recorder was found ended after a gap in the
+	// middle of a pause: their talk is still paused.
+	pausedLegs map[string]Pause
+	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
 }
@@ -67,6 +84,17 @@ type rec struct {
 	proved        bool // the file has grown
 	failed        bool // never proved: without audio it is missing
 	adopted       bool
+	muting        muting
+	cut           bool // paused by a stop: no recorder runs
+	appends       bool // Start is to append, after a cut
+
+	unsent    bool       // Start waits for a connection, nothing was sent
+	waits     int        // starts that could not be sent
+	lost      bool       // Start was sent, its answer is looked for
+	stopTries int        // stops that may not have stopped it
+	stopCause string     // of the last of them
+	alarmed   string     // the cause for which there was an alarm
+	kept      *Finalised // waits for what explains the close
 
 	orphanBy time.Time // must be part of a talk by then
 	deadline time.Time // of whatever is open
@@ -83,6 +111,8 @@ func New(cfg Config) *Machine {
 		talks: map[call.TalkID]*talk{},
 		recs:  map[string]*rec{},
 		held:  map[string]Claim{},
+
+		pausedLegs: map[string]Pause{},
 	}
 }
 
@@ -104,7 +134,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	case TalkChange:
 		m.talkChange(now, in)
 	case ChannelHanging:
-		m.hanging(in.Leg)
+		m.hanging(now, in.Leg)
 	case ChannelGone:
 		m.channelGone(now, in.Leg)
 	case Moved:
@@ -113,6 +143,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.restarted(now, in.Boot)
 	case Blind:
 		m.blind = true
+	case Reachable:
+		m.reachable(now)
 	case Tick:
 		m.expire(now)
 	default:
@@ -149,6 +181,7 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 	}
 	for _, r := range m.recs {
 		take(r.deadline)
+		take(r.muting.due)
 		take(r.orphanBy)
 	}
 	for _, t := range m.talks {
@@ -170,6 +203,10 @@ func (m *Machine) expire(now time.Time) {
 		if due(r.deadline, now) {
 			r.deadline = time.Time{}
 			m.overdue(now, r)
+		}
+		if due(r.muting.due, now) {
+			r.muting.due = time.Time{}
+			m.muteDue(now, r)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
@@ -193,6 +230,11 @@ func (m *Machine) orphan(now time.Time, r *rec) {
 // overdue is the last resort if exec owes an answer or a stop was refused.
 func (m *Machine) overdue(now time.Time, r *rec) {
 	switch {
+	case r.active() && r.unsent:
+		m.startAgain(now, r)
+	case r.State == Closing && r.stopTries > 0 && m.blind:
+		// The channel may be in hangup, and we would not know.
+		r.deadline = now.Add(m.cfg.StopRetry)
 	case r.active() && r.startOpen:
 		r.gaveUp = true
 		m.fail(now, r, CauseNoAnswer, "no result of the start")
@@ -209,6 +251,7 @@ func (r *rec) snapshot() Recording {
 	row := r.Recording
 	row.Legs = slices.Clone(r.Legs)
 	row.Claims = slices.Clone(r.Claims)
+	row.Pauses = slices.Clone(r.Pauses)
 	return row
 }
 
@@ -220,9 +263,18 @@ func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
 	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: callID, Data: n}})
 }
 
-func (m *Machine) hanging(leg string) {
+func (m *Machine) hanging(now time.Time, leg string) {
 	for _, r := range m.sorted() {
-		r.hanging = r.hanging || r.Hook == leg
+		if r.Hook != leg {
+			continue
+		}
+		r.hanging = true
+		if r.State == Closing && r.Cause == CauseClosedEarly {
+			r.Cause = CauseHungUp
+			if r.kept != nil {
+				m.conclude(now, r)
+			}
+		}
 	}
 	for _, t := range m.talks {
 		if t.has(leg) {
@@ -234,9 +286,11 @@ func (m *Machine) hanging(leg string) {
 // channelGone ends what sits on the leg: no stop is sent, Asterisk closes the
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
-	delete(m.held, leg)
+	m.release(now, leg)
 	for _, t := range m.talks {
-		t.gone[leg] = true
+		if t.has(leg) {
+			t.gone[leg] = true
+		}
 	}
 	for _, r := range m.sorted() {
 		if r.Hook != leg {
@@ -272,6 +326,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		c.Leg = in.To
 		m.held[in.To] = c
 	}
+	m.moveOwners(in.From, in.To)
 	for _, r := range m.sorted() {
 		if r.Hook != in.From || !r.active() && r.State != Closing {
 			continue
@@ -292,7 +347,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 func (m *Machine) restarted(now time.Time, boot time.Time) {
 	m.cfg.Boot = boot
 	m.talks = map[call.TalkID]*talk{}
-	m.held = map[string]Claim{}
+	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
 		if r.Cause == "" && !r.proved {

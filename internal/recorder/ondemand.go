@@ -1,10 +1,6 @@
 package recorder
 
-import (
-	"time"
-
-	"callrecordd/dialplan"
-)
+import "callrecordd/dialplan"
 
 // Op is what a Request asks for.
 type Op string
@@ -66,11 +62,13 @@ const (
 	BeepErr Sound = "beeperr"
 )
 
-// Request applies a party's wish and says at once what became of it; files and
-// tones follow as effects.
-func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
-	return Outcome{NoTalk: true, State: Inactive}, m.take()
+// RequestData is the data of the events of on-demand recording.
+type RequestData struct {
+	Leg    string          `json:"leg"`
+	Op     Op              `json:"op,omitempty"`
+	By     dialplan.Reason `json:"by,omitempty"`
+	Reason dialplan.Reason `json:"reason,omitempty"` // why not, or under which claim
+	NoTalk bool            `json:"no_talk,omitempty"`
+	Idle   bool            `json:"not_recording,omitempty"`
+	Party  *dialplan.Party `json:"party,omitempty"`
 }
-
-// PartyState is the record_state of a leg's party (design 6).
-func (m *Machine) PartyState(leg string) PartyState { return Inactive }

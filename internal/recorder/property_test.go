@@ -8,6 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/call"
 )
 
@@ -21,10 +22,25 @@ type world struct {
 	talks map[call.TalkID]string
 	open  []func() []Input // answers due, each in its turn or out of it
 	final map[string]State
+
+	recorders map[string]*spy // those that Asterisk runs
+	trouble   bool            // mutes fail
+	pauses    map[string]map[time.Time]Pause
+}
+
+// spy is a recorder as Asterisk has it. Mutes of a recording are performed in
+// their order, whenever their answers come.
+type spy struct {
+	hook  string
+	muted bool
 }
 
 func (w *world) step(in Input) {
 	w.perform(w.m.Step(w.now, in))
+	w.invariants()
+}
+
+func (w *world) invariants() {
 	active := map[call.TalkID]int{}
 	for _, r := range w.m.recs {
 		if r.active() && r.talk != 0 {
@@ -33,6 +49,37 @@ func (w *world) step(in Input) {
 				w.t.Fatalf("two recordings in talk %d", r.talk)
 			}
 		}
+		t := w.m.talks[r.talk]
+		if t == nil || !r.active() || !r.orphanBy.IsZero() {
+			continue
+		}
+		if t.paused() != r.paused() {
+			w.t.Fatalf("talk %d paused: %v, its recording: %v", t.id, t.paused(), r.paused())
+		}
+		// What Asterisk does, once it has answered, is what the talk wants.
+		x := w.recorders[r.UUID]
+		settled := !r.startOpen && !r.unsent && !r.stopOpen && !r.muting.open && r.muting.due.IsZero() && !r.gone && !r.hanging && !w.gone[r.Hook]
+		switch {
+		case !settled:
+		case x == nil && !(t.paused() && r.cut):
+			w.t.Fatalf("no recorder for %+v", r)
+		case x != nil && x.muted != t.paused():
+			w.t.Fatalf("talk %d paused: %v, recorder muted: %v", t.id, t.paused(), x.muted)
+		case x != nil && w.m.cfg.Cut && t.paused():
+			w.t.Fatal("a recorder runs in a cut")
+		}
+	}
+	for _, t := range w.m.talks {
+		for _, c := range t.claims {
+			if h, ok := w.m.held[c.Leg]; !t.has(c.Leg) || !isRule(c.Reason) && !t.gone[c.Leg] && (!ok || h != c) {
+				w.t.Fatalf("claim of nobody: %+v in %+v", c, t)
+			}
+		}
+	}
+	for leg := range w.m.held {
+		if w.gone[leg] {
+			w.t.Fatalf("claim of %s, which is gone", leg)
+		}
 	}
 }
 
@@ -40,8 +87,36 @@ func (w *world) perform(effects []Effect) {
 	for _, e := range effects {
 		switch e := e.(type) {
 		case Start:
-			w.answer(e.Row.UUID, Started{UUID: e.Row.UUID, MixMonitorID: "0x1", At: w.now},
-				StartFailed{e.Row.UUID, CauseNoAnswer, ""}, StartFailed{e.Row.UUID, CauseNoChannel, ""}, StartFailed{e.Row.UUID, CauseNoSpace, ""})
+			if t := w.m.talks[w.m.recs[e.Row.UUID].talk]; t != nil && t.paused() && !e.Append {
+				w.t.Fatal("a start in a pause")
+			}
+			u := e.Row.UUID
+			a := w.choose(Started{UUID: u, MixMonitorID: "0x1", At: w.now},
+				StartFailed{u, CauseNoAnswer, ""}, StartFailed{u, CauseNoManager, ""}, StartLost{u, ""}, StartFailed{u, CauseNoChannel, ""}, StartFailed{u, CauseNoSpace, ""})
+			if _, ok := a.(Started); ok {
+				w.recorders[u] = &spy{hook: e.Row.Hook}
+			}
+			w.later(a)
+		case Mute:
+			if w.gone[e.Row.Hook] {
+				w.t.Fatalf("mute on a channel that is gone: %+v", e.Row)
+			}
+			u := e.Row.UUID
+			a := w.choose(Muted{u, e.Try, e.On, w.now})
+			if w.trouble {
+				a = w.choose(a, MuteFailed{u, e.Try, e.On, CauseTimeout, ""}, MuteFailed{u, e.Try, e.On, CauseRefused, ""}, MuteFailed{u, e.Try, e.On, CauseNoManager, ""})
+			}
+			if x := w.recorders[u]; x != nil {
+				if _, ok := a.(Muted); ok {
+					x.muted = e.On
+				}
+			}
+			w.later(a)
+		case Pause:
+			if w.pauses[e.UUID] == nil {
+				w.pauses[e.UUID] = map[time.Time]Pause{}
+			}
+			w.pauses[e.UUID][e.From] = e
 		case WatchFile:
 			u := e.Row.UUID
 			w.answer(u, Grew{u}, NotSeen{u, CauseNoFile, ""}, NotGrown{u, CauseNoGrowth, ""}, SilentRTP{u})
@@ -51,7 +126,11 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatalf("stop on a channel that is gone: %+v", e.Row)
 			}
 			u := e.Row.UUID
-			w.answer(u, StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseRefused, ""})
+			a := w.choose(StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseNoManager, ""}, StopFailed{u, CauseRefused, ""})
+			if a == (StopDone{u}) || a == (StopFailed{u, CauseRefused, ""}) {
+				delete(w.recorders, u)
+			}
+			w.later(a)
 		case Finalise:
 			u := e.Row.UUID
 			w.answer(u, Finalised{UUID: u, Try: e.Try}, Finalised{UUID: u, Try: e.Try, Found: true, Complete: true, Samples: 9},
@@ -64,9 +143,40 @@ func (w *world) perform(effects []Effect) {
 	}
 }
 
-func (w *world) answer(_ string, choices ...Input) {
-	c := rapid.SampledFrom(choices).Draw(w.t, "answer")
-	w.open = append(w.open, func() []Input { return []Input{c} })
+func (w *world) answer(_ string, choices ...Input) { w.later(w.choose(choices...)) }
+
+func (w *world) choose(choices ...Input) Input {
+	return rapid.SampledFrom(choices).Draw(w.t, "answer")
+}
+
+func (w *world) later(c Input) {
+	w.open = append(w.open, func() []Input {
+		if c, ok := c.(Closed); ok && w.recorders[c.UUID] != nil {
+			delete(w.recorders, c.UUID)
+		}
+		return []Input{c}
+	})
+}
+
+// press is a wish of a party: most are pauses and resumes, in a hurry.
+func (w *world) press(t *rapid.T) {
+	leg := rapid.SampledFrom([]string{"a", "b", "c", "d"}).Draw(t, "who")
+	q := Request{
+		Op:       rapid.SampledFrom([]Op{OpToggle, OpToggle, OpStart, OpStop, OpPause, OpResume}).Draw(t, "op"),
+		Party:    dialplan.Party{Leg: leg, Kind: dialplan.KindUser, Flags: dialplan.Flags{OnDemand: leg != "d"}},
+		By:       rapid.SampledFrom([]dialplan.Reason{dialplan.OnDemand, dialplan.API}).Draw(t, "by"),
+		Override: rapid.IntRange(0, 4).Draw(t, "override") == 0,
+	}
+	out, effects := w.m.Request(w.now, q)
+	w.perform(effects)
+	w.invariants()
+	if !out.Done || q.Op == OpToggle {
+		return
+	}
+	again, effects := w.m.Request(w.now, q)
+	if !again.Done || len(effects) != 0 {
+		w.t.Fatalf("%s twice: %+v, %+v", q.Op, again, effects)
+	}
 }
 
 func (w *world) respond(i int) {
@@ -74,7 +184,45 @@ func (w *world) respond(i int) {
 	w.open = slices.Delete(w.open, i, i+1)
 	for _, in := range f() {
 		w.step(in)
+		if in, ok := in.(StartLost); ok {
+			w.answer(in.UUID, Started{UUID: in.UUID, MixMonitorID: "0x2", At: w.now}, StartFailed{in.UUID, CauseNoAnswer, ""})
+		}
 	}
+}
+
+func (w *world) merge(id, into call.TalkID, changeFirst bool) {
+	legs := w.talks[id] + w.talks[into]
+	if id == into || w.talks[id] == "" || w.talks[into] == "" {
+		return
+	}
+	legs = strings.Map(func(r rune) rune {
+		if w.gone[strings.ToLower(string(r))] {
+			return -1
+		}
+		return r
+	}, legs)
+	if len(legs) < 2 {
+		return
+	}
+	delete(w.talks, id)
+	w.talks[into] = legs
+	if changeFirst {
+		w.step(talked(call.Changed, into, legs))
+	}
+	w.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: id, MergedInto: into}})
+	if !changeFirst {
+		w.step(talked(call.Changed, into, legs))
+	}
+}
+
+func (w *world) goes(leg string) {
+	w.gone[leg] = true
+	for u, x := range w.recorders {
+		if x.hook == leg {
+			delete(w.recorders, u)
+		}
+	}
+	w.step(ChannelGone{leg})
 }
 
 func (w *world) legs(t *rapid.T, not call.TalkID) string {
@@ -98,7 +246,9 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
-	switch rapid.IntRange(0, 7).Draw(t, "act") {
+	switch rapid.IntRange(0, 13).Draw(t, "act") {
+	case 13:
+		w.step(Reachable{})
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {
@@ -128,8 +278,11 @@ func (w *world) act(t *rapid.T) {
 		if rapid.Bool().Draw(t, "hang") {
 			w.step(ChannelHanging{leg})
 		}
-		w.gone[leg] = true
-		w.step(ChannelGone{leg})
+		w.goes(leg)
+	case 8, 9, 10, 11:
+		w.press(t)
+	case 12:
+		w.merge(id, call.TalkID(rapid.IntRange(1, 3).Draw(t, "survivor")), rapid.Bool().Draw(t, "change first"))
 	case 6:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 3000).Draw(t, "ms")) * time.Millisecond)
 		w.step(Tick{})
@@ -144,14 +297,18 @@ func TestEveryRecordingEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
 			t: t, now: boot, gone: map[string]bool{}, talks: map[call.TalkID]string{}, final: map[string]State{},
+			recorders: map[string]*spy{}, pauses: map[string]map[time.Time]Pause{},
+			trouble: rapid.Bool().Draw(t, "trouble"),
 		}
-		w.m = New(Config{Boot: boot, NewUUID: func() string { w.n++; return id(w.n) }})
+		w.m = New(Config{
+			Boot: boot, NewUUID: func() string { w.n++; return id(w.n) },
+			Cut: rapid.Bool().Draw(t, "cut"), ToggleStops: rapid.Bool().Draw(t, "stops"), FollowTransfer: rapid.Bool().Draw(t, "follow"),
+		})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.act(t)
 		}
 		for _, leg := range []string{"a", "b", "c", "d", "e", "f"} {
-			w.gone[leg] = true
-			w.step(ChannelGone{leg})
+			w.goes(leg)
 		}
 		for id := range call.TalkID(4) {
 			w.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: id}})
@@ -176,8 +333,15 @@ func TestEveryRecordingEnds(t *testing.T) {
 				t.Fatalf("%s ends as %s", u, s)
 			}
 		}
-		if len(w.m.recs) != 0 || len(w.m.talks) != 0 {
-			t.Fatalf("left: %v %v", w.m.recs, w.m.talks)
+		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 {
+			t.Fatalf("left: %v %v %v", w.m.recs, w.m.talks, w.m.held)
+		}
+		for u, list := range w.pauses {
+			for _, p := range list {
+				if p.To.IsZero() {
+					t.Fatalf("a pause of %s never ends: %+v", u, p)
+				}
+			}
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/call"
 )
 
@@ -63,6 +64,8 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 		_, file := files[row.UUID]
 		f := Found{Row: row, Cause: CauseDaemonDown}
 		switch {
+		case !alive && row.cutPaused() && row.Boot.Equal(boot) && lives(channels, row.Hook):
+			f.Fate, f.Row.MixMonitorID = Keep, "" // waits for the end of its pause
 		case alive:
 			f.Fate = Keep
 			f.Row.Hook, f.Row.HookName, f.Row.MixMonitorID, f.Row.Boot = p.ch.ID, p.ch.Name, p.rec.MixMonitorID, boot
@@ -85,6 +88,8 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 			out = append(out, Found{Fate: Keep, Row: Recording{
 				UUID: r.UUID, TenantUUID: r.Tenant, Boot: boot, Hook: ch.ID, HookName: ch.Name,
 				Legs: []string{ch.ID}, MixMonitorID: r.MixMonitorID, State: Starting,
+				// Who wanted it is lost with the row, that somebody did is not.
+				Claims: []Claim{{Leg: ch.ID, Reason: dialplan.Resync, At: now}},
 				Detail: "recorder without a row", IntentAt: now,
 			}})
 		}
@@ -95,11 +100,14 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 // Reconcile applies Plan at start and after every reconnect, before the talks
 // that the resync finds are told. Recordings whose recorder runs go on, in the
 // talk that has their hook; without one within call.Grace they are stopped.
+// channels must tell of the recorders of rows and of Recordings.
 func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel, files map[string]int64) []Effect {
 	m.blind = false
 	all := slices.Clone(rows)
+	answered := map[string]bool{} // while channels were looked at: they may not tell of it
 	for i, row := range all {
 		if r := m.recs[row.UUID]; r != nil {
+			answered[row.UUID] = row.MixMonitorID == "" && r.MixMonitorID != ""
 			all[i] = r.snapshot() // ours is the newer one
 		}
 	}
@@ -110,14 +118,25 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 		}
 	}
 	for _, f := range Plan(now, m.cfg.Boot, all, channels, files) {
-		m.apply(now, f, channels)
+		switch {
+		case f.Fate == Keep || !answered[f.Row.UUID]:
+			m.apply(now, f, channels)
+		case !lives(channels, f.Row.Hook):
+			m.channelGone(now, f.Row.Hook)
+		}
 	}
+	for _, r := range m.sorted() {
+		if r.unsent {
+			r.deadline = now
+		}
+	}
+	m.forgetLegs(now, channels)
 	return m.take()
 }
 
 func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	r := m.recs[f.Row.UUID]
-	if r != nil && (r.startOpen || r.State == Closing) {
+	if r != nil && (r.startOpen || r.stopOpen || r.unsent || r.State == Closing) {
 		// Its results are on the way; only the channel's end may be news.
 		if !lives(channels, r.Hook) {
 			m.channelGone(now, r.Hook)
@@ -127,6 +146,11 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	if r == nil {
 		r = &rec{Recording: f.Row, adopted: true}
 		r.proved = r.State == Live || r.State == Paused
+		r.muting.unsure = len(r.Pauses) > 0 || r.State == Paused
+		if f.Fate == Keep && !r.active() {
+			// It was given up, its start being unanswered, and runs all the same.
+			r.State, r.failed = Closing, true
+		}
 		m.recs[r.UUID] = r
 	} else {
 		r.Recording = f.Row
@@ -143,6 +167,7 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 		r.Cause = CauseNoFile
 	}
 	m.leave(r)
+	m.keepPause(r, channels)
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		// The talk may go on without a change of its own.
 		t.gone[r.Hook] = t.gone[r.Hook] || !lives(channels, r.Hook)
@@ -176,9 +201,11 @@ func (m *Machine) adopt(now time.Time, r *rec) {
 		m.finish(now, r)
 		return
 	}
-	m.emit(Save{Row: r.snapshot()}, WatchFile{
-		Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved,
-	})
+	m.adoptPause(now, r)
+	m.emit(Save{Row: r.snapshot()})
+	if !r.cutting() {
+		m.emit(WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved})
+	}
 	m.log(now, EventAdopted, r, Note{State: r.State, Hook: r.Hook, ID: r.MixMonitorID})
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID && t.has(r.Hook) {
 		return

@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -28,7 +29,7 @@ func (m *Machine) start(now time.Time, t *talk) {
 	}
 	t.current, t.follows = r.UUID, ""
 	m.recs[r.UUID] = r
-	m.emit(SaveIntent{r.snapshot()}, Start{r.snapshot()})
+	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
 }
@@ -45,7 +46,8 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 			r.Cause = CauseHungUp
 		}
 	}
-	r.State, r.EndedAt, r.orphanBy = Closing, now, time.Time{}
+	m.endPause(now, r)
+	r.State, r.EndedAt, r.orphanBy, r.muting.due = Closing, now, time.Time{}, time.Time{}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.current = ""
 	}
@@ -69,6 +71,8 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 // answer, stop the recorder, look at the file.
 func (m *Machine) finish(now time.Time, r *rec) {
 	switch {
+	case r.kept != nil:
+		m.conclude(now, r)
 	case r.finalising || r.stopOpen:
 	case r.startOpen && !r.gaveUp:
 		if r.deadline.IsZero() {
@@ -89,6 +93,8 @@ func (m *Machine) result(now time.Time, in Input) {
 	switch in := in.(type) {
 	case Started:
 		m.with(in.UUID, func(r *rec) { m.started(now, r, in) })
+	case StartLost:
+		m.with(in.UUID, func(r *rec) { m.startLost(now, r, in) })
 	case StartFailed:
 		m.with(in.UUID, func(r *rec) { m.startFailed(now, r, in) })
 	case Seen:
@@ -107,6 +113,10 @@ func (m *Machine) result(now time.Time, in Input) {
 		m.with(in.UUID, func(r *rec) { m.stopDone(now, r) })
 	case StopFailed:
 		m.with(in.UUID, func(r *rec) { m.stopFailed(now, r, in) })
+	case Muted:
+		m.with(in.UUID, func(r *rec) { m.muted(now, r, in) })
+	case MuteFailed:
+		m.with(in.UUID, func(r *rec) { m.muteFailed(now, r, in) })
 	case Finalised:
 		m.with(in.UUID, func(r *rec) { m.finalised(now, r, in) })
 	}
@@ -122,11 +132,22 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	if !r.startOpen {
 		return
 	}
-	r.startOpen, r.MixMonitorID, r.StartedAt = false, in.MixMonitorID, in.At
+	r.startOpen, r.MixMonitorID = false, in.MixMonitorID
+	if r.StartedAt.IsZero() { // else it goes on after a cut
+		r.StartedAt = in.At
+	}
+	if r.Cause == CauseNoManager {
+		r.Detail = fmt.Sprintf("started %s late: %s", in.At.Sub(r.IntentAt).Round(100*time.Millisecond), r.Detail)
+	}
 	m.log(now, EventStarted, r, Note{ID: in.MixMonitorID, Hook: r.Hook})
 	if !r.active() {
 		m.startedLate(now, r)
 		return
+	}
+	if m.steer(now, r); r.stopOpen {
+		r.deadline = time.Time{}
+		m.emit(Save{Row: r.snapshot()})
+		return // paused meanwhile: there is nothing to prove
 	}
 	r.deadline = now.Add(2*m.cfg.Growth + m.cfg.Answer)
 	w := WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth}
@@ -135,6 +156,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()}, w)
+	m.chime(m.talks[r.talk])
 }
 
 // startedLate stops a recorder whose start was answered when nobody wanted it
@@ -155,6 +177,9 @@ func (m *Machine) startedLate(now time.Time, r *rec) {
 func (m *Machine) promote(r *rec) {
 	if r.State == Starting && !r.startOpen && (r.proved || r.Silent) {
 		r.State, r.deadline = Live, time.Time{}
+		if r.paused() {
+			r.State = Paused
+		}
 	}
 }
 
@@ -183,13 +208,17 @@ func (m *Machine) silent(now time.Time, r *rec) {
 }
 
 func (m *Machine) unproved(now time.Time, r *rec, cause, detail string) {
-	if !r.proved {
+	if !r.proved && !r.cutting() {
 		m.fail(now, r, cause, detail)
 	}
 }
 
 func (m *Machine) startFailed(now time.Time, r *rec, in StartFailed) {
 	if !r.startOpen {
+		return
+	}
+	if in.Cause == CauseNoManager && r.active() && !r.gone && !r.hanging {
+		m.awaitConnection(now, r, in)
 		return
 	}
 	r.startOpen, r.stopped = false, true
@@ -216,7 +245,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	hungUp := r.gone || r.hanging || cause == CauseNoChannel
 	r.Cause, r.Detail, r.failed = cause, detail, !hungUp
-	if hungUp {
+	switch {
+	case hungUp && r.waits > 0:
+		r.Cause = CauseNoManager // for the longest time
+	case hungUp:
 		r.Cause = CauseHungUp
 	}
 	m.log(now, EventStartFailed, r, Note{Cause: r.Cause, Detail: detail})
@@ -231,6 +263,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	t.attempt++
 	switch {
+	case cause == CauseNoAnswer && t.attempt > 1:
+		// Whatever keeps Asterisk from answering may end while they talk.
+		t.recheck = now.Add(m.patience(m.cfg.StartRetry, t.attempt-1))
+		r.alarmed = cause // by the first attempt
 	case Storage(cause) || t.attempt > 1:
 		t.blocked = true
 	case hungUp:
@@ -245,7 +281,7 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 // is looked at a little later.
 func (m *Machine) closed(now time.Time, r *rec) {
 	r.stopped = true
-	if !r.active() {
+	if !r.active() || r.cutting() {
 		return
 	}
 	if !r.gone && !r.hanging && r.Cause == "" {
@@ -260,7 +296,9 @@ func (m *Machine) closed(now time.Time, r *rec) {
 
 func (m *Machine) stopDone(now time.Time, r *rec) {
 	r.stopped = true
-	if r.stopOpen {
+	if r.stopOpen && r.active() {
+		m.cutDone(now, r)
+	} else if r.stopOpen {
 		r.stopOpen = false
 		m.finish(now, r)
 	}
@@ -273,9 +311,20 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 	}
 	r.stopOpen = false
 	m.log(now, EventStopFailed, r, Note{Cause: in.Cause, Detail: in.Detail})
-	if in.Cause == CauseStalled || in.Cause == CauseTimeout {
+	if r.active() {
+		m.cutFailed(now, r, in)
+		return
+	}
+	if in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager {
+		r.stopTries++
 		r.deadline = now.Add(m.cfg.StopRetry)
-		m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
+		if in.Cause == CauseNoManager { // Reachable will tell of its end
+			r.deadline = now.Add(m.patience(m.cfg.StopRetry, r.stopTries))
+		}
+		if r.stopCause != in.Cause {
+			r.stopCause = in.Cause
+			m.emit(Alarm{Recording: r.UUID, Cause: in.Cause, Detail: in.Detail})
+		}
 		return
 	}
 	r.stopped = true
@@ -288,11 +337,30 @@ func (m *Machine) finalised(now time.Time, r *rec, in Finalised) {
 		return
 	}
 	r.finalising = false
+	// Asterisk closes the file before its events of the hangup are here.
+	explained := r.EndedAt.Add(m.cfg.Recheck)
+	if state, cause := verdict(r, in); state != Ready && cause == CauseClosedEarly && now.Before(explained) {
+		r.kept, r.deadline = &in, explained
+		return
+	}
+	m.settle(now, r, in)
+}
+
+// conclude applies the result that waited for an explanation.
+func (m *Machine) conclude(now time.Time, r *rec) {
+	in := *r.kept
+	r.kept, r.deadline = nil, time.Time{}
+	m.settle(now, r, in)
+}
+
+// settle applies what was found in the file.
+func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	r.Bytes, r.Samples, r.Rate, r.SHA256 = in.Bytes, in.Samples, in.Rate, in.SHA256
 	r.State, r.Cause = verdict(r, in)
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	m.listened(now, r, in.Pauses)
 	m.final(now, r)
 }
 
@@ -319,6 +387,8 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Interrupted, CauseHeaderUnset
 	case r.failed:
 		return Ready, r.Cause // audio after all; say what it went through
+	case r.Cause == CauseNoManager:
+		return Ready, r.Cause // the beginning is missing
 	}
 	return Ready, ""
 }
@@ -331,7 +401,7 @@ func (m *Machine) final(now time.Time, r *rec) {
 		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256,
 	})
 	cut := r.Cause == CauseHungUp || r.Cause == CauseTalkEnded
-	if r.State == Interrupted || r.State == Missing && !cut {
+	if (r.State == Interrupted || r.State == Missing && !cut) && r.alarmed != r.Cause {
 		m.emit(Alarm{Recording: r.UUID, Cause: r.Cause, Detail: r.Detail})
 	}
 	if !r.startOpen || r.gone {

@@ -23,6 +23,11 @@ type talk struct {
 	blocked   bool      // no more starts before the next decision
 	firstAt   time.Time // of the first attempt
 	recheck   time.Time
+
+	pause Pause           // in force if From is set; no recorder starts then
+	stops map[string]bool // legs whose rule claims a stop has ended
+	beep  bool            // is due once the recorder does what was asked
+	heirs []Claim         // claims by *3 and API whose legs have left
 }
 
 func (t *talk) has(leg string) bool {
@@ -57,7 +62,7 @@ func (m *Machine) talkChange(now time.Time, in TalkChange) {
 		if c.Kind == call.Ended {
 			return
 		}
-		t = &talk{id: c.Talk, gone: map[string]bool{}}
+		t = &talk{id: c.Talk, gone: map[string]bool{}, stops: map[string]bool{}}
 		m.talks[c.Talk] = t
 	}
 	switch c.Kind {
@@ -93,9 +98,12 @@ func sameLegs(a, b []call.Leg) bool {
 // decide is a decision point: rule claims are computed anew (design 6).
 func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	t.suspended = false
+	m.inherit(now, t, in.Change.Legs)
 	t.legs, t.parties = in.Change.Legs, in.Parties
+	maps.DeleteFunc(t.gone, func(leg string, _ bool) bool { return !t.has(leg) })
+	m.inheritPause(now, t)
 	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
-	m.takeOver(t)
+	m.takeOver(now, t)
 	d := dialplan.Decide(dialplan.Input{Parties: t.parties})
 	old := t.claims
 	t.claims = m.claims(now, t, d)
@@ -135,9 +143,9 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 			out = append(out, c)
 		}
 	}
-	wanted := d.Claims()
+	wanted := slices.DeleteFunc(d.Claims(), func(v dialplan.Verdict) bool { return t.stops[v.Leg] })
 	for _, c := range t.claims {
-		if !t.has(c.Leg) {
+		if !t.has(c.Leg) || isRule(c.Reason) && t.stops[c.Leg] {
 			continue
 		}
 		i := slices.IndexFunc(wanted, func(v dialplan.Verdict) bool { return v.Leg == c.Leg })
@@ -166,14 +174,16 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 	return out
 }
 
+// isRule includes Resync, the claim for a recorder whose row was lost: like
+// that of a rule it lasts as long as the talk wants it.
 func isRule(r dialplan.Reason) bool {
 	return r == dialplan.RuleOutInternal || r == dialplan.RuleOutExternal ||
-		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal
+		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.Resync
 }
 
 // takeOver attaches an active recording that already sits on a leg of the
 // talk: one found by Reconcile, or one of a talk that is merging into this.
-func (m *Machine) takeOver(t *talk) {
+func (m *Machine) takeOver(now time.Time, t *talk) {
 	if t.current != "" {
 		return
 	}
@@ -184,12 +194,12 @@ func (m *Machine) takeOver(t *talk) {
 		if o := m.talks[r.talk]; o != nil && o.current == r.UUID {
 			o.current = ""
 		}
-		m.attach(t, r)
+		m.attach(now, t, r)
 		return
 	}
 }
 
-func (m *Machine) attach(t *talk, r *rec) {
+func (m *Machine) attach(now time.Time, t *talk, r *rec) {
 	t.current, r.talk = r.UUID, t.id
 	for _, c := range r.Claims {
 		if !r.adopted || !t.has(c.Leg) {
@@ -202,6 +212,7 @@ func (m *Machine) attach(t *talk, r *rec) {
 		}
 	}
 	r.adopted = false
+	m.joinPause(now, t, r)
 }
 
 // ensure brings the talk's recording in line with its claims.
@@ -227,7 +238,7 @@ func (m *Machine) ensure(now time.Time, t *talk) {
 		m.close(now, r, string(dialplan.ClaimantLeft))
 	}
 	switch {
-	case t.suspended || t.blocked || !t.recheck.IsZero():
+	case t.paused() || t.suspended || t.blocked || !t.recheck.IsZero():
 	case m.blind:
 		t.recheck = now
 	default:
@@ -297,7 +308,9 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 	r := m.recs[t.current]
 	s := m.talks[into]
 	if s != nil {
-		maps.Copy(s.gone, t.gone)
+		maps.Copy(s.gone, t.gone) // its change, which comes next, drops what is not in it
+		maps.Copy(s.stops, t.stops)
+		m.mergePause(now, s, t)
 	}
 	switch {
 	case r == nil:
@@ -306,11 +319,11 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 	case s.has(r.Hook):
 		// The survivor has decided with this leg and without a recording:
 		// either nobody wants one or this is it.
-		m.attach(s, r)
+		m.attach(now, s, r)
 		m.ensure(now, s)
 	default:
 		// Its change is under way; it decides whether this one goes on.
 		r.orphanBy = now.Add(call.Grace)
-		m.attach(s, r)
+		m.attach(now, s, r)
 	}
 }

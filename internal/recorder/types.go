@@ -45,6 +45,8 @@ type Recording struct {
 	Detail           string // for people: error text
 	// Claims are those in force; once none is, the last ones that were.
 	Claims []Claim
+	// Pauses are in their order; the last one lasts while its To is zero.
+	Pauses []Pause
 
 	IntentAt, StartedAt, EndedAt time.Time
 

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -35,13 +34,14 @@ type ARI interface {
 	RTPReceived(ctx context.Context, id string) (int64, error)
 }
 
-// Store keeps rows and events. SaveIntent inserts without fsync and leaves an
-// existing row alone; SaveRecording upserts, with fsync if sync is set;
-// SaveParties upserts by (uuid, Leg, From). All may be called concurrently.
+// Store keeps rows and events. SaveIntent inserts without fsync; SaveRecording
+// upserts, with fsync if the state is final; SaveParties upserts by (uuid, Leg,
+// From), SavePause by (UUID, From). All may be called concurrently.
 type Store interface {
 	SaveIntent(ctx context.Context, r recorder.Recording) error
-	SaveRecording(ctx context.Context, r recorder.Recording, sync bool) error
+	SaveRecording(ctx context.Context, r recorder.Recording) error
 	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
+	SavePause(ctx context.Context, p recorder.Pause) error
 	AppendEvents(ctx context.Context, list []recorder.Event) error
 }
 
@@ -57,16 +57,28 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
+	// Tone whispers a sound to a channel, by its uniqueid; nil: no tones. It is
+	// called in a goroutine of its own, must bound itself, and reports its own
+	// errors: a tone is worth no retry.
+	Tone func(channel, sound string)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
+	// Refused says that an error of AMI is Asterisk's answer, NotSent that the
+	// action was never sent. After any other error it may have been carried
+	// out. By default all but those of a context are answers.
+	Refused, NotSent func(error) bool
 
 	IntentWait time.Duration // 10 ms: then the start is sent all the same
 	Action     time.Duration // 2 s: AMI and ARI
 	ProbeWait  time.Duration // 200 ms: then storage is stalled
+	MuteProbe  time.Duration // 20 ms: then a mute does not wait for storage
 	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
 	Settle     time.Duration // 300 ms: for the file of a start just answered
 	Poll       time.Duration // 50 ms
+	LostWait   time.Duration // 10 s: a start without an answer is looked for
+	LostPoll   time.Duration // 500 ms: how often
+	SaveDelay  time.Duration // 50 ms: before the second try, then doubled
 
 	probe func(dir string) error // tests inject failing storage
 }
@@ -75,9 +87,21 @@ func (c Config) withDefaults() Config {
 	c.IntentWait = cmp.Or(c.IntentWait, 10*time.Millisecond)
 	c.Action = cmp.Or(c.Action, 2*time.Second)
 	c.ProbeWait = cmp.Or(c.ProbeWait, 200*time.Millisecond)
+	c.MuteProbe = cmp.Or(c.MuteProbe, 20*time.Millisecond)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
 	c.Settle = cmp.Or(c.Settle, 300*time.Millisecond)
 	c.Poll = cmp.Or(c.Poll, 50*time.Millisecond)
+	c.LostWait = cmp.Or(c.LostWait, 10*time.Second)
+	c.LostPoll = cmp.Or(c.LostPoll, 500*time.Millisecond)
+	c.SaveDelay = cmp.Or(c.SaveDelay, 50*time.Millisecond)
+	if c.Refused == nil {
+		c.Refused = func(err error) bool {
+			return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+		}
+	}
+	if c.NotSent == nil {
+		c.NotSent = func(error) bool { return false }
+	}
 	if c.Clock == nil {
 		c.Clock = time.Now
 	}
@@ -117,7 +141,8 @@ type Exec struct {
 }
 
 // New returns an Exec that runs until Close. It fails for a configuration
-// without the parts it needs; a bad root shows when it is used.
+// without the parts it needs; a bad root shows when it is used. It never makes
+// the root: what is missing may be a disk that is not mounted.
 func New(cfg Config) (*Exec, error) {
 	if cfg.AMI == nil || cfg.ARI == nil || cfg.Store == nil || cfg.Deliver == nil || cfg.Root == "" {
 		return nil, errors.New("recorder exec: root, ami, ari, store and deliver are needed")
@@ -131,14 +156,11 @@ func New(cfg Config) (*Exec, error) {
 		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	if err := os.MkdirAll(cfg.Root, 0o750); err != nil {
-		cfg.Log.Warn("recordings root cannot be made", "root", cfg.Root, "err", err)
-	}
 	var err error
 	if e.watcher, err = newWatcher(e.fileClosed); err != nil {
 		cfg.Log.Warn("no inotify, files are polled", "err", err)
 	}
-	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock)
+	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock, cfg.SaveDelay)
 	return e, nil
 }
 
@@ -157,19 +179,27 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.alarm(eff)
 		case recorder.SaveIntent:
 			w := e.worker(eff.Row.UUID)
-			w.intent = e.save(w, "intent", func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
+			w.intent = e.save(w, "intent", false, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
 		case recorder.Save:
 			w := e.worker(eff.Row.UUID)
-			e.save(w, "row", func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row, eff.Sync) })
+			stored := e.save(w, "row", eff.Sync, func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row) })
 			if eff.Sync {
-				w.push(retire{})
+				w.push(retire{stored})
 			}
 		case recorder.Parties:
 			w := e.worker(eff.UUID)
-			e.save(w, "parties", func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
+			e.save(w, "parties", false, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
 		case recorder.Start:
 			w := e.worker(eff.Row.UUID)
 			w.push(start{eff, w.intent})
+		case recorder.Mute:
+			w := e.worker(eff.Row.UUID)
+			w.mutes.do(func() { w.mute(eff) })
+		case recorder.Pause:
+			w := e.worker(eff.UUID)
+			e.save(w, "pause", false, func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
+		case recorder.Tone:
+			e.tone(eff)
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
@@ -191,7 +221,7 @@ func (e *Exec) alarm(a recorder.Alarm) {
 func (e *Exec) worker(uuid string) *worker {
 	w := e.workers[uuid]
 	if w == nil {
-		w = &worker{e: e, uuid: uuid, wake: make(chan struct{}, 1), rows: &serial{wg: &e.saving}}
+		w = &worker{e: e, uuid: uuid, wake: make(chan struct{}, 1), rows: &serial{wg: &e.saving}, mutes: &serial{wg: &e.work}}
 		e.workers[uuid] = w
 		e.work.Go(w.run)
 	}

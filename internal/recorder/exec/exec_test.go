@@ -31,12 +31,15 @@ type asterisk struct {
 	mu      sync.Mutex
 	start   func(ctx context.Context, file, options string) (string, error)
 	stop    func(ctx context.Context) error
-	vars    map[string]string
+	mute    func(ctx context.Context, id string, on bool) error
+	pauses  []recorder.Pause
+	vars    map[string]string // nil: the channel is gone
 	rtp     func() (int64, error)
 	rows    []recorder.Recording
-	synced  int
+	broken  int // how often a row cannot be stored
 	events  []recorder.Event
 	intent  func(ctx context.Context)
+	asked   func(variable string)
 	order   []string
 	parties int
 }
@@ -52,11 +55,26 @@ func (a *asterisk) StopMixMonitor(ctx context.Context, _, _ string) error {
 	a.note("stop")
 	return a.stop(ctx)
 }
-func (a *asterisk) MixMonitorMute(context.Context, string, string, bool) error { return nil }
+func (a *asterisk) MixMonitorMute(ctx context.Context, _, id string, on bool) error {
+	return a.mute(ctx, id, on)
+}
+
+func (a *asterisk) SavePause(_ context.Context, p recorder.Pause) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.pauses = append(a.pauses, p)
+	return nil
+}
+
 func (a *asterisk) ChannelVar(_ context.Context, _, name string) (string, error) {
+	if a.asked != nil {
+		a.asked(name)
+	}
 	if a.vars == nil {
 		return "", errors.New("Channel not found")
 	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return a.vars[name], nil
 }
 func (a *asterisk) RTPReceived(context.Context, string) (int64, error) { return a.rtp() }
@@ -68,13 +86,14 @@ func (a *asterisk) SaveIntent(ctx context.Context, _ recorder.Recording) error {
 	return nil
 }
 
-func (a *asterisk) SaveRecording(_ context.Context, r recorder.Recording, sync bool) error {
+func (a *asterisk) SaveRecording(_ context.Context, r recorder.Recording) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.rows = append(a.rows, r)
-	if sync {
-		a.synced++
+	if a.broken > 0 {
+		a.broken--
+		return errors.New("database is locked")
 	}
+	a.rows = append(a.rows, r)
 	return nil
 }
 
@@ -228,7 +247,7 @@ func TestRecordedAndStopped(t *testing.T) {
 	r.apply(recorder.Parties{UUID: rowID}, recorder.Save{Row: r.row, Sync: true})
 	r.waitFor(func() bool { r.e.mu.Lock(); defer r.e.mu.Unlock(); return len(r.e.workers) == 0 })
 	r.close()
-	if r.a.synced != 1 || r.a.parties != 1 || len(r.a.events) != 1 || fmt.Sprint(r.a.order) != "[intent start stop]" {
+	if len(r.a.rows) != 1 || r.a.parties != 1 || len(r.a.events) != 1 || fmt.Sprint(r.a.order) != "[intent start stop]" {
 		t.Errorf("%+v", r.a)
 	}
 	if i, err := os.Stat(r.e.files.abs(r.row)); err != nil || i.Mode().Perm() != 0o640 {
@@ -410,12 +429,13 @@ func TestStartAnswers(t *testing.T) {
 		cause string
 	}{
 		"lost, read back": {lostResponse, map[string]string{"CALLRECORD_11111111_1111_4111_8111_111111111111": "0x5"}, ""},
-		"lost":            {lostResponse, map[string]string{}, recorder.CauseNoAnswer},
+		"lost, then gone": {lostResponse, nil, recorder.CauseNoChannel},
+		"not sent":        {func(context.Context, string, string) (string, error) { return "", errAway }, nil, recorder.CauseNoManager},
 		"hung up":         {func(context.Context, string, string) (string, error) { return "", errors.New("No such channel") }, nil, recorder.CauseNoChannel},
 		"refused":         {func(context.Context, string, string) (string, error) { return "", errors.New("denied") }, nil, recorder.CauseRefused},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t, func(c *Config) { c.Action = 20 * time.Millisecond })
+			r := newRig(t, func(c *Config) { c.Action, c.NotSent = 20*time.Millisecond, isAway })
 			r.a.start, r.a.vars = tc.start, tc.vars
 			r.apply(recorder.Start{Row: r.row})
 			if tc.cause == "" {

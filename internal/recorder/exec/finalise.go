@@ -35,6 +35,7 @@ func (w *worker) finalise(x recorder.Finalise) {
 			out.Cause, out.Detail = recorder.CauseUnreadable, err.Error()
 		} else {
 			w.complete(x.Row, &out)
+			w.listen(x.Row, &out)
 		}
 	}
 	w.deliver(out)
@@ -51,7 +52,7 @@ func (w *worker) complete(row recorder.Recording, out *recorder.Finalised) {
 		return
 	}
 	audio := time.Duration(out.Samples) * time.Second / time.Duration(out.Rate)
-	missing := row.EndedAt.Sub(row.StartedAt) - audio
+	missing := row.EndedAt.Sub(row.StartedAt) - cutTime(row) - audio
 	if missing < lacks {
 		return
 	}
@@ -103,12 +104,24 @@ func (w *worker) awaitClosed(row recorder.Recording) bool {
 // recorderAlive asks Asterisk. Only here, never as a poll: a dead id costs a
 // warning in Asterisk's log each time (facts 1).
 func (w *worker) recorderAlive(row recorder.Recording) (alive, known bool) {
-	if row.MixMonitorID == "" {
+	id := row.MixMonitorID
+	if id == "" { // the answer to its start was lost
+		var err error
+		if id, err = w.readBack(row); err != nil {
+			return false, w.e.cfg.NoChannel(err)
+		}
+	}
+	if id == "" {
 		return false, true
 	}
+	return w.runs(row, id)
+}
+
+// runs is recorderAlive for a known id.
+func (w *worker) runs(row recorder.Recording, id string) (alive, known bool) {
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
-	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+row.MixMonitorID+",filename)")
+	file, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, "MIXMONITOR("+id+",filename)")
 	if err != nil {
 		return false, w.e.cfg.NoChannel(err)
 	}

@@ -11,8 +11,8 @@ import (
 
 const (
 	saveTries = 6
-	saveWait  = 5 * time.Second       // for one try
-	saveDelay = 50 * time.Millisecond // before the second try, then doubled
+	saveWait  = 5 * time.Second  // for one try
+	saveMax   = 30 * time.Second // before a further try of a final state
 	eventRoom = 4096
 	batchSize = 256
 )
@@ -52,28 +52,39 @@ func (s *serial) drain() {
 }
 
 // save stores something of a recording after what was queued before, and
-// closes the channel when that is over.
-func (e *Exec) save(w *worker, what string, f func(context.Context) error) <-chan struct{} {
+// closes the channel when that is over. A final state is tried until it is
+// stored: no later one would repair the row before the next reconnect. Anything
+// else is given up after some tries, for the next row has what it said.
+func (e *Exec) save(w *worker, what string, final bool, f func(context.Context) error) <-chan struct{} {
 	done := make(chan struct{})
 	w.rows.do(func() {
 		defer close(done)
-		if err := retry(e.ctx, f); err != nil {
-			// The row keeps its older state; the next Reconcile takes it up.
-			e.cfg.Log.Error("recording cannot be stored", "recording", w.uuid, "what", what, "err", err)
+		err := retry(e.ctx, e.cfg.SaveDelay, saveTries, f)
+		if err == nil {
+			return
 		}
+		e.cfg.Log.Error("recording cannot be stored", "recording", w.uuid, "what", what, "tried_on", final, "err", err)
+		if !final || e.ctx.Err() != nil {
+			return // the next start takes the row up in its older state
+		}
+		if err := retry(e.ctx, e.cfg.SaveDelay<<saveTries, -1, f); err != nil {
+			e.cfg.Log.Error("recording was not stored before the end", "recording", w.uuid, "err", err)
+			return
+		}
+		e.cfg.Log.Info("recording is stored after all", "recording", w.uuid)
 	})
 	return done
 }
 
-// retry tries until it works, a few times; after the end of stop only once.
-// The tries themselves are not cut short: a final state is worth the wait.
-func retry(stop context.Context, f func(context.Context) error) error {
-	delay := saveDelay
+// retry tries until it works, at most so many times unless that is negative;
+// after the end of stop only once. The tries themselves are not cut short: a
+// final state is worth the wait. delay doubles up to saveMax.
+func retry(stop context.Context, delay time.Duration, tries int, f func(context.Context) error) error {
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), saveWait)
 		err := f(ctx)
 		cancel()
-		if err == nil || try == saveTries || stop.Err() != nil {
+		if err == nil || try == tries || stop.Err() != nil {
 			return err
 		}
 		timer := time.NewTimer(delay)
@@ -82,7 +93,7 @@ func retry(stop context.Context, f func(context.Context) error) error {
 		case <-stop.Done():
 		}
 		timer.Stop()
-		delay *= 2
+		delay = min(2*delay, saveMax)
 	}
 }
 
@@ -92,6 +103,7 @@ type eventLog struct {
 	store Store
 	log   *slog.Logger
 	clock func() time.Time
+	delay time.Duration // before the second try
 	ctx   context.Context
 	stop  context.CancelFunc
 	wg    sync.WaitGroup
@@ -102,8 +114,8 @@ type eventLog struct {
 	lost  int
 }
 
-func newEventLog(store Store, log *slog.Logger, clock func() time.Time) *eventLog {
-	l := &eventLog{store: store, log: log, clock: clock, wake: make(chan struct{}, 1)}
+func newEventLog(store Store, log *slog.Logger, clock func() time.Time, delay time.Duration) *eventLog {
+	l := &eventLog{store: store, log: log, clock: clock, delay: delay, wake: make(chan struct{}, 1)}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.wg.Go(l.run)
 	return l
@@ -149,7 +161,7 @@ func (l *eventLog) run() {
 				}
 			}
 		}
-		err := retry(l.ctx, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list) })
+		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list) })
 		if err != nil {
 			l.log.Error("events cannot be stored", "count", len(list), "err", err)
 			if l.ctx.Err() != nil {

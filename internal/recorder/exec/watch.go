@@ -56,7 +56,7 @@ func (w *worker) check() {
 		w.deliver(recorder.Seen{UUID: w.uuid})
 	}
 	switch {
-	case err == nil && size > headerSize:
+	case err == nil && size > max(headerSize, w.floor):
 		w.watch = nil
 		w.deliver(recorder.Grew{UUID: w.uuid})
 	case !p.seen && elapsed >= p.exists:
@@ -88,15 +88,16 @@ func (w *worker) notSeen(p *watch) {
 func (w *worker) notGrown(p *watch, elapsed time.Duration) {
 	cause, detail := w.probe(p.row)
 	if cause == "" {
-		packets, known := arrived(p.base, w.received(p.row.Legs))
+		packets := arrived(p.base, w.received(p.row.Legs))
 		enough := int64((elapsed - p.baseAt).Seconds() * perSecond)
 		switch {
-		case known && packets == 0:
-			// Nobody speaks: not an alarm. Growth remains welcome.
+		case packets == 0:
+			// Nobody speaks, or it cannot be counted (no RTP on either
+			// leg): not an alarm. Growth remains welcome.
 			p.silent, p.interval = true, 10*w.e.cfg.Poll
 			w.deliver(recorder.SilentRTP{UUID: w.uuid})
 			return
-		case known && packets < enough && !p.extended:
+		case packets < enough && !p.extended:
 			p.extended, p.growth = true, elapsed+p.growth/2
 			return
 		}
@@ -106,15 +107,14 @@ func (w *worker) notGrown(p *watch, elapsed time.Duration) {
 	w.deliver(recorder.NotGrown{UUID: w.uuid, Cause: cause, Detail: detail})
 }
 
-// arrived is the largest increase of a leg; unknown if no leg has two values.
-func arrived(before, after map[string]int64) (packets int64, known bool) {
+// arrived is the largest increase of a leg that was counted twice.
+func arrived(before, after map[string]int64) (packets int64) {
 	for leg, n := range after {
 		if b, ok := before[leg]; ok {
-			known = true
 			packets = max(packets, n-b)
 		}
 	}
-	return packets, known
+	return packets
 }
 
 // received asks for the packets of all legs at once; a leg that cannot tell is

@@ -2,7 +2,6 @@ package exec
 
 import (
 	"context"
-	"errors"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -17,26 +16,34 @@ type start struct {
 	intent <-chan struct{} // closed once stored, nil if there is none
 }
 
-// retire says that the recording is final.
-type retire struct{}
+// retire says that the recording is final; stored is closed when that is stored.
+type retire struct{ stored <-chan struct{} }
 
 // worker performs what needs order for one recording: start, watch, stop,
 // finalise. Rows are saved beside it, in an order of their own, so that a slow
-// store does not delay a stop.
+// store does not delay a stop; mutes too, so that nothing delays them.
 type worker struct {
 	e          *Exec
 	uuid       string
 	wake       chan struct{}
 	rows       *serial
+	mutes      *serial
+	muteAll    bool            // the channel was muted without id; used by mutes only
 	intent     <-chan struct{} // guarded by Exec.mu
 	closedSeen atomic.Bool     // inotify has seen the file closed
 
 	mu    sync.Mutex
 	queue []any
 
+	floor    int64  // size of the file before what is to be proved
 	watch    *watch // nil unless there is something to prove
 	told     bool   // Closed was delivered
 	watching bool   // a close is news
+	stopped  bool   // a stop was sent, its answer is lost
+	stale    string // id of the recorder that was last stopped
+	// retiring is closed when the final state is stored, nil before there is
+	// one: a new worker would store the rows of a new Reconcile out of order.
+	retiring <-chan struct{}
 }
 
 func (w *worker) push(x any) {
@@ -82,9 +89,7 @@ func (w *worker) run() {
 	defer timer.Stop()
 	for w.e.ctx.Err() == nil {
 		if x := w.pop(); x != nil {
-			if w.perform(x) && w.e.leave(w) {
-				return
-			}
+			w.perform(x)
 			continue
 		}
 		if w.watching && !w.told && w.closedSeen.Load() {
@@ -99,6 +104,10 @@ func (w *worker) run() {
 		timer.Reset(wait)
 		select {
 		case <-w.wake:
+		case <-w.retiring:
+			if w.retiring = nil; w.e.leave(w) {
+				return
+			}
 		case <-timer.C:
 			if w.watch != nil {
 				w.check()
@@ -108,8 +117,7 @@ func (w *worker) run() {
 	}
 }
 
-// perform says whether the recording is over.
-func (w *worker) perform(x any) bool {
+func (w *worker) perform(x any) {
 	switch x := x.(type) {
 	case start:
 		w.watching = false
@@ -123,9 +131,8 @@ func (w *worker) perform(x any) bool {
 		w.watch, w.watching = nil, false
 		w.finalise(x)
 	case retire:
-		return true
+		w.retiring = x.stored
 	}
-	return false
 }
 
 // start makes the directory before Asterisk would, with its umask (facts 1),
@@ -139,43 +146,94 @@ func (w *worker) start(s start) {
 	}
 	// Watched before the start, so that no close can be missed.
 	w.watchDir(dir)
+	options := "i(" + row.Variable() + ")"
+	if s.Append {
+		options = "a" + options
+		w.reopen(row)
+	}
 	w.awaitIntent(s.intent)
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
-	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), "i("+row.Variable()+")")
-	if err != nil && cfg.NoChannel(err) {
-		w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: recorder.CauseNoChannel, Detail: err.Error()})
-		return
-	}
-	if err != nil || id == "" {
-		if id = w.readBack(row); id == "" && err != nil {
-			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: lost(err, recorder.CauseNoAnswer), Detail: err.Error()})
+	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), options)
+	if err != nil {
+		if cause := w.failure(err, recorder.CauseNoAnswer); cause != recorder.CauseNoAnswer {
+			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: cause, Detail: err.Error()})
 			return
 		}
+		w.find(row, err)
+		return
+	}
+	if id == "" {
+		id, _ = w.readBack(row) // it has said why not
 	}
 	w.deliver(recorder.Started{UUID: row.UUID, MixMonitorID: id, At: cfg.Clock()})
 }
 
-// lost tells a response that never came from one that refused.
-func lost(err error, cause string) string {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
-		return cause
+// failure names the cause of an error of AMI; lost is that of an action that
+// was sent and not answered.
+func (w *worker) failure(err error, lost string) string {
+	switch cfg := w.e.cfg; {
+	case cfg.NoChannel(err):
+		return recorder.CauseNoChannel
+	case cfg.NotSent(err):
+		return recorder.CauseNoManager
+	case cfg.Refused(err):
+		return recorder.CauseRefused
 	}
-	return recorder.CauseRefused
+	return lost
+}
+
+// find looks for the recorder of a start without an answer. If it is not there
+// at once that is told, and it is looked for a while longer: Asterisk may still
+// come to what it was sent, and a recorder nobody knows would go on until the
+// hangup.
+func (w *worker) find(row recorder.Recording, lost error) {
+	cfg := w.e.cfg
+	for begun, told := cfg.Clock(), false; ; {
+		id, err := w.readBack(row)
+		switch {
+		case w.e.ctx.Err() != nil:
+			return
+		case id != "":
+			w.deliver(recorder.Started{UUID: row.UUID, MixMonitorID: id, At: cfg.Clock()})
+			return
+		case err != nil && cfg.NoChannel(err):
+			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: recorder.CauseNoChannel, Detail: err.Error()})
+			return
+		case cfg.Clock().Sub(begun) >= cfg.LostWait:
+			w.deliver(recorder.StartFailed{UUID: row.UUID, Cause: recorder.CauseNoAnswer, Detail: lost.Error()})
+			return
+		case !told:
+			told = true
+			w.deliver(recorder.StartLost{UUID: row.UUID, Detail: lost.Error()})
+		}
+		timer := time.NewTimer(cfg.LostPoll)
+		select {
+		case <-timer.C:
+		case <-w.e.ctx.Done():
+		}
+		timer.Stop()
+	}
 }
 
 // readBack finds the id of a recorder whose response was lost: it is only in
-// the response and in this variable (facts 1).
+// the response and in this variable (facts 1). It is empty if there is none.
 // It is asked for briefly: a start and its retry must be through within 6 s.
-func (w *worker) readBack(row recorder.Recording) string {
+func (w *worker) readBack(row recorder.Recording) (string, error) {
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/4)
 	defer cancel()
 	id, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, row.Variable())
 	if err != nil {
 		w.e.cfg.Log.Debug("recorder id cannot be read back", "recording", row.UUID, "err", err)
-		return ""
+		return "", err
 	}
-	return id
+	if id == w.stale && id != "" {
+		// That of the recorder before a cut, or by chance of the one after it.
+		if alive, known := w.runs(row, id); known && !alive {
+			return "", nil
+		}
+	}
+	return id, nil
 }
 
 func (w *worker) awaitIntent(done <-chan struct{}) {
@@ -206,11 +264,21 @@ func (w *worker) stop(row recorder.Recording) {
 		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: cause, Detail: detail})
 		return
 	}
+	if w.stopped {
+		// An earlier stop may have worked, its id be another recorder's by now.
+		if alive, known := w.recorderAlive(row); known && !alive {
+			w.deliver(recorder.StopDone{UUID: row.UUID})
+			return
+		}
+	}
+	w.stale = row.MixMonitorID
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
 	err := w.e.cfg.AMI.StopMixMonitor(ctx, row.Hook, row.MixMonitorID)
 	if err != nil {
-		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: lost(err, recorder.CauseTimeout), Detail: err.Error()})
+		cause := w.failure(err, recorder.CauseTimeout)
+		w.stopped = w.stopped || cause == recorder.CauseTimeout
+		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: cause, Detail: err.Error()})
 		return
 	}
 	w.deliver(recorder.StopDone{UUID: row.UUID})
@@ -218,7 +286,12 @@ func (w *worker) stop(row recorder.Recording) {
 
 // probe writes into the recording's directory; cause is empty if that works.
 func (w *worker) probe(row recorder.Recording) (cause, detail string) {
-	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.ProbeWait)
+	return w.probeFor(row, w.e.cfg.ProbeWait)
+}
+
+// probeFor is probe with a time of its own, after which storage is stalled.
+func (w *worker) probeFor(row recorder.Recording, wait time.Duration) (cause, detail string) {
+	ctx, cancel := context.WithTimeout(w.e.ctx, wait)
 	defer cancel()
 	err := w.e.prober.probe(ctx, filepath.Dir(w.e.files.abs(row)))
 	if err == nil {

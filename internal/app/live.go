@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/call"
+	"callrecordd/internal/control"
+	"callrecordd/internal/recorder"
+)
+
+// LiveTalk is a talk that goes on, for people and the API.
+type LiveTalk struct {
+	Legs []LiveLeg `json:"legs"`
+	// Recording is nil if there is none that runs.
+	Recording *LiveRecording `json:"recording"`
+}
+
+// LiveLeg is one party of it.
+type LiveLeg struct {
+	ID       string                `json:"id"`      // uniqueid
+	Channel  string                `json:"channel"` // its name
+	Endpoint string                `json:"endpoint"`
+	Kind     dialplan.EndpointKind `json:"kind"`
+	Role     dialplan.Role         `json:"role"`
+	UserUUID string                `json:"user_uuid,omitempty"`
+	UserName string                `json:"user_name,omitempty"`
+	// RecordState is that of the party's own claim (design 6).
+	RecordState recorder.PartyState `json:"record_state"`
+}
+
+// LiveRecording is the recording of a talk.
+type LiveRecording struct {
+	UUID   string           `json:"uuid"`
+	State  recorder.State   `json:"state"`
+	Claims []recorder.Claim `json:"claims"`
+	// PausedBy is nil unless it is paused.
+	PausedBy *LivePause `json:"paused_by"`
+}
+
+// LivePause is a pause that lasts.
+type LivePause struct {
+	Leg   string    `json:"leg"`   // uniqueid of the leg that paused
+	Actor string    `json:"actor"` // who did
+	From  time.Time `json:"from"`
+}
+
+// Live lists the talks that go on, in the order in which they began.
+func (a *App) Live(ctx context.Context) ([]LiveTalk, error) {
+	out := []LiveTalk{}
+	var err error
+	done := a.ask(ctx, func(r *reducer) {
+		if r.machine == nil {
+			err = ErrNoAsterisk
+			return
+		}
+		recordings := r.machine.Recordings()
+		for _, t := range r.model.Talks() {
+			out = append(out, r.liveTalk(t, recordings))
+		}
+	})
+	return out, errors.Join(done, err)
+}
+
+func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTalk {
+	var out LiveTalk
+	book := r.book()
+	for i, p := range parties(book, t.Legs) {
+		u, _ := book.User(p.UserUUID)
+		out.Legs = append(out.Legs, LiveLeg{
+			ID: p.Leg, Channel: t.Legs[i].Name, Endpoint: p.Endpoint, Kind: p.Kind, Role: p.Role,
+			UserUUID: p.UserUUID, UserName: u.Name(), RecordState: r.machine.PartyState(p.Leg),
+		})
+		for _, rec := range recordings {
+			if rec.Hook == p.Leg && rec.State != recorder.Closing {
+				out.Recording = liveRecording(rec)
+			}
+		}
+	}
+	return out
+}
+
+func liveRecording(r recorder.Recording) *LiveRecording {
+	out := &LiveRecording{UUID: r.UUID, State: r.State, Claims: r.Claims}
+	if n := len(r.Pauses); n > 0 && r.Pauses[n-1].To.IsZero() {
+		p := r.Pauses[n-1]
+		out.PausedBy = &LivePause{Leg: p.Owner, Actor: p.Actor, From: p.From}
+	}
+	return out
+}
+
+// What RequestLive may answer, for errors.Is; Refused is one more.
+var (
+	ErrNoAsterisk   = errors.New("asterisk has not been seen yet")
+	ErrNoChannel    = errors.New("there is no such telephone in a call")
+	ErrNoTalk       = errors.New("nobody talks there now")
+	ErrNotRecording = errors.New("that talk is not being recorded")
+)
+
+// Refused is a request that a rule forbids.
+type Refused struct{ Reason dialplan.Reason }
+
+// Error implements error.
+func (r *Refused) Error() string { return "refused: " + string(r.Reason) }
+
+// LiveRequest asks for a change of a talk's recording.
+type LiveRequest struct {
+	Channel  string // uniqueid or name
+	Op       recorder.Op
+	Actor    string // who asks, for the events
+	Override bool   // with permission over other people's calls
+}
+
+// RequestLive starts, stops, pauses or resumes the recording of the talk that a
+// channel is in, as the party at that channel, with the reason api. The answer
+// comes at once; files follow. To stop what is not recorded is no error, but
+// the outcome says so.
+func (a *App) RequestLive(ctx context.Context, q LiveRequest) (recorder.Outcome, error) {
+	var outcome recorder.Outcome
+	var err error
+	done := a.ask(ctx, func(r *reducer) { outcome, err = r.requestLive(q) })
+	if err = errors.Join(done, err); err != nil {
+		return outcome, fmt.Errorf("%s the recording of %s: %w", q.Op, q.Channel, err)
+	}
+	return outcome, nil
+}
+
+func (r *reducer) requestLive(q LiveRequest) (recorder.Outcome, error) {
+	if r.machine == nil {
+		return recorder.Outcome{}, ErrNoAsterisk
+	}
+	leg, ok := r.leg(q.Channel)
+	if !ok {
+		return recorder.Outcome{}, ErrNoChannel
+	}
+	outcome := r.request(recorder.Request{
+		Op: q.Op, Party: r.party(leg), By: dialplan.API, Actor: q.Actor, Override: q.Override,
+	})
+	switch {
+	case outcome.Done:
+		return outcome, nil
+	case outcome.NoTalk:
+		return outcome, ErrNoTalk
+	case outcome.NotRecording:
+		return outcome, ErrNotRecording
+	}
+	return outcome, &Refused{outcome.Reason}
+}
+
+// leg finds a leg by uniqueid or name.
+func (r *reducer) leg(channel string) (call.Leg, bool) {
+	if leg, ok := r.model.Leg(channel); ok {
+		return leg, true
+	}
+	for id := range r.model.Channels() {
+		if leg, ok := r.model.Leg(id); ok && leg.Name == channel {
+			return leg, true
+		}
+	}
+	return call.Leg{}, false
+}
+
+// askTime bounds a question to the reducer.
+const askTime = 5 * time.Second
+
+func (a *App) ask(ctx context.Context, fn func(*reducer)) error {
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	if err := a.reducer.do(ctx, func() { fn(a.reducer) }); err != nil {
+		return fmt.Errorf("ask for the live calls: %w", err)
+	}
+	return nil
+}
+
+// LiveAnswer is what the command line is told of a request that was done.
+type LiveAnswer struct {
+	State recorder.PartyState `json:"record_state"`
+}
+
+// liveControl is what the control socket asks: whoever may open it may do
+// everything (design 8).
+type liveControl struct{ app *App }
+
+func (l liveControl) list(ctx context.Context) (any, error) {
+	talks, err := l.app.Live(ctx)
+	return talks, controlFailure(err)
+}
+
+func (l liveControl) request(ctx context.Context, channel, op, actor string) (any, error) {
+	outcome, err := l.app.RequestLive(ctx, LiveRequest{Channel: channel, Op: recorder.Op(op), Actor: actor, Override: true})
+	if err == nil && outcome.NotRecording {
+		err = fmt.Errorf("%s the recording of %s: %w", op, channel, ErrNotRecording) // a person expects one
+	}
+	return LiveAnswer{outcome.State}, controlFailure(err)
+}
+
+// controlFailure gives errors that are the asker's affair their status.
+func controlFailure(err error) error {
+	statuses := []struct {
+		err    error
+		status int
+	}{
+		{ErrNoChannel, http.StatusNotFound},
+		{ErrNoTalk, http.StatusConflict},
+		{ErrNotRecording, http.StatusConflict},
+		{ErrNoAsterisk, http.StatusServiceUnavailable},
+	}
+	if _, ok := errors.AsType[*Refused](err); ok {
+		return &control.Failure{Status: http.StatusForbidden, Message: err.Error()}
+	}
+	for _, s := range statuses {
+		if errors.Is(err, s.err) {
+			return &control.Failure{Status: s.status, Message: err.Error()}
+		}
+	}
+	return err
+}

@@ -1,0 +1,365 @@
+package recorder
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Silence is what was found in the file where a pause is.
+type Silence string
+
+// What can be found. Unchecked: the pause was too short, or the file too much
+// shorter than its time, to know where in it the pause is.
+const (
+	Silent    Silence = "silent"     // every sample is zero
+	NotSilent Silence = "not_silent" // Loudest is not
+	CutOut    Silence = "cut"        // no recorder ran
+	Unchecked Silence = "unchecked"
+)
+
+// Pause is a stretch of a recording in which nothing was written but silence,
+// or with Cut nothing at all. As an effect it stores one, identified by UUID
+// and From.
+type Pause struct {
+	UUID     string    `json:"-"`
+	Owner    string    `json:"owner"` // uniqueid of the leg that paused, empty if unknown
+	Actor    string    `json:"actor,omitempty"`
+	From, To time.Time // To is zero while it lasts
+	Cut      bool      `json:"cut,omitempty"`
+	Silence  Silence   `json:"silence,omitempty"` // empty until the file is closed
+	Loudest  int       `json:"loudest,omitempty"` // largest absolute sample, of 32768
+}
+
+// muting is what was asked of a recorder and what it has confirmed. The newest
+// wish is sent at once, also behind an unanswered one: exec sends a recording's
+// mutes in order, so the last one wins, and only its answer counts.
+type muting struct {
+	on     bool // confirmed
+	unsure bool // nothing is confirmed: adopted, or an attempt has failed
+	asked  bool // the newest wish
+	try    int
+	open   bool // and it has no answer yet
+	fails  int  // in a row
+	due    time.Time
+}
+
+// muteTries: after the second failure the recorder is stopped.
+const muteTries = 2
+
+func (t *talk) paused() bool { return !t.pause.From.IsZero() }
+
+// paused says whether the recording is in a pause.
+func (r Recording) paused() bool {
+	n := len(r.Pauses)
+	return n > 0 && r.Pauses[n-1].To.IsZero()
+}
+
+func (r Recording) cutPaused() bool {
+	return r.State != Closing && r.paused() && r.Pauses[len(r.Pauses)-1].Cut
+}
+
+// cutting: its recorder is stopped for a pause, or about to be.
+func (r *rec) cutting() bool { return r.active() && (r.cut || r.stopOpen) }
+
+// hushed: Asterisk has confirmed that nothing is written but silence.
+func (r *rec) hushed() bool {
+	return r.cut || r.unsent || !r.startOpen && r.muting.on && !r.muting.open && !r.muting.unsure
+}
+
+// hears: it has confirmed that everything is.
+func (r *rec) hears() bool {
+	return !r.startOpen && !r.unsent && !r.cutting() && !r.muting.on && !r.muting.open && !r.muting.unsure
+}
+
+// pauseRec pauses a recording of a paused talk. The mute is the first effect.
+func (m *Machine) pauseRec(now time.Time, t *talk, r *rec) {
+	if !r.active() || r.paused() {
+		return
+	}
+	from := now
+	if n := len(r.Pauses); n > 0 && !from.After(r.Pauses[n-1].From) {
+		from = r.Pauses[n-1].From.Add(time.Microsecond) // the store's key and unit
+	}
+	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.Cut}
+	r.Pauses = append(r.Pauses, p)
+	if r.State == Live {
+		r.State = Paused
+	}
+	m.steer(now, r)
+	m.emit(Save{Row: r.snapshot()}, p)
+	m.logPause(now, EventPaused, r, p)
+}
+
+// resumeRec ends a recording's pause.
+func (m *Machine) resumeRec(now time.Time, r *rec) {
+	if !r.paused() || !r.active() {
+		return
+	}
+	if r.State == Paused {
+		r.State = Live
+	}
+	p := m.endPause(now, r)
+	m.steer(now, r)
+	m.emit(Save{Row: r.snapshot()})
+	m.logPause(now, EventResumed, r, p)
+}
+
+// endPause notes the end of the last pause, if it lasts: it was resumed, or
+// the file ends.
+func (m *Machine) endPause(now time.Time, r *rec) Pause {
+	if !r.paused() {
+		return Pause{}
+	}
+	p := &r.Pauses[len(r.Pauses)-1]
+	p.To, p.UUID = now, r.UUID
+	if !p.To.After(p.From) {
+		p.To = p.From.Add(time.Microsecond)
+	}
+	m.emit(*p)
+	return *p
+}
+
+func (m *Machine) logPause(now time.Time, kind string, r *rec, p Pause) {
+	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: r.Legs[0], Actor: p.Actor, Data: p}})
+}
+
+// steer makes the recorder do what its pause wants. A recorder whose start is
+// unanswered has no id yet: it is muted as soon as the answer comes, before
+// anything else. What remains is what was said between the two, a round trip
+// of AMI; if the answer took longer the check of the closed file tells.
+func (m *Machine) steer(now time.Time, r *rec) {
+	if r.unsent && !r.paused() {
+		r.deadline = now // the start has waited for the end of the pause
+	}
+	if !r.active() || r.startOpen || r.unsent || r.gone {
+		return
+	}
+	if r.cutting() || r.cutPaused() {
+		m.steerCut(now, r)
+		return
+	}
+	x, want := &r.muting, r.paused()
+	switch {
+	case x.asked == want && (x.open || !x.due.IsZero()):
+		return // under way
+	case !x.open && !x.unsure && x.on == want:
+		return
+	}
+	if x.asked != want {
+		x.asked, x.fails = want, 0
+	}
+	x.try++
+	x.open, x.due = true, now.Add(m.cfg.Answer)
+	m.emit(Mute{Row: r.snapshot(), On: want, Try: x.try})
+}
+
+func (m *Machine) muted(now time.Time, r *rec, in Muted) {
+	x := &r.muting
+	if in.Try != x.try || !x.open {
+		return
+	}
+	*x = muting{on: in.On, asked: in.On, try: x.try}
+	kind := EventUnmuted
+	if in.On {
+		kind = EventMuted
+	}
+	m.log(now, kind, r, Note{State: r.State, ID: r.MixMonitorID})
+	if r.active() {
+		m.steer(now, r)
+		m.chime(m.talks[r.talk])
+	}
+}
+
+// muteFailed tries once more. Then the recorder is stopped: rather an end of
+// the file than a card number in it. The next file begins at resume; after a
+// failed unmute, at once.
+func (m *Machine) muteFailed(now time.Time, r *rec, in MuteFailed) {
+	x := &r.muting
+	if in.Try != x.try || !x.open {
+		return
+	}
+	x.open, x.unsure, x.due = false, true, time.Time{}
+	if !r.active() {
+		return
+	}
+	m.log(now, EventMuteFailed, r, Note{State: r.State, Cause: in.Cause, Detail: in.Detail})
+	if x.fails++; x.fails < muteTries {
+		x.due = now.Add(m.cfg.MuteRetry)
+		return
+	}
+	if in.Cause != CauseNoChannel { // else it has just hung up
+		m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
+	}
+	m.giveUp(now, r)
+}
+
+// muteDue is the time of a retry, or that of an answer exec owes.
+func (m *Machine) muteDue(now time.Time, r *rec) {
+	if x := r.muting; x.open {
+		m.muteFailed(now, r, MuteFailed{UUID: r.UUID, Try: x.try, On: x.asked, Cause: CauseNoAnswer, Detail: "no result of the mute"})
+		return
+	}
+	m.steer(now, r)
+}
+
+// giveUp ends a recording whose recorder does not obey.
+func (m *Machine) giveUp(now time.Time, r *rec) {
+	t := m.talks[r.talk]
+	m.leave(r)
+	m.close(now, r, CauseMuteFailed)
+	if t == nil || t.current != "" {
+		return
+	}
+	if t.paused() && t.beep && t.has(t.pause.Owner) {
+		t.beep = false // it would say that the pause works
+		m.emit(Tone{Legs: []string{t.pause.Owner}, Sound: BeepErr})
+	}
+	m.ensure(now, t)
+}
+
+// steerCut stops the recorder for a pause, and appends to its file afterwards.
+// A channel that hangs up gets no stop (asterisk#1673): it ends by itself.
+func (m *Machine) steerCut(now time.Time, r *rec) {
+	switch {
+	case r.stopOpen:
+	case r.paused() && !r.cut && !r.hanging:
+		r.stopOpen, r.deadline = true, time.Time{}
+		m.emit(Stop{r.snapshot()})
+	case !r.paused() && r.cut && !r.hanging:
+		r.cut, r.stopped, r.proved = false, false, false
+		r.muting = muting{try: r.muting.try} // it is a new recorder
+		r.startOpen, r.appends, r.deadline = true, true, now.Add(m.cfg.Answer)
+		m.emit(Start{Row: r.snapshot(), Append: true})
+	}
+}
+
+// cutDone: the file is closed, for the time of the pause.
+func (m *Machine) cutDone(now time.Time, r *rec) {
+	r.stopOpen, r.cut, r.MixMonitorID = false, true, ""
+	m.log(now, EventMuted, r, Note{State: r.State})
+	m.steer(now, r)
+	m.emit(Save{Row: r.snapshot()})
+	m.chime(m.talks[r.talk])
+}
+
+// cutFailed: a recorder that is not there is as good as stopped. One that may
+// still run is muted and stopped for good.
+func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
+	if in.Cause != CauseStalled && in.Cause != CauseTimeout && in.Cause != CauseNoManager {
+		r.stopped = true
+		m.cutDone(now, r)
+		return
+	}
+	r.stopOpen = false
+	r.Pauses[len(r.Pauses)-1].Cut = false // it has to be looked at
+	r.muting.try++
+	m.emit(Mute{Row: r.snapshot(), On: true, Try: r.muting.try})
+	m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
+	m.giveUp(now, r)
+}
+
+// joinPause makes one of a talk's pause and that of a recording which has come
+// into it.
+func (m *Machine) joinPause(now time.Time, t *talk, r *rec) {
+	switch {
+	case r.paused() && !t.paused():
+		t.pause = r.Pauses[len(r.Pauses)-1]
+	case t.paused():
+		m.pauseRec(now, t, r)
+	}
+	m.steer(now, r)
+}
+
+// mergePause: if either side of a merge is paused, the whole is.
+func (m *Machine) mergePause(now time.Time, survivor, ended *talk) {
+	if survivor.paused() || !ended.paused() {
+		return
+	}
+	survivor.pause = ended.pause
+	if r := m.recs[survivor.current]; r != nil {
+		m.pauseRec(now, survivor, r)
+	}
+}
+
+// inheritPause looks for a pause that the talk's legs bring along: from a talk
+// that is becoming part of this one, all of whose legs are here, before it is
+// told as ended; or from before a gap.
+func (m *Machine) inheritPause(now time.Time, t *talk) {
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		o := m.talks[id]
+		if !t.paused() && o != t && o.paused() && o.within(t) {
+			t.pause = o.pause
+		}
+	}
+	for _, l := range t.legs {
+		if p, ok := m.pausedLegs[l.ID]; ok {
+			delete(m.pausedLegs, l.ID)
+			if !t.paused() {
+				t.pause = p
+			}
+		}
+	}
+	if r := m.recs[t.current]; r != nil && t.paused() {
+		m.pauseRec(now, t, r)
+	}
+}
+
+func (t *talk) within(other *talk) bool {
+	some := false
+	for _, l := range t.legs {
+		if t.gone[l.ID] {
+			continue
+		}
+		if some = true; !other.has(l.ID) {
+			return false
+		}
+	}
+	return some
+}
+
+// adoptPause takes up the pause of a row after a gap. Whether we died before
+// or after the mute is not known, so it is asked for again.
+func (m *Machine) adoptPause(now time.Time, r *rec) {
+	if r.State == Paused && !r.paused() {
+		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.Cut}
+		r.Pauses = append(r.Pauses, p)
+		m.emit(p)
+	}
+	r.cut = r.cutPaused() && r.MixMonitorID == ""
+	if r.State == Live && r.paused() {
+		r.State = Paused
+	}
+	m.steer(now, r)
+}
+
+// keepPause remembers for the legs of a recording that ended in a gap that
+// their talk is paused, unless the talk itself is known.
+func (m *Machine) keepPause(r *rec, channels []Channel) {
+	if !r.paused() || m.talks[r.talk] != nil {
+		return
+	}
+	for _, leg := range r.Legs {
+		if lives(channels, leg) {
+			m.pausedLegs[leg] = r.Pauses[len(r.Pauses)-1]
+		}
+	}
+}
+
+// listened takes over what exec found in the closed file.
+func (m *Machine) listened(now time.Time, r *rec, found []Pause) {
+	for _, f := range found {
+		for i := range r.Pauses {
+			p := &r.Pauses[i]
+			if !p.From.Equal(f.From) {
+				continue
+			}
+			p.UUID, p.Silence, p.Loudest = r.UUID, f.Silence, f.Loudest
+			m.emit(*p)
+			if p.Silence == NotSilent {
+				m.logPause(now, EventNotSilent, r, *p)
+				m.emit(Alarm{Recording: r.UUID, Cause: EventNotSilent, Detail: "words may be on file that were said in a pause"})
+			}
+		}
+	}
+}

@@ -1,0 +1,350 @@
+package recorder
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/call"
+)
+
+// wish is a Request while it is being applied.
+type wish struct {
+	Request
+	now     time.Time
+	t       *talk
+	reason  dialplan.Reason
+	changed bool // something is other than before
+	idle    bool // there is nothing to pause, resume or stop
+}
+
+// Request applies a party's wish and says at once what became of it; files and
+// tones follow as effects. The same wish twice is done twice, and the second
+// time has no effects. A party that is in no talk or may not is refused: it is
+// logged, and a user who pressed *3 hears beeperr. Presses of trunks are only
+// logged (design 4).
+func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
+	w := &wish{Request: q, now: now, t: m.talkOf(q.Party.Leg)}
+	if !q.Override {
+		allowed, reason := dialplan.MayToggle(q.Party)
+		if w.reason = reason; !allowed {
+			return m.refuse(w)
+		}
+	}
+	if w.t == nil {
+		return m.refuse(w)
+	}
+	done := m.grant(w)
+	if c, ok := w.t.claim(q.Party.Leg); ok && done {
+		w.reason = c.Reason
+	}
+	if !done {
+		return m.refuse(w)
+	}
+	if w.changed {
+		m.logRequest(w, EventOnDemand)
+	}
+	m.chime(w.t)
+	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg)}, m.take()
+}
+
+// grant carries the wish out; false with a reason or with idle if it cannot.
+func (m *Machine) grant(w *wish) bool {
+	switch w.Op {
+	case OpStart:
+		m.claimFor(w)
+		return true
+	case OpStop:
+		m.unclaim(w)
+		return true
+	case OpPause:
+		return m.pauseTalk(w)
+	case OpResume:
+		return m.resumeTalk(w)
+	case OpToggle:
+		return m.toggle(w)
+	}
+	return false
+}
+
+// toggle is the cycle of *3 (design 6).
+func (m *Machine) toggle(w *wish) bool {
+	_, claimed := w.t.claim(w.Party.Leg)
+	switch {
+	case !claimed:
+		m.claimFor(w)
+		return true
+	case m.cfg.ToggleStops:
+		m.unclaim(w)
+		return true
+	case w.t.paused():
+		return m.resumeTalk(w)
+	}
+	return m.pauseTalk(w)
+}
+
+// claimFor adds a claim that belongs to the leg, and ends the leg's own pause.
+// Another's pause stays, and nothing starts before it ends.
+func (m *Machine) claimFor(w *wish) {
+	leg := w.Party.Leg
+	if w.t.paused() && w.t.pause.Owner == leg {
+		m.unpause(w)
+	}
+	if _, ok := m.held[leg]; ok && !w.t.stops[leg] {
+		return
+	}
+	delete(w.t.stops, leg)
+	m.held[leg] = Claim{Leg: leg, UserUUID: w.Party.UserUUID, Reason: w.By, At: w.now}
+	// A person asks anew: earlier failures do not count any more.
+	w.t.attempt, w.t.blocked, w.t.firstAt = 0, false, time.Time{}
+	w.t.beep = w.t.beep || !w.t.paused()
+	m.reclaim(w)
+}
+
+// unclaim removes the leg's claims, or with Override everybody's. A rule does
+// not bring them back while this talk lasts. The recording ends with the last
+// one, and a pause with the recording.
+func (m *Machine) unclaim(w *wish) {
+	t := w.t
+	if len(t.claims) == 0 {
+		w.idle = true
+		return
+	}
+	mine := []string{w.Party.Leg}
+	if w.Override {
+		mine = nil
+		for _, l := range t.legs {
+			mine = append(mine, l.ID)
+		}
+	}
+	for _, leg := range mine {
+		if c, ok := t.claim(leg); ok {
+			w.reason, w.changed = c.Reason, true
+			delete(m.held, leg)
+			t.stops[leg] = true
+		}
+	}
+	if !w.changed {
+		return
+	}
+	m.reclaim(w)
+	if len(t.claims) == 0 && t.current == "" { // else one is just merging in
+		t.pause, t.beep = Pause{}, true
+	}
+}
+
+// reclaim computes the talk's claims anew and does what follows.
+func (m *Machine) reclaim(w *wish) {
+	t := w.t
+	w.changed = true
+	old, uuid := t.claims, t.current
+	t.claims = m.claims(w.now, t, dialplan.Decide(dialplan.Input{Parties: t.parties}))
+	m.logClaims(w.now, t.legs[0].ID, uuid, old, t.claims)
+	m.ensure(w.now, t)
+}
+
+func (m *Machine) pauseTalk(w *wish) bool {
+	t := w.t
+	switch {
+	case t.paused():
+		return true // it has one owner, the first
+	case len(t.claims) == 0:
+		w.idle = true
+		return false
+	}
+	// Also if no recorder runs at this moment, because a start has failed or
+	// its channel has left: the next one would be as bad as one that runs.
+	w.changed = true
+	t.pause = Pause{Owner: w.Party.Leg, Actor: w.Actor, From: w.now}
+	t.beep = true
+	if r := m.recs[t.current]; r != nil {
+		m.pauseRec(w.now, t, r)
+	}
+	return true
+}
+
+func (m *Machine) resumeTalk(w *wish) bool {
+	t := w.t
+	switch {
+	case len(t.claims) == 0:
+		w.idle = true
+		return false
+	case !t.paused():
+		return true
+	case t.pause.Owner != w.Party.Leg && !w.Override:
+		w.reason = dialplan.RefusedPaused
+		return false
+	}
+	m.unpause(w)
+	return true
+}
+
+// unpause lets the recorder hear again, or starts the next one.
+func (m *Machine) unpause(w *wish) {
+	t := w.t
+	w.changed = true
+	t.pause, t.beep = Pause{}, true
+	t.attempt, t.blocked, t.firstAt = 0, false, time.Time{}
+	if r := m.recs[t.current]; r != nil {
+		m.resumeRec(w.now, r)
+	}
+	m.ensure(w.now, t)
+}
+
+// refuse logs a refused wish.
+func (m *Machine) refuse(w *wish) (Outcome, []Effect) {
+	m.logRequest(w, EventRefused)
+	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser {
+		m.emit(Tone{Legs: []string{w.Party.Leg}, Sound: BeepErr})
+	}
+	return Outcome{
+		Reason: w.reason, NoTalk: w.t == nil, NotRecording: w.idle, State: m.PartyState(w.Party.Leg),
+	}, m.take()
+}
+
+func (m *Machine) logRequest(w *wish, kind string) {
+	ev := Event{At: w.now, Kind: kind, Call: w.Party.Leg, Actor: w.Actor}
+	if w.t != nil {
+		ev.Recording, ev.Call = w.t.current, w.t.legs[0].ID
+	}
+	ev.Data = RequestData{
+		Leg: w.Party.Leg, Op: w.Op, By: w.By, Reason: w.reason,
+		NoTalk: w.t == nil, Idle: w.idle, Party: &w.Party,
+	}
+	m.emit(Log{ev})
+}
+
+// PartyState is the record_state of a leg's party: that of its own claim
+// (design 6).
+func (m *Machine) PartyState(leg string) PartyState {
+	t := m.talkOf(leg)
+	if t == nil {
+		return Inactive
+	}
+	if _, ok := t.claim(leg); !ok {
+		return Inactive
+	}
+	if t.paused() {
+		return PartyPaused
+	}
+	return Active
+}
+
+func (m *Machine) talkOf(leg string) *talk {
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		if t := m.talks[id]; t.has(leg) && !t.gone[leg] {
+			return t
+		}
+	}
+	return nil
+}
+
+// claim is the leg's, the one by *3 or API before that of a rule.
+func (t *talk) claim(leg string) (Claim, bool) {
+	var out Claim
+	for _, c := range t.claims {
+		if c.Leg == leg && (out.Leg == "" || !isRule(c.Reason)) {
+			out = c
+		}
+	}
+	return out, out.Leg != ""
+}
+
+// chime plays the beep that is due once it is true: after the recorder's start,
+// mute or unmute has been answered, a millisecond after the press. Who hears
+// that a recording is paused may read out a card number.
+func (m *Machine) chime(t *talk) {
+	if t == nil || !t.beep {
+		return
+	}
+	r := m.recs[t.current]
+	switch {
+	case len(t.claims) == 0:
+	case t.paused():
+		if r != nil && !r.hushed() {
+			return
+		}
+	case r == nil || !r.hears():
+		return
+	}
+	t.beep = false
+	var legs []string
+	for _, l := range t.legs {
+		if !t.gone[l.ID] {
+			legs = append(legs, l.ID)
+		}
+	}
+	if len(legs) > 0 {
+		m.emit(Tone{Legs: legs, Sound: Beep})
+	}
+}
+
+// release drops the claim of a leg that is gone; with FollowTransfer those who
+// remain in its talk inherit it.
+func (m *Machine) release(now time.Time, leg string) {
+	delete(m.pausedLegs, leg)
+	c, ok := m.held[leg]
+	if !ok {
+		return
+	}
+	delete(m.held, leg)
+	m.emit(Log{Event{At: now, Kind: EventOnDemandEnded, Call: leg, Data: RequestData{
+		Leg: leg, By: c.Reason, Reason: dialplan.ClaimantLeft,
+	}}})
+	if t := m.talkOf(leg); t != nil && m.cfg.FollowTransfer {
+		t.heirs = append(t.heirs, c)
+	}
+}
+
+// inherit hands the claims of legs that have left to those that were in the
+// talk before and still are, if the configuration says so. A leg that goes on
+// elsewhere keeps its own.
+func (m *Machine) inherit(now time.Time, t *talk, legs []call.Leg) {
+	if !m.cfg.FollowTransfer {
+		return
+	}
+	stays := func(leg string) bool {
+		return slices.ContainsFunc(legs, func(l call.Leg) bool { return l.ID == leg })
+	}
+	for _, l := range t.legs {
+		if c, ok := m.held[l.ID]; ok && !stays(l.ID) {
+			t.heirs = append(t.heirs, c)
+		}
+	}
+	heirs := t.heirs
+	t.heirs = nil
+	for _, c := range heirs {
+		for _, l := range t.legs {
+			if _, has := m.held[l.ID]; !has && stays(l.ID) && !t.gone[l.ID] {
+				m.held[l.ID] = Claim{Leg: l.ID, UserUUID: t.party(l.ID).UserUUID, Reason: c.Reason, At: now}
+			}
+		}
+	}
+}
+
+// moveOwners renames a leg that a masquerade has moved.
+func (m *Machine) moveOwners(from, to string) {
+	if p, ok := m.pausedLegs[from]; ok {
+		delete(m.pausedLegs, from)
+		m.pausedLegs[to] = p
+	}
+	for _, t := range m.talks {
+		if t.stops[from] {
+			delete(t.stops, from)
+			t.stops[to] = true
+		}
+		if t.pause.Owner == from {
+			t.pause.Owner = to
+		}
+	}
+}
+
+// forgetLegs drops what belongs to legs that ended in a gap.
+func (m *Machine) forgetLegs(now time.Time, channels []Channel) {
+	for _, leg := range slices.Sorted(maps.Keys(m.held)) {
+		if !lives(channels, leg) {
+			m.release(now, leg)
+		}
+	}
+}
