@@ -26,7 +26,7 @@ func TestCalls(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	u, err := site.measure(t.Context(), load.Plan{Rate: 10, Calls: 10, Talk: 1500 * time.Millisecond, CalleeTone: toneTime})
+	u, err := s.measure(t.Context(), site, load.Plan{Rate: 10, Calls: 10, Talk: 1500 * time.Millisecond, CalleeTone: toneTime})
 	if err != nil {
 		t.Fatal(err)
 	}

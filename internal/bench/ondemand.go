@@ -48,7 +48,7 @@ func (s *suite) onDemand(ctx context.Context, importing bool) (err error) {
 			return err
 		}
 	}
-	u, err := t.measure(ctx, plan)
+	u, err := s.measure(ctx, t, plan)
 	note, ended := finish()
 	if err = errors.Join(err, ended); err != nil {
 		return err

@@ -70,21 +70,23 @@ func (s *suite) part(ctx context.Context, before, after arm, joinBefore, joinAft
 // compare takes turns between two sites and adds the figure of Asterisk's CPU
 // a call.
 func (s *suite) compare(ctx context.Context, group, name string, without, with *site) error {
-	plan := load.Plan{Rate: 15, Calls: either(s, 150, 60), Talk: time.Second}
-	var r ratios
+	plan := load.Plan{Rate: 20, Calls: either(s, 120, 60), Talk: time.Second}
+	var r, wait ratios
 	for range either(s, 3, 2) {
-		var used [2]float64
+		var used, ringing [2]float64
 		for i, t := range []*site{without, with} {
-			u, err := t.measure(ctx, plan)
+			u, err := s.measure(ctx, t, plan)
 			if err != nil {
 				return err
 			}
 			used[i] = u.perCall(u.asterisk)
+			ringing[i], _ = medianWait(u.calls)
 		}
 		r.add(used[1], used[0])
+		wait.add(ringing[1], ringing[0])
 	}
 	calls := len(r.ratio) * plan.Calls
-	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: calls, Note: "Asterisk's CPU a call of 1 s"}.
+	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: calls, Note: fmt.Sprintf("Asterisk's CPU a call of 1 s; 180 after %.2f instead of %.2f ms", median(wait.with), median(wait.without))}.
 		against(median(r.without), without.arm.name)
 	f.Ratio = median(r.ratio)
 	if n := with.events.Load(); n > 0 {

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"fmt"
 	"path/filepath"
 	"time"
 
@@ -27,7 +26,7 @@ func (u usage) perCall(d time.Duration) float64 { return millis(d) / float64(len
 func recording(ctx context.Context, s *suite) error {
 	plan := recordingPlan(s)
 	reference := plan
-	reference.Calls = either(s, 300, plan.Calls)
+	reference.Calls = either(s, 200, plan.Calls)
 	used := make(map[string]usage)
 	var lost []float64
 	for _, a := range []arm{armBare(), armMix(), armJournal()} {
@@ -66,7 +65,7 @@ func (s *suite) reference(ctx context.Context, a arm, plan load.Plan) (u usage, 
 		return u, nil, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	u, err = t.measure(ctx, plan)
+	u, err = s.measure(ctx, t, plan)
 	if err != nil || !a.mix || a.journal {
 		return u, nil, err
 	}
@@ -81,17 +80,18 @@ func (s *suite) reference(ctx context.Context, a arm, plan load.Plan) (u usage, 
 }
 
 // measure places the calls and waits until all that follows from them is done.
-func (t *site) measure(ctx context.Context, plan load.Plan) (usage, error) {
+func (s *suite) measure(ctx context.Context, t *site, plan load.Plan) (usage, error) {
 	before, err := t.cpu()
 	if err != nil {
 		return usage{}, err
 	}
-	calls := t.run(ctx, plan)
-	if n, why := failed(calls); n > 0 {
-		return usage{}, fmt.Errorf("%d of %d calls of arm %s failed: %s", n, len(calls), t.arm.name, why)
+	placed := t.next
+	calls, err := s.completed(t, t.run(ctx, plan))
+	if err != nil {
+		return usage{}, err
 	}
 	if t.child != nil {
-		if err := t.waitQuiet(ctx, t.next); err != nil {
+		if err := t.waitQuiet(ctx, placed+len(calls)); err != nil {
 			return usage{}, err
 		}
 	} else {
@@ -130,7 +130,7 @@ func (s *suite) recordingWith(ctx context.Context, plan load.Plan, importing boo
 			return err
 		}
 	}
-	u, err := t.measure(ctx, plan)
+	u, err := s.measure(ctx, t, plan)
 	if finish != nil {
 		var ended error
 		note, ended = finish()

@@ -24,7 +24,7 @@ func waiting(ctx context.Context, s *suite) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, with.close()) }()
-	plan := load.Plan{Rate: either(s, 10.0, 20), Calls: either(s, 500, 40), Talk: either(s, 3*time.Second, time.Second)}
+	plan := load.Plan{Rate: either(s, 12.5, 20), Calls: either(s, 500, 40), Talk: either(s, 3*time.Second, time.Second)}
 	var ringing, answered ratios
 	for round := range either(s, 5, 1) {
 		order := []*site{bare, with}
@@ -33,9 +33,9 @@ func waiting(ctx context.Context, s *suite) (err error) {
 		}
 		var r, a [2]float64 // medians: without, with
 		for _, t := range order {
-			calls := t.run(ctx, plan)
-			if n, why := failed(calls); n > 0 {
-				return fmt.Errorf("%d calls of arm %s failed: %s", n, t.arm.name, why)
+			calls, err := s.completed(t, t.run(ctx, plan))
+			if err != nil {
+				return err
 			}
 			i := 0
 			if t == with {

@@ -185,6 +185,7 @@ func (g *Generator) Run(ctx context.Context, p Plan) []Call {
 	g.mu.Lock()
 	g.plan = p
 	g.run++
+	clear(g.calls) // until now late answers to calls of the run before were hung up
 	g.mu.Unlock()
 	placed := make([]*outgoing, 0, p.Calls)
 	begun := time.Now()
@@ -207,7 +208,6 @@ func (g *Generator) Run(ctx context.Context, p Plan) []Call {
 	out := make([]Call, len(placed))
 	for i, c := range placed {
 		out[i] = c.Call
-		delete(g.calls, c.id)
 	}
 	return out
 }
