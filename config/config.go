@@ -83,6 +83,7 @@ type HTTP struct {
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
+	Keep time.Duration `mapstructure:"keep" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
 }
 
 // Log is the daemon's log.
@@ -107,7 +108,7 @@ func Default() Config {
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
-		Journal:    Journal{Poll: 150 * time.Millisecond},
+		Journal:    Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:        Log{Level: "info", Format: "auto"},
 	}
 }

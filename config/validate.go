@@ -18,6 +18,7 @@ const (
 	maxSocket = 107
 	minPoll   = 10 * time.Millisecond
 	maxPoll   = 10 * time.Second
+	minKeep   = time.Hour
 )
 
 // report collects problems.
@@ -56,6 +57,9 @@ func (c Config) problems(withPasswords bool) []string {
 	c.HTTP.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
+	}
+	if k := c.Journal.Keep; k != 0 && k < minKeep {
+		r.add("journal.keep", "%s is too short; choose at least %s, or 0 to keep all rows", k, minKeep)
 	}
 	checkOneOf(&r, "log.level", c.Log.Level, "debug", "info", "warn", "error")
 	checkOneOf(&r, "log.format", c.Log.Format, "text", "json", "auto")

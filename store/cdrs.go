@@ -62,7 +62,9 @@ func scanCDR(r *sql.Rows) (CDR, error) {
 }
 
 // SaveCDR saves CDRs and the checkpoint in one transaction, so that a call has
-// its CDR exactly once. A CDR replaces those that share one of its linkedids
+// its CDR exactly once. One that is known from the very same rows stays as it
+// is: after a restart of the daemon calls are handed over again, and what the
+// directory says today is not what it said then. A CDR replaces those that share one of its linkedids
 // within its boot and keeps the smallest of their ids. One from the journal is
 // never replaced by a live one. It implements cdr.Store.
 func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
@@ -103,6 +105,11 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, error) {
 			return known[0], err
 		}
 	}
+	if same, err := t.fromSameRows(c, known); err != nil {
+		return 0, err
+	} else if same {
+		return known[0], t.AttachRecordings(c, known[0])
+	}
 	id, err := t.saveCDRRow(c, known)
 	if err != nil {
 		return 0, err
@@ -111,6 +118,20 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, error) {
 		return 0, err
 	}
 	return id, t.AttachRecordings(c, id)
+}
+
+// fromSameRows reports whether the one known CDR was derived from the range of
+// rows of c. Rows that came later lie behind it, because ids only grow.
+func (t *Tx) fromSameRows(c *cdr.CDR, known []int64) (same bool, err error) {
+	if len(known) != 1 || c.Source != cdr.SourceJournal {
+		return false, nil
+	}
+	err = t.tx.QueryRowContext(t.ctx, `SELECT source = ? AND journal_id = ? AND journal_first = ? AND journal_last = ?
+		FROM cdrs WHERE id = ?`, c.Source, c.Journal.ID, c.Journal.First, c.Journal.Last, known[0]).Scan(&same)
+	if err != nil {
+		return false, fmt.Errorf("compare with cdr %d: %w", known[0], err)
+	}
+	return same, nil
 }
 
 // saveCDRRow inserts or updates the row. Of several known rows, which turned

@@ -281,6 +281,57 @@ func TestCDRRoundTripAndUpsert(t *testing.T) {
 	}
 }
 
+// TestKnownCallKeepsItsWords: a call that is handed over again after a restart
+// of the daemon is the one that was saved, whatever the directory says today; a
+// late row derives it again under the same id.
+func TestKnownCallKeepsItsWords(t *testing.T) {
+	s, _ := newStore(t)
+	id := save(t, s, 20, call("1.1", "1.1"))[0]
+	if err := s.InsertIntent(t.Context(), recording("r", "1.1")); err != nil {
+		t.Fatal(err)
+	}
+	renamed := call("1.1", "1.1")
+	renamed.DestinationName, renamed.TenantUUID = "Robert", "u"
+	if again := save(t, s, 20, renamed); again[0] != id {
+		t.Errorf("id %d, want %d", again[0], id)
+	}
+	if got := get(t, s, id); got.DestinationName != "Bob Émile" || len(got.Recordings) != 1 {
+		t.Errorf("the same rows again: %+v", got)
+	}
+	renamed.TenantUUID, renamed.Journal.Last = "t", 25
+	if again := save(t, s, 25, renamed); again[0] != id {
+		t.Errorf("after a late row: id %d, want %d", again[0], id)
+	}
+	if got := get(t, s, id); got.DestinationName != "Robert" || got.Journal.Last != 25 || len(got.Recordings) != 1 {
+		t.Errorf("after a late row: %+v", got)
+	}
+}
+
+func TestUnattachedIsToldOnce(t *testing.T) {
+	s, c := newStore(t)
+	ctx := t.Context()
+	for _, uuid := range []string{"told", "new", "silent"} {
+		r := recording(uuid, "5."+uuid)
+		if err := s.InsertIntent(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+		r.State, r.EndedAt = recorder.Ready, start
+		if uuid == "silent" {
+			r.State, r.Cause = recorder.Missing, recorder.CauseHungUp
+		}
+		if err := s.UpdateRecording(ctx, r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.AppendEvents(ctx, recorder.Event{Kind: EventUnattached, Recording: "told", Actor: "callrecordd"}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Unattached(ctx, c.now())
+	if err != nil || len(list) != 1 || list[0].UUID != "new" {
+		t.Errorf("%+v, %v", list, err)
+	}
+}
+
 func TestCheckpointAndCDRAreOneTransaction(t *testing.T) {
 	s, _ := newStore(t)
 	if cp, err := s.LoadCheckpoint(t.Context()); cp != (cdr.Checkpoint{}) || err != nil {

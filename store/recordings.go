@@ -165,10 +165,17 @@ func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error
 	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
 }
 
+// EventUnattached says that a recording has no CDR and that somebody was told.
+const EventUnattached = "recording_unattached"
+
 // Unattached returns the recordings without a CDR that ended before the given
-// time, oldest first. After 10 minutes that is worth an alarm (design 8).
+// time, oldest first: after 10 minutes that is worth an alarm (design 8). It
+// leaves out those about which an EventUnattached is stored, and those that
+// never had audio because the call was over too soon.
 func (s *Store) Unattached(ctx context.Context, before time.Time) ([]recorder.Recording, error) {
-	return s.recordings(ctx, " WHERE cdr_id IS NULL AND ended_at < ? ORDER BY ended_at, uuid", micros(before))
+	return s.recordings(ctx, ` WHERE cdr_id IS NULL AND ended_at < ? AND NOT (state = ? AND cause = ?)
+		AND NOT EXISTS (SELECT 1 FROM events WHERE recording = recordings.uuid AND kind = ?)
+		ORDER BY ended_at, uuid`, micros(before), string(recorder.Missing), recorder.CauseHungUp, EventUnattached)
 }
 
 func (s *Store) recordings(ctx context.Context, rest string, args ...any) (out []recorder.Recording, err error) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -11,6 +12,9 @@ import (
 
 	"callrecordd/config"
 )
+
+// errTold ends a command with exit code 1 whose output says all there is to say.
+var errTold = errors.New("degraded")
 
 // environment is what a command may touch of the outside.
 type environment struct {

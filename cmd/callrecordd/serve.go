@@ -155,7 +155,9 @@ func statusCmd(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status",
 		Short: "Say whether the daemon works, and what does not",
-		Args:  cobra.NoArgs,
+		Long: "Say whether the daemon works, and what does not. The exit code is 0 only if everything works: " +
+			"1 also means that the daemon runs and something is degraded, which the table then shows.",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var s app.Status
 			err := e.withDaemon(cmd.Context(), func(c *control.Client) error {
@@ -164,15 +166,19 @@ func statusCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return e.show(s, []string{"PART", "STATE"}, [][]string{
+			err = e.show(s, []string{"PART", "STATE"}, [][]string{
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
-				{"journal", strings.TrimSpace(fmt.Sprintf("%s (%d rows read, %d calls open)", s.Journal.Detail, s.Journal.RowsRead, s.Journal.OpenCalls))},
+				{"journal", fmt.Sprintf("%s (%d calls open)", s.Journal.Detail, s.Journal.OpenCalls)},
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
+			if err == nil && !s.Ready {
+				return errTold
+			}
+			return err
 		},
 	}
 }

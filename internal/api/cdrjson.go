@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"time"
 
 	"callrecordd/internal/cdr"
@@ -82,7 +83,10 @@ func timestamp(t time.Time) *string {
 	return &s
 }
 
-func toJSON(r Record) cdrJSON {
+// toJSON renders a CDR for a request that sees those tenants. A recording
+// belongs to the tenant of its first claimant (design 5), which need not be the
+// CDR's: who does not see that tenant does not see the recording.
+func toJSON(r Record, visible []string) cdrJSON {
 	c := r.CDR
 	out := cdrJSON{
 		ID: c.ID, TenantUUID: c.TenantUUID,
@@ -105,13 +109,32 @@ func toJSON(r Record) cdrJSON {
 		SourceLineID: orNull(c.SourceLineID), SourceName: orNull(c.SourceName), SourceUserUUID: orNull(c.SourceUserUUID),
 		Tags: tags(c), Recordings: []recordJSON{},
 	}
+	nameOutbound(&out)
 	if out.DestinationDetails["type"] == nil {
 		out.DestinationDetails = map[string]any{"type": "unknown"}
 	}
 	for _, rec := range r.Recordings {
+		if !slices.Contains(visible, rec.TenantUUID) {
+			continue
+		}
 		out.Recordings = append(out.Recordings, recordingJSON(rec, c.ID))
 	}
 	return out
+}
+
+// nameOutbound gives an outbound call empty names where others have null:
+// nobody knows what the other side is called (cdr-api 10.6). Nothing was
+// requested by an originated call.
+func nameOutbound(c *cdrJSON) {
+	if c.CallDirection == nil || *c.CallDirection != cdr.DirectionOutbound {
+		return
+	}
+	if c.DestinationName == nil {
+		c.DestinationName = new(string)
+	}
+	if c.RequestedName == nil && c.RequestedExtension != nil {
+		c.RequestedName = new(string)
+	}
 }
 
 // duration is the floor of the seconds from answer to end; a clock that was

@@ -32,12 +32,12 @@ func TestGolden(t *testing.T) {
 			},
 			Recordings: []recorder.Recording{
 				{
-					UUID: rec1, State: recorder.Ready, StartedAt: start.Add(1600 * time.Millisecond), EndedAt: start.Add(62 * time.Second),
+					UUID: rec1, TenantUUID: master, State: recorder.Ready, StartedAt: start.Add(1600 * time.Millisecond), EndedAt: start.Add(62 * time.Second),
 					Claims:  []recorder.Claim{{Reason: dialplan.Reason("rule.out.internal")}, {Reason: dialplan.Reason("on_demand")}},
 					Samples: 12000, Rate: 8000, SHA256: "abc",
 				},
 				{
-					UUID: rec2, State: recorder.Deleted, IntentAt: start, Cause: "never_seen", Detail: "no file", Follows: rec1,
+					UUID: rec2, TenantUUID: child, State: recorder.Deleted, IntentAt: start, Cause: "never_seen", Detail: "no file", Follows: rec1,
 				},
 			},
 		},
@@ -75,6 +75,27 @@ func TestGolden(t *testing.T) {
 	} {
 		if diff := cmp.Diff(strings.Join(lines, ",")+"\n", w.get(path).body); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+	}
+}
+
+// TestOutboundNames: the other side of an outbound call has an empty name
+// where others have none (cdr-api 10.6).
+func TestOutboundNames(t *testing.T) {
+	empty, carol := "", "Carol"
+	for _, c := range []struct {
+		name                   string
+		cdr                    cdr.CDR
+		requested, destination *string
+	}{
+		{"dialled", cdr.CDR{CallDirection: cdr.DirectionOutbound, RequestedExtension: "0123"}, &empty, &empty},
+		{"then transferred", cdr.CDR{CallDirection: cdr.DirectionOutbound, RequestedExtension: "0123", DestinationName: carol}, &empty, &carol},
+		{"originated", cdr.CDR{CallDirection: cdr.DirectionOutbound}, nil, &empty},
+		{"forwarded", cdr.CDR{CallDirection: cdr.DirectionInternal, RequestedExtension: "1002"}, nil, nil},
+	} {
+		got := toJSON(Record{CDR: c.cdr}, nil)
+		if diff := cmp.Diff([]*string{c.requested, c.destination}, []*string{got.RequestedName, got.DestinationName}); diff != "" {
+			t.Errorf("%s: requested and destination name (-want +got):\n%s", c.name, diff)
 		}
 	}
 }

@@ -46,6 +46,8 @@ type CDRs interface {
 	List(ctx context.Context, q Query) (Page, error)
 	// ByID returns ok false if no such CDR is in the tenants.
 	ByID(ctx context.Context, id int64, tenants []string) (r Record, ok bool, err error)
+	// Recording returns ok false if there is no such recording, whosever.
+	Recording(ctx context.Context, uuid string) (r recorder.Recording, ok bool, err error)
 }
 
 // Tokens checks what a client shows in X-Auth-Token. An unknown, expired or

@@ -49,6 +49,17 @@ func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, 
 	return Record{}, false, f.err
 }
 
+func (f *fakeCDRs) Recording(_ context.Context, uuid string) (recorder.Recording, bool, error) {
+	for _, r := range f.records {
+		for _, rec := range r.Recordings {
+			if rec.UUID == uuid {
+				return rec, true, f.err
+			}
+		}
+	}
+	return recorder.Recording{}, false, f.err
+}
+
 type fakeTokens struct {
 	known map[string]auth.Token
 	err   error
@@ -161,7 +172,7 @@ func (w *world) recorded(state recorder.State, content string) string {
 		{
 			CDR: cdr.CDR{ID: 7, TenantUUID: child, Start: start, CallStatus: "answered"},
 			Recordings: []recorder.Recording{{
-				UUID: rec1, TenantUUID: child, State: state, StartedAt: start, EndedAt: start.Add(time.Second), SHA256: "abc123",
+				UUID: rec1, TenantUUID: child, CDRID: 7, State: state, StartedAt: start, EndedAt: start.Add(time.Second), SHA256: "abc123",
 			}},
 		},
 		{CDR: cdr.CDR{ID: 8, TenantUUID: master, Start: start}},

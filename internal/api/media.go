@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -95,19 +96,21 @@ var _ io.ReaderFrom = (*rangeWriter)(nil)
 // ReadFrom keeps the server's fast way from file to connection.
 func (w *rangeWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(w.ResponseWriter, r) }
 
+// findRecording returns a recording of the CDR in the path if its own tenant is
+// visible. That of the CDR does not matter: a call between tenants is one CDR,
+// and the audio belongs to the tenant whose rule or user wanted it (design 5).
 func (s *Server) findRecording(r *http.Request, rc request) (recorder.Recording, int64, error) {
 	id, want := cdrID(r), strings.ToLower(r.PathValue("recording_uuid"))
-	record, ok, err := s.cdrs.ByID(r.Context(), id, rc.visible)
-	if err != nil {
+	rec, ok, err := s.cdrs.Recording(r.Context(), want)
+	if err != nil || ok && rec.CDRID == id && slices.Contains(rc.visible, rec.TenantUUID) {
+		return rec, id, err
+	}
+	_, ok, err = s.cdrs.ByID(r.Context(), id, rc.visible)
+	switch {
+	case err != nil:
 		return recorder.Recording{}, 0, err
-	}
-	if !ok {
+	case !ok:
 		return recorder.Recording{}, 0, cdrNotFound(id)
-	}
-	for _, rec := range record.Recordings {
-		if rec.UUID == want {
-			return rec, id, nil
-		}
 	}
 	return recorder.Recording{}, 0, recordingNotFound(want)
 }

@@ -2,12 +2,14 @@ package api
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"callrecordd/internal/auth"
 	"callrecordd/internal/recorder"
 )
 
@@ -194,7 +196,8 @@ func TestMediaFileTrouble(t *testing.T) {
 
 func TestMediaPermission(t *testing.T) {
 	if os.Geteuid() == 0 {
-		t.Skip("root may read everything")
+		asSomebodyElse(t)
+		return
 	}
 	w := newWorld(t)
 	path := w.recorded(recorder.Ready, "RIFF")
@@ -202,4 +205,44 @@ func TestMediaPermission(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.fails(w.get(path), 500, "recording-media-permission-denied")
+}
+
+// asSomebodyElse runs the calling test once more in a user namespace in which
+// root is an ordinary user: root may read everything.
+func asSomebodyElse(t *testing.T) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getuid(), Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: 1000, HostID: os.Getgid(), Size: 1}},
+	}
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "--- PASS: "+t.Name()) {
+		t.Fatalf("run as an ordinary user: %v\n%s\nRun the tests as an ordinary user, or allow user namespaces: sysctl user.max_user_namespaces=10000", err, out)
+	}
+}
+
+// TestRecordingOfAnotherTenant: a call between tenants is one CDR, of the
+// caller's tenant; its recording belongs to whoever wanted it, and only who
+// sees that tenant hears it.
+func TestRecordingOfAnotherTenant(t *testing.T) {
+	w := newWorld(t)
+	path := w.recorded(recorder.Ready, "0123456789") // the child's recording
+	w.cdrs.records[0].CDR.TenantUUID = other
+	w.cdrs.page = Page{Items: w.cdrs.records[:1], Total: 1, Filtered: 1}
+	w.tokens.known["other"] = auth.Token{TenantUUID: other, ACL: []string{"call-logd.#"}}
+
+	if r := w.get(path, "X-Auth-Token", "child"); r.status != 200 || r.body != "0123456789" {
+		t.Errorf("its owner gets %d %s", r.status, r.body)
+	}
+	w.fails(w.get("/1.0/cdr/7", "X-Auth-Token", "child"), 404, "cdr-not-found-with-given-id")
+	w.fails(w.get(path, "X-Auth-Token", "other"), 404, "recording-not-found")
+	for _, list := range []string{"/1.0/cdr/7", "/1.0/cdr"} {
+		if r := w.get(list, "X-Auth-Token", "other"); r.status != 200 || !strings.Contains(r.body, `"recordings":[]`) {
+			t.Errorf("%s shows the CDR's tenant %d %s", list, r.status, r.body)
+		}
+	}
+	// Not every recording that exists is one of the CDR's.
+	w.fails(w.get(strings.Replace(path, "/7/", "/8/", 1)), 404, "recording-not-found")
 }

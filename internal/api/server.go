@@ -236,7 +236,7 @@ func (s *Server) listCDRs(w http.ResponseWriter, r *http.Request, rc request) er
 		Filtered int       `json:"filtered"`
 	}{Items: make([]cdrJSON, 0, len(page.Items)), Total: page.Total, Filtered: page.Filtered}
 	for _, item := range page.Items {
-		out.Items = append(out.Items, toJSON(item))
+		out.Items = append(out.Items, toJSON(item, q.Tenants))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
@@ -251,6 +251,6 @@ func (s *Server) getCDR(w http.ResponseWriter, r *http.Request, rc request) erro
 	if !ok {
 		return cdrNotFound(id)
 	}
-	writeJSON(w, http.StatusOK, toJSON(record))
+	writeJSON(w, http.StatusOK, toJSON(record, rc.visible))
 	return nil
 }

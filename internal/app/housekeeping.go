@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"callrecordd/internal/recorder"
+	"callrecordd/store"
 )
 
 // attachTime is how long a finished recording may wait for its call's CDR
@@ -16,33 +17,30 @@ func (a *App) startHousekeeping() {
 	a.stack.goStep("housekeeping", a.failed, func(ctx context.Context) error {
 		tick := time.NewTicker(time.Minute)
 		defer tick.Stop()
-		warned := make(map[string]bool)
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
-				a.warnUnattached(ctx, warned)
+				a.warnUnattached(ctx)
 			}
 		}
 	})
 }
 
-// warnUnattached raises an alarm, once a run, for each recording without a CDR.
-func (a *App) warnUnattached(ctx context.Context, warned map[string]bool) {
+// warnUnattached raises an alarm for each recording without a CDR, once: the
+// event that is stored with it keeps it from being raised again, also by the
+// next start.
+func (a *App) warnUnattached(ctx context.Context) {
 	list, err := a.store.Unattached(ctx, a.opt.Now().Add(-attachTime))
 	if err != nil {
 		a.log.Error("recordings without a CDR cannot be looked for", "err", err)
 		return
 	}
 	for _, r := range list {
-		if warned[r.UUID] {
-			continue
-		}
-		warned[r.UUID] = true
 		a.log.Error("a recording has no CDR after 10 minutes; look at the journal's state (callrecordd status)",
 			"recording_uuid", r.UUID, "channel", r.Hook)
-		event := recorder.Event{Kind: "recording_unattached", Recording: r.UUID, Actor: "callrecordd", Data: r.Legs}
+		event := recorder.Event{Kind: store.EventUnattached, Recording: r.UUID, Actor: "callrecordd", Data: r.Legs}
 		if err := a.store.AppendEvents(ctx, event); err != nil {
 			a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
 		}

@@ -124,6 +124,14 @@ func (s apiCDRs) ByID(ctx context.Context, id int64, tenants []string) (api.Reco
 	return api.Record{CDR: r.CDR, Recordings: r.Recordings}, err == nil, err
 }
 
+func (s apiCDRs) Recording(ctx context.Context, uuid string) (recorder.Recording, bool, error) {
+	r, err := s.Store.Recording(ctx, uuid)
+	if errors.Is(err, store.ErrNotFound) {
+		return recorder.Recording{}, false, nil
+	}
+	return r, err == nil, err
+}
+
 // apiTenants is the tree of tenants as it is now.
 type apiTenants struct{ directory *directory.Service }
 

@@ -216,7 +216,7 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll,
+		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
 		Logger:       a.log.With("part", "journal"),

@@ -30,11 +30,10 @@ func decline(types ...string) candidate {
 
 // candidates are types of stasis.conf.sample that ordinary calls cause and that
 // neither the daemon nor its journal listens to. Left out are those that
-// Asterisk itself lives on (snapshots, device states for lamps and queues,
-// endpoint states), and those without which it does not start, because its
-// manager subscribes to them: hangup handlers, subscription changes, and
-// MixMonitor's start and stop.
-// Asterisk's own CDRs are no message but work on all of them.
+// Asterisk itself lives on (snapshots, device states for lamps and queues), and
+// those without which 22.10 was seen not to start: endpoint states, hangup
+// handlers, MixMonitor's start and stop, to which its manager subscribes, and
+// subscription changes. Asterisk's own CDRs are no message but work on all.
 func candidates() []candidate {
 	types := []string{"ast_channel_varset_type", "ast_rtp_rtcp_sent_type", "ast_rtp_rtcp_received_type"}
 	noCDR := candidate{"cdr.conf enable=no", map[string]string{"cdr.conf": "[general]\nenable=no\n"}}

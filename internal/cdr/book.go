@@ -15,6 +15,9 @@ type book struct {
 	byUnique map[string]*group
 	// boots are the known starts of Asterisk, ascending.
 	boots []time.Time
+	// clockBack: the last start seems to be later than now, so nothing can be
+	// said about which Asterisk wrote a row.
+	clockBack bool
 }
 
 // group is one call that is not yet saved.
@@ -139,25 +142,31 @@ func (b *book) watermark(epoch int, position int64, without []*group) int64 {
 
 // abandon marks the calls that ended without a word because Asterisk has
 // started anew since their last row (asterisk-facts 4).
-func (b *book) abandon() {
+func (b *book) abandon(start time.Time) {
 	for g := range b.groups {
-		if n := len(b.boots); n > 0 && g.last.Before(b.boots[n-1]) {
+		if g.last.Before(start) {
 			g.gone = true
 		}
 	}
 }
 
-func (b *book) addBoot(boot time.Time) {
-	if !slices.ContainsFunc(b.boots, boot.Equal) {
-		b.boots = append(b.boots, boot)
-		slices.SortFunc(b.boots, time.Time.Compare)
+// addBoot reports whether that start was not known before.
+func (b *book) addBoot(boot time.Time) (added bool) {
+	if slices.ContainsFunc(b.boots, boot.Equal) {
+		return false
 	}
+	b.boots = append(b.boots, boot)
+	slices.SortFunc(b.boots, time.Time.Compare)
+	return true
 }
 
 // bootOf returns the start of the Asterisk that wrote a row at that time, zero
 // if it is not known.
 func (b *book) bootOf(at time.Time) time.Time {
 	var found time.Time
+	if b.clockBack {
+		return found
+	}
 	for _, boot := range b.boots {
 		if !boot.After(at) {
 			found = boot

@@ -3,7 +3,6 @@ package cdr
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"callrecordd/internal/call"
@@ -44,12 +43,14 @@ type deriver struct {
 	originated bool // placed by Asterisk over a Local channel (cdr-api 10.7)
 
 	source   *leg
-	callees  []*leg // real legs that were called, in order
+	callees  []*leg // real legs that were called or took the call, in order
 	chosen   *leg   // the callee who was finally reached, or last rung; may be nil
 	sourceEP Endpoint
 	chosenEP Endpoint // zero without chosen
-	// reached is the user who was called but whose phone never rang, because
-	// it is not registered: no channel shows that call.
+	// entry is what was called in the first place, via what led to chosen.
+	entry, via target
+	// reached is the user whose extension was called. No channel need show it:
+	// the phone may not be registered, or the call forwarded at once.
 	reached Endpoint
 }
 
@@ -71,7 +72,7 @@ func (d *deriver) cast() bool {
 	for _, l := range d.legs {
 		switch {
 		case !l.real || l == d.source || siblings != nil && l.dial != nil && l.dial.by == siblings:
-		case l.dialled(), l.pickedUp: // who picks up had begun a call of its own
+		case l.dialled(), l.pickedUp, d.retrieves(l): // the latter two had begun calls of their own
 			d.callees = append(d.callees, l)
 		case !l.mixed.IsZero():
 			talkers = append(talkers, l)
@@ -81,7 +82,14 @@ func (d *deriver) cast() bool {
 		d.callees = talkers
 	}
 	d.choose()
+	d.entry, d.via = d.firstTarget(), d.lastTarget()
 	return true
+}
+
+// retrieves reports whether the leg took a parked call. The caller who takes
+// back whom he had parked is still the caller.
+func (d *deriver) retrieves(l *leg) bool {
+	return l.retrieved && call.Endpoint(l.name()) != call.Endpoint(d.source.names[0])
 }
 
 // answeredOf returns the first leg that caller dialled and that was connected.
@@ -168,22 +176,35 @@ func (d *deriver) calleeConnected() time.Time {
 	return first
 }
 
-// direct sets the direction. A forward to an external number leaves it as it
-// was (cdr-api 10.5, forwarded calls).
+// direct sets the direction: a call that left through a trunk is outbound, also
+// if the other side was then transferred to somebody here. A forward to an
+// external number leaves it as it was (cdr-api 10.5, forwarded calls).
 func (d *deriver) direct() {
-	trunkTarget := d.chosenEP.Kind == EndpointTrunk && !d.wasForwardedTo(d.chosen)
+	left := slices.ContainsFunc(d.callees, func(l *leg) bool {
+		return d.lookup.Endpoint(call.Endpoint(l.name())).Kind == EndpointTrunk && !d.wasForwardedTo(l)
+	})
 	switch {
 	case d.sourceEP.Kind == EndpointTrunk && !d.originated:
 		d.cdr.CallDirection = DirectionInbound
-	case trunkTarget, d.sourceEP.Kind == EndpointTrunk:
+	case left, d.sourceEP.Kind == EndpointTrunk:
 		d.cdr.CallDirection = DirectionOutbound
 	default:
 		d.cdr.CallDirection = DirectionInternal
 	}
 }
 
+// wasForwardedTo reports whether the call had been made to somebody else: the
+// phone forwarded it, which CEL tells, or the dialplan of the extension of a
+// user who then was not the one to ring.
 func (d *deriver) wasForwardedTo(l *leg) bool {
-	return !d.forwarded.IsZero() && !l.start.Before(d.forwarded)
+	if !d.forwarded.IsZero() && !l.start.Before(d.forwarded) {
+		return true
+	}
+	ep := d.lookup.Endpoint(call.Endpoint(l.names[0]))
+	return slices.ContainsFunc(d.chain(l), func(dial *dialling) bool {
+		user, ok := d.userAt(dial.exten, dial.context)
+		return ok && user.UserUUID != ep.UserUUID
+	})
 }
 
 // status: blocked needs a word from the dialplan that plain Asterisk does not
@@ -205,7 +226,7 @@ func (d *deriver) status() {
 // tenant: the source user's, else the answering user's, else the trunk's, else
 // that of whatever was called, else master (design 5).
 func (d *deriver) tenant() {
-	var source, answering, target string
+	var source, answering string
 	if d.sourceEP.Kind == EndpointUser {
 		source = d.sourceEP.TenantUUID
 	}
@@ -215,48 +236,6 @@ func (d *deriver) tenant() {
 	case d.reached.Kind == EndpointUser:
 		answering = d.reached.TenantUUID
 	}
-	if queue, _, ok := d.queueOf(); ok {
-		target = queue.TenantUUID
-	} else if group, ok := d.groupOf(); ok {
-		target = group.TenantUUID
-	}
 	d.cdr.TenantUUID = firstOf(source, answering, d.sourceEP.TenantUUID, d.chosenEP.TenantUUID,
-		target, d.lookup.MasterTenant())
-}
-
-// queueOf returns the first queue of the call with its name; ok if the call
-// reached one, known to the directory or not.
-func (d *deriver) queueOf() (queue Queue, name string, ok bool) {
-	if d.queue == nil {
-		return Queue{}, "", false
-	}
-	queue, _ = d.lookup.Queue(d.queue.data)
-	fill(&queue.Label, d.queue.data)
-	fill(&queue.Exten, d.queue.exten)
-	fill(&queue.Context, d.queue.context)
-	return queue, d.queue.data, true
-}
-
-// groupOf returns the group the call was made to: by one of the dials that led
-// to the first callee, or, if nobody rang, by what was dialled.
-func (d *deriver) groupOf() (Group, bool) {
-	if len(d.callees) > 0 {
-		for _, dial := range d.chain(d.callees[0]) {
-			if group, ok := d.lookup.Group(dial.exten, dial.context); ok {
-				return group, true
-			}
-		}
-		return Group{}, false
-	}
-	return d.lookup.Group(d.source.exten, d.source.context)
-}
-
-// conferenceDetails describes ConfBridge's room; only a numeric name can be
-// the integer id the interface asks for.
-func conferenceDetails(room string) map[string]any {
-	details := map[string]any{"type": "conference"}
-	if id, err := strconv.ParseInt(room, 10, 64); err == nil {
-		details["conference_id"] = id
-	}
-	return details
+		d.entry.tenant(), d.lookup.MasterTenant())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,9 +52,10 @@ type Gap struct {
 // State is what readiness and the administrator want to know.
 type State struct {
 	Ready     bool   // the journal is being read and the store takes what comes
-	Detail    string // why not, in a sentence
+	Detail    string // how far it is read, or why it is not, in a sentence
 	Journal   int64  // id of the journal
 	Position  int64  // AcctId of the last row read
+	Newest    int64  // AcctId of the last row written, when last looked
 	RowsRead  int64  // since the start, rows read again included
 	LastRow   time.Time
 	OpenCalls int
@@ -61,6 +63,7 @@ type State struct {
 	Malformed int64 // rows skipped
 	Unknown   int64 // rows of event types nobody asked for
 	Gaps      int64
+	Pruned    int64 // rows deleted from the journal because they were old
 }
 
 // FollowerConfig is what a Follower needs. Path, Store and Lookup are required.
@@ -81,6 +84,9 @@ type FollowerConfig struct {
 	// LateRows is how far back, in rows, the beginning of a call is looked
 	// for when rows of it arrive after it was closed; default 200,000.
 	LateRows int64
+	// Keep is how long rows stay in the journal after they were written; older
+	// ones that are consumed are deleted (asterisk-facts 4). 0 keeps all.
+	Keep time.Duration
 	// Technologies are those of real legs, default call.RealTechnologies.
 	Technologies []string
 }
@@ -107,8 +113,11 @@ type Follower struct {
 	behind   bool       // there is more to read
 	force    bool       // save the checkpoint even without CDRs
 	newest   time.Time  // of the newest row read
+	written  int64      // AcctId of the newest row of the journal
 	gap      string     // detail of the gap that is still open
 	swept    time.Time
+	pruned   time.Time   // when there was last nothing left to prune
+	starts   []time.Time // starts of Asterisk whose earlier calls are not yet ended
 
 	mu    sync.Mutex
 	boots []time.Time
@@ -163,7 +172,11 @@ func (f *Follower) Restarted(boot time.Time) {
 func (f *Follower) State() State {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.state
+	s := f.state
+	if s.Ready {
+		s.Detail = fmt.Sprintf("read to row %d, %d behind", s.Position, max(0, s.Newest-s.Position))
+	}
+	return s
 }
 
 // Run follows the journal until ctx is done and then returns nil. Nothing that
@@ -199,7 +212,8 @@ func (f *Follower) report(err error, before string) (detail string) {
 	}
 	f.mu.Lock()
 	f.state.Ready, f.state.Detail = err == nil, detail
-	f.state.Position, f.state.LastRow, f.state.OpenCalls = f.position, f.newest, len(f.book.groups)
+	f.state.Position, f.state.Newest = f.position, f.written
+	f.state.LastRow, f.state.OpenCalls = f.newest, len(f.book.groups)
 	if len(f.ids) > 0 {
 		f.state.Journal = f.ids[len(f.ids)-1]
 	}
@@ -257,24 +271,43 @@ func (f *Follower) step(ctx context.Context) (more bool, err error) {
 	}
 	f.endAbandoned()
 	f.sweep()
-	return f.behind, f.flush(ctx)
+	if err := f.flush(ctx); err != nil {
+		return false, err
+	}
+	f.prune(ctx)
+	return f.behind, nil
 }
 
 func (f *Follower) takeBoots() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	now := f.cfg.Now()
 	for _, boot := range f.boots {
-		f.book.addBoot(boot)
+		// A start in the future means that the clock has been set back since.
+		// What was before it cannot be told from what is now by the time.
+		if boot.After(now) {
+			f.cfg.Logger.Warn("Asterisk's start is later than now: the clock was set back", "start", boot)
+			f.book.clockBack = true
+			continue
+		}
+		f.book.clockBack = false
+		if f.book.addBoot(boot) {
+			f.starts = append(f.starts, boot)
+		}
 	}
 	f.boots = nil
 }
 
-// endAbandoned ends the calls from before the last restart, as soon as all
-// their rows must have been read.
+// endAbandoned ends the calls from before a restart, once, as soon as all their
+// rows must have been read.
 func (f *Follower) endAbandoned() {
-	if n := len(f.book.boots); n > 0 && (!f.behind || !f.newest.Before(f.book.boots[n-1])) {
-		f.book.abandon()
-	}
+	f.starts = slices.DeleteFunc(f.starts, func(start time.Time) bool {
+		if f.behind && f.newest.Before(start) {
+			return false
+		}
+		f.book.abandon(start)
+		return true
+	})
 }
 
 // sweep ends the calls none of whose channels exists any more.
@@ -289,7 +322,7 @@ func (f *Follower) sweep() {
 		return
 	}
 	for g := range f.book.groups {
-		if g.gone || at.Sub(g.last) < sweepIdle {
+		if g.gone || at.Sub(g.last).Abs() < sweepIdle {
 			continue
 		}
 		g.gone = true

@@ -171,6 +171,62 @@ func TestRestartOfAsteriskEndsOpenCalls(t *testing.T) {
 	}
 }
 
+// TestClockSetBack: a start of Asterisk that is later than now ends no call, and
+// says nothing about who wrote a row; neither does one that has been dealt with
+// end calls that began before it by a clock that was then set back.
+func TestClockSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.db")
+	journal, store := newPen(t, path, 1), newMemoryStore()
+	rows := loadShape(t, "internal_answered")
+	journal.write(rows[:7]...) // both are talking
+	now := parseAll(t, rows)[6].At.Add(time.Second)
+	f := follower(t, path, store, func(c *FollowerConfig) { c.Now = func() time.Time { return now } })
+	defer f.closeJournal()
+	f.Restarted(now.Add(-2 * time.Hour))
+	drain(t, f)
+	f.Restarted(now.Add(time.Hour))
+	drain(t, f)
+	if len(store.all()) != 0 || f.State().OpenCalls != 1 {
+		t.Fatalf("a start in the future has ended the call: %+v", f.State())
+	}
+	journal.write(rows[7:]...)
+	drain(t, f)
+	if all := store.all(); len(all) != 1 || !all[0].Journal.Boot.IsZero() {
+		t.Fatalf("%+v", all)
+	}
+
+	f.Restarted(now) // the clock is right again
+	drain(t, f)
+	for _, row := range rows[:7] {
+		journal.write(row.renumbered("-later"))
+	}
+	drain(t, f)
+	if n := f.State().OpenCalls; n != 1 {
+		t.Errorf("%d open calls: the call began after that start was dealt with", n)
+	}
+}
+
+// TestLinkedIDEndInMidCall: the retriever of a parked call moves to the parked
+// one's linkedid, which ends his own while both are about to talk.
+func TestLinkedIDEndInMidCall(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "master.db")
+	journal, store := newPen(t, path, 1), newMemoryStore()
+	rows := loadRows(t, filepath.Join(filepath.Dir(recordedCalls), "park.cel.jsonl"))
+	middle := slices.IndexFunc(rows, func(r celRow) bool { return r["eventtype"] == eventLinkedIDEnd }) + 1
+	f := follower(t, path, store)
+	defer f.closeJournal()
+	for i, row := range rows {
+		journal.write(row)
+		drain(t, f)
+		if n := len(store.all()); n != 0 && i < len(rows)-1 {
+			t.Fatalf("%d CDRs after row %d, the linkedid ended with row %d of %d", n, i+1, middle, len(rows))
+		}
+	}
+	if all := store.all(); len(all) != 1 || len(all[0].LinkedIDs) != 2 || middle >= len(rows) {
+		t.Errorf("%d CDRs, the linkedid ended with row %d of %d", len(all), middle, len(rows))
+	}
+}
+
 // TestIDsThatComeBackAreAnotherCall: after a restart within a second Asterisk
 // uses the same uniqueids (asterisk-facts 5).
 func TestIDsThatComeBackAreAnotherCall(t *testing.T) {
@@ -340,7 +396,7 @@ func TestRunFollowsUntilCancelled(t *testing.T) {
 	journal.write(loadShape(t, "busy")...)
 	<-store.saved
 	journal.write(loadShape(t, "internal_answered")[0].renumbered("9"))
-	f.Restarted(time.Unix(1800000000, 0))
+	f.Restarted(time.Unix(1700009000, 0))
 	<-store.saved
 	cancel()
 	if err := <-done; err != nil {

@@ -44,7 +44,13 @@ func (r celRow) renumbered(suffix string) celRow {
 
 func loadShape(t testing.TB, name string) []celRow {
 	t.Helper()
-	file, err := os.Open(filepath.Join("testdata", name+".jsonl"))
+	return loadRows(t, filepath.Join("testdata", name+".jsonl"))
+}
+
+// loadRows reads a file with a row in each line.
+func loadRows(t testing.TB, path string) []celRow {
+	t.Helper()
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,47 +34,42 @@ func (d *deriver) requestedFields() {
 		return
 	}
 	c.RequestedExtension, c.RequestedContext = d.source.exten, d.source.context
-	if queue, _, ok := d.queueOf(); ok {
-		c.RequestedName = queue.Label
-		c.RequestedInternalExtension, c.RequestedInternalContext = queue.Exten, queue.Context
-		return
-	}
-	if group, ok := d.groupOf(); ok {
-		c.RequestedName = group.Label
-		c.RequestedInternalExtension = firstOf(group.Exten, c.RequestedExtension)
-		c.RequestedInternalContext = firstOf(group.Context, c.RequestedContext)
-		return
-	}
-	ep, name := d.firstTarget()
-	switch ep.Kind {
-	case EndpointTrunk: // outgoing: nobody knows the other side's name
-	case EndpointUser:
-		c.RequestedName = name
-		c.RequestedUserUUID = ep.UserUUID
-		c.RequestedInternalExtension, c.RequestedInternalContext = ep.Exten, ep.Context
+	switch t := d.entry; {
+	case t.queue != nil:
+		c.RequestedName = t.queue.Label
+		c.RequestedInternalExtension, c.RequestedInternalContext = t.queue.Exten, t.queue.Context
+	case t.group != nil:
+		c.RequestedName = t.group.Label
+		c.RequestedInternalExtension = firstOf(t.group.Exten, c.RequestedExtension)
+		c.RequestedInternalContext = firstOf(t.group.Context, c.RequestedContext)
 	default:
-		c.RequestedName = name
+		ep, name := d.firstLine()
+		if ep.Kind != EndpointTrunk { // outgoing: nobody knows the other side's name
+			c.RequestedName = name
+		}
+		if ep.Kind == EndpointUser {
+			c.RequestedUserUUID = ep.UserUUID
+			c.RequestedInternalExtension, c.RequestedInternalContext = ep.Exten, ep.Context
+		}
 	}
 }
 
-// firstTarget returns the endpoint the call was first made to and its name:
-// the first leg that was rung under the name it then had, or the user whose
-// phone could not even be rung.
-func (d *deriver) firstTarget() (Endpoint, string) {
+// firstLine returns the endpoint the call was first made to and its name: the
+// user whose extension was called, whether a phone rang or the call was
+// forwarded at once; else the first leg that rang, under the name it then had.
+func (d *deriver) firstLine() (Endpoint, string) {
+	user, ok := d.calledUser()
+	if ok {
+		d.reached = user
+	}
 	if len(d.callees) > 0 {
 		l := d.callees[0]
 		ep := d.lookup.Endpoint(call.Endpoint(l.names[0]))
-		return ep, firstOf(l.startName, ep.UserName, l.laterName)
+		if !ok || ep.UserUUID == user.UserUUID {
+			return ep, firstOf(l.startName, ep.UserName, l.laterName)
+		}
 	}
-	if d.conference != "" || d.voicemail != "" && d.source.exten == "" {
-		return Endpoint{}, ""
-	}
-	ep, ok := d.lookup.UserAt(d.source.exten, d.source.context)
-	if !ok {
-		return Endpoint{}, ""
-	}
-	d.reached = ep
-	return ep, ep.UserName
+	return user, user.UserName
 }
 
 // destinationFields: who was finally reached, or rung last (cdr-api 10.4, 10.6).
@@ -82,12 +77,16 @@ func (d *deriver) destinationFields() {
 	c := &d.cdr
 	c.DestinationDetails = map[string]any{"type": "unknown"}
 	switch {
-	case d.conference != "" && d.chosen == nil:
+	case d.endsInConference():
 		c.DestinationExtension = c.RequestedExtension
+		if d.chosen != nil { // a transfer led there
+			c.DestinationExtension = firstOf(d.roomExten, c.RequestedExtension)
+		}
 		c.DestinationDetails = conferenceDetails(d.conference)
 		if d.conference != "-" {
 			c.DestinationName = d.conference
 		}
+		return
 	case d.chosen == nil:
 		c.DestinationExtension = c.RequestedExtension
 		c.DestinationName = c.RequestedName
@@ -105,29 +104,15 @@ func (d *deriver) destinationFields() {
 // it; a queue shows the agent and has details unknown (cdr-api 10, shapes).
 func (d *deriver) destinationTarget() {
 	c := &d.cdr
-	if _, _, ok := d.queueOf(); ok {
+	group := d.via.group
+	switch {
+	case d.via.queue != nil:
 		c.DestinationDetails = map[string]any{"type": "unknown"}
-		return
+	case group != nil && !d.originated:
+		c.DestinationName = group.Label
+		c.DestinationExtension = firstOf(group.Exten, c.RequestedExtension)
+		c.DestinationDetails = map[string]any{"type": "group", "group_label": group.Label, "group_id": group.ID}
 	}
-	group, ok := d.groupOf()
-	if !ok || d.originated || d.transferredAway() {
-		return
-	}
-	c.DestinationName = group.Label
-	c.DestinationExtension = firstOf(group.Exten, c.RequestedExtension)
-	c.DestinationDetails = map[string]any{"type": "group", "group_label": group.Label, "group_id": group.ID}
-}
-
-// transferredAway reports whether the chosen callee is not the first target's:
-// a dial of its own led to it.
-func (d *deriver) transferredAway() bool {
-	if d.chosen == nil || d.chosen.pickedUp {
-		return false
-	}
-	return !slices.ContainsFunc(d.chain(d.chosen), func(dial *dialling) bool {
-		_, ok := d.lookup.Group(dial.exten, dial.context)
-		return ok
-	})
 }
 
 func (d *deriver) destinationUser(ep Endpoint) {
@@ -150,7 +135,7 @@ func (d *deriver) calleeID() (name, number string) {
 		return firstOf(ep.UserName, l.laterName), firstOf(ep.Exten, l.laterNumber)
 	}
 	dialled := ""
-	if _, _, queue := d.queueOf(); !queue && l.dial != nil && l.dial.exten != anonymousExtension {
+	if d.via.queue == nil && l.dial != nil && l.dial.exten != anonymousExtension {
 		dialled = l.dial.exten
 	}
 	name = firstOf(l.startName, ep.UserName, l.laterName)
@@ -166,8 +151,8 @@ func (d *deriver) externalNumber(l *leg) string {
 		return firstOf(d.cdr.RequestedExtension, l.laterNumber)
 	}
 	exten := l.dial.exten
-	if exten == anonymousExtension {
-		exten = ""
+	if _, user := d.userAt(exten, l.dial.context); user || exten == anonymousExtension {
+		exten = "" // of somebody here whose calls go out, or of nobody
 	}
 	return firstOf(exten, numberDialled(l.dial.data, call.Endpoint(l.names[0])),
 		d.cdr.RequestedExtension, l.laterNumber)

@@ -39,6 +39,7 @@ func (f *Follower) resume(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	f.written = newest
 	first := len(f.ids) == 0
 	if first {
 		f.ids = []int64{id}

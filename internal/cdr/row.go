@@ -103,6 +103,7 @@ type Extra struct {
 	HangupCause      int // Q.850, 0 if unknown
 	DialStatus       string
 	PickedUpBy       string // uniqueid of the channel that picked up
+	Retriever        string // name of the channel that took a parked call
 	Broken           bool   // the text was no JSON object: everything else is empty
 }
 
@@ -197,7 +198,7 @@ func parseExtra(text string) Extra {
 	str := func(key string) string { s, _ := members[key].(string); return s }
 	extra := Extra{
 		BridgeID: str("bridge_id"), BridgeTechnology: str("bridge_technology"),
-		DialStatus: str("dialstatus"), PickedUpBy: str("pickup_channel_uniqueid"),
+		DialStatus: str("dialstatus"), PickedUpBy: str("pickup_channel_uniqueid"), Retriever: str("retriever"),
 	}
 	switch cause := members["hangupcause"].(type) {
 	case float64:

@@ -18,11 +18,13 @@ type story struct {
 	queue      *appUse   // first use of Queue
 	voicemail  string    // mailbox reached, "-" if unnamed, empty if none
 	conference string    // ConfBridge's room, "-" if unnamed, empty if none
+	roomExten  string    // where ConfBridge was entered
 	forwarded  time.Time // first forward
 	linkedIDs  map[string]struct{}
 }
 
 type appUse struct {
+	at             time.Time
 	data           string
 	exten, context string
 }
@@ -37,6 +39,9 @@ type leg struct {
 	// zombie: it ended under a name that another channel had taken from it.
 	zombie   bool
 	pickedUp bool
+	tookOver *leg // the leg whose ringing it ended by a pickup, if that is another
+	// retrieved: it took a parked call.
+	retrieved bool
 	// startName and startNumber are its caller id when it was created, for a
 	// dialled leg that of the endpoint; laterName and laterNumber are the
 	// first ones afterwards, for a dialled leg the number that was dialled.
@@ -55,7 +60,7 @@ type leg struct {
 // dialling is the caller's side of the dial that created a leg.
 type dialling struct {
 	by             *leg   // nil if the caller's rows are missing
-	data           string // of the Dial or Queue
+	app, data      string // the Dial or Queue
 	exten, context string
 }
 
@@ -119,6 +124,14 @@ func (s *story) note(l *leg, row Row) {
 		if s.forwarded.IsZero() {
 			s.forwarded = row.At
 		}
+	case eventPickup:
+		if picker := s.byID[row.Extra.PickedUpBy]; picker != nil && picker != l {
+			picker.tookOver = l
+		}
+	case eventParkEnd:
+		if retriever := s.named(row.Extra.Retriever); retriever != nil {
+			retriever.retrieved = true
+		}
 	case eventChanEnd:
 		l.end, l.zombie = row.At, strings.HasSuffix(row.Channel, zombieSuffix)
 	}
@@ -132,13 +145,16 @@ func (s *story) app(l *leg, row Row) {
 	switch strings.ToLower(row.App) {
 	case appQueue:
 		if s.queue == nil {
-			s.queue = &appUse{data: firstArgument(row.AppData), exten: row.Exten, context: row.Context}
+			s.queue = &appUse{at: row.At, data: firstArgument(row.AppData), exten: row.Exten, context: row.Context}
 		}
 	case appVoicemail:
 		mailbox, _, _ := strings.Cut(firstArgument(row.AppData), "&")
 		fill(&s.voicemail, orDash(mailbox))
 	case appConference:
 		fill(&s.conference, orDash(firstArgument(row.AppData)))
+		if row.Exten != anonymousExtension {
+			fill(&s.roomExten, row.Exten)
+		}
 	}
 }
 
@@ -156,7 +172,7 @@ func (s *story) event(event call.Event) {
 		l.pickedUp = true
 	case call.DialBegun:
 		c := event.Channel
-		s.byID[event.Peer.ID].dial = &dialling{by: l, data: c.AppData, exten: c.Exten, context: c.Context}
+		s.byID[event.Peer.ID].dial = &dialling{by: l, app: strings.ToLower(c.App), data: c.AppData, exten: c.Exten, context: c.Context}
 	case call.ChannelStarted, call.ChannelChanged, call.ChannelEnded, call.BridgeLeft, call.Restarted, call.DialAnswered:
 		// The rows themselves say more about these.
 	}
@@ -196,12 +212,25 @@ func (s *story) pair(l *leg) *leg {
 	return nil
 }
 
+// named returns the leg that bears the name now, nil if there is none.
+func (s *story) named(name string) *leg {
+	for _, l := range slices.Backward(s.legs) {
+		if l.name() == name {
+			return l
+		}
+	}
+	return nil
+}
+
 // chain returns the dials that led to the leg, nearest first, through Local
-// pairs (design 5). A pickup cuts it: nobody had dialled the picker.
+// pairs (design 5); for one who picked up those of the leg that rang.
 func (s *story) chain(l *leg) []*dialling {
 	var dials []*dialling
+	if l.tookOver != nil {
+		l = l.tookOver
+	}
 	for range s.legs { // a chain is no longer than the call has legs
-		if l == nil || l.dial == nil || l.pickedUp {
+		if l == nil || l.dial == nil {
 			break
 		}
 		dials = append(dials, l.dial)

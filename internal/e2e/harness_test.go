@@ -28,7 +28,7 @@ const patience = 20 * time.Second
 
 // site is a PBX with the daemon beside it.
 type site struct {
-	t      *testing.T
+	t      testing.TB
 	pbx    *lab.PBX
 	cfg    config.Config
 	app    *app.App
@@ -39,7 +39,7 @@ type site struct {
 	addr   string // of the API, if the daemon is a process of its own
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,7 @@ func must(t *testing.T, err error) {
 }
 
 // within is a context for one step of a test.
-func within(t *testing.T) context.Context {
+func within(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
@@ -55,7 +55,7 @@ func within(t *testing.T) context.Context {
 }
 
 // newPBX starts a private Asterisk that ends with the test.
-func newPBX(t *testing.T, cfg lab.Config, change ...func(*lab.Install)) *lab.PBX {
+func newPBX(t testing.TB, cfg lab.Config, change ...func(*lab.Install)) *lab.PBX {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute) // the first run downloads
 	defer cancel()
@@ -91,7 +91,7 @@ func last(s string, n int) string {
 
 // newSite starts a PBX and the daemon, with the lab's users in the directory
 // and no rule at all.
-func newSite(t *testing.T, change ...func(*config.Config)) *site {
+func newSite(t testing.TB, change ...func(*config.Config)) *site {
 	t.Helper()
 	s := siteAt(t, newPBX(t, lab.Config{}), change...)
 	s.start()
@@ -100,7 +100,7 @@ func newSite(t *testing.T, change ...func(*config.Config)) *site {
 }
 
 // siteAt is a daemon beside a PBX, not yet started. It is stopped with the test.
-func siteAt(t *testing.T, pbx *lab.PBX, change ...func(*config.Config)) *site {
+func siteAt(t testing.TB, pbx *lab.PBX, change ...func(*config.Config)) *site {
 	t.Helper()
 	s := &site{t: t, pbx: pbx, users: make(map[string]directory.User)}
 	dir := t.TempDir()

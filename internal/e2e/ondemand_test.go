@@ -34,7 +34,7 @@ func TestOnDemand(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) { c.run(s.sub(t), alice, bob) })
 	}
 	t.Run("a trunk's press is ignored and counted", func(t *testing.T) { trunkPresses(s.sub(t), trunk, bob) })
-	t.Run("queue and group decide for who they led to", func(t *testing.T) { permissions(s.sub(t), alice, bob) })
+	t.Run("queue and group decide for who they led to", func(t *testing.T) { permissions(t, s.sub(t), alice, bob) })
 }
 
 func pressRecords(s *site, alice, bob *lab.Phone) {
@@ -332,7 +332,7 @@ func trunkPresses(s *site, trunk, bob *lab.Phone) {
 }
 
 // permissions: the table of dialplan/testdata on real calls, where it matters.
-func permissions(s *site, alice, bob *lab.Phone) {
+func permissions(t *testing.T, s *site, alice, bob *lab.Phone) {
 	var groups []directory.Group
 	s.do("GET", "groups", nil, &groups)
 	var queues []directory.Queue
@@ -352,7 +352,7 @@ func permissions(s *site, alice, bob *lab.Phone) {
 		{"a queue's caller by its own", lab.ExtenQueue, true, false, false, true, dialplan.OnDemand},
 		{"a group's caller by its own, not", lab.ExtenGroup, false, true, true, true, dialplan.RefusedUser},
 	} {
-		s.t.Run(c.name, func(t *testing.T) {
+		t.Run(c.name, func(t *testing.T) {
 			s := s.sub(t)
 			s.mayToggle(c.user, c.user)
 			s.do("PATCH", control.Path("groups", groups[0].UUID), map[string]any{"dtmf_record_toggle": c.group}, nil)

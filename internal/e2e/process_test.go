@@ -52,7 +52,7 @@ func launch(cmd *exec.Cmd) (*child, error) {
 }
 
 // end sends a signal and waits until the process is gone.
-func (c *child) end(t *testing.T, sig syscall.Signal) {
+func (c *child) end(t testing.TB, sig syscall.Signal) {
 	t.Helper()
 	_ = c.cmd.Process.Signal(sig) // it may have ended already
 	select {

@@ -56,20 +56,6 @@ func newCalmSite(t *testing.T, change ...func(*config.Config)) *site {
 	return s
 }
 
-// calm sees in the end that the daemon has logged no error.
-func (s *site) calm() {
-	t := s.t
-	t.Cleanup(func() {
-		data, err := os.ReadFile(s.logs.Name())
-		must(t, err)
-		for line := range strings.Lines(string(data)) {
-			if strings.Contains(line, "level=ERROR") || strings.Contains(line, "panic") {
-				t.Errorf("daemon log: %s", line)
-			}
-		}
-	})
-}
-
 // sub is the site for a sub-test, so that failures and contexts are its own.
 func (s *site) sub(t *testing.T) *site {
 	c := *s

@@ -44,7 +44,7 @@ type Call struct {
 }
 
 func newCall(p *Phone, id string) (*Call, error) {
-	m, err := newMedia(p.ip)
+	m, err := newMedia(p.ip, p.sequence())
 	if err != nil {
 		return nil, err
 	}
@@ -68,6 +68,26 @@ func (p *Phone) Dial(ctx context.Context, exten string) (*Call, error) {
 // DialAs is Dial with another caller's number; it matters for trunks only, a
 // telephone's number is what the PBX says.
 func (p *Phone) DialAs(ctx context.Context, number, exten string) (*Call, error) {
+	return p.dial(ctx, number, exten)
+}
+
+// TakeOver takes the place of another phone in its call, ringing or answered,
+// as a busy lamp key does: an INVITE with Replaces (RFC 3891).
+func (p *Phone) TakeOver(ctx context.Context, other *Call) (*Call, error) {
+	return p.dial(ctx, p.Number, other.phone.Number, sip.NewHeader("Replaces", other.dialog()))
+}
+
+// dialog names the call in a Replaces header. The tags are named from the PBX's
+// point of view, RFC 3891 3.
+func (c *Call) dialog() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	theirs, _ := c.to.Params.Get("tag")
+	ours, _ := c.from.Params.Get("tag")
+	return c.id + ";to-tag=" + theirs + ";from-tag=" + ours
+}
+
+func (p *Phone) dial(ctx context.Context, number, exten string, more ...sip.Header) (*Call, error) {
 	c, err := newCall(p, randomHex())
 	if err != nil {
 		return nil, fmt.Errorf("%s calls %s: %w", p.User, exten, err)
@@ -83,6 +103,9 @@ func (p *Phone) DialAs(ctx context.Context, number, exten string) (*Call, error)
 	c.to = sip.ToHeader{Address: p.pbxURI(exten), Params: sip.NewParams()}
 	p.add(c)
 	c.invite = c.request(sip.INVITE)
+	for _, h := range more {
+		c.invite.AppendHeader(h)
+	}
 	c.withSDP(c.invite, "sendrecv")
 	// The transaction must outlive the caller's context: that bounds this call
 	// of ours, not the telephone call.
@@ -227,6 +250,9 @@ func (c *Call) finish(status int, err error) {
 	close(c.ended)
 }
 
+// Over says whether the call has ended.
+func (c *Call) Over() bool { return c.isEnded() }
+
 func (c *Call) isEnded() bool {
 	select {
 	case <-c.ended:
@@ -308,8 +334,9 @@ func (c *Call) WaitAnswered(ctx context.Context) error { return c.wait(ctx, "the
 // WaitEnded returns when the call is over, whoever ended it.
 func (c *Call) WaitEnded(ctx context.Context) error { return c.wait(ctx, "its end", c.ended) }
 
-// reply answers the INVITE of an incoming call.
-func (c *Call) reply(status int, body []byte) error {
+// reply answers the INVITE of an incoming call. Contact says where the phone
+// is, or, in a refusal, where else to try.
+func (c *Call) reply(status int, body []byte, contact *sip.ContactHeader) error {
 	if c.outgoing {
 		return fmt.Errorf("%v: reply %d: it is not an incoming call", c, status)
 	}
@@ -320,7 +347,7 @@ func (c *Call) reply(status int, body []byte) error {
 	to := res.To()
 	to.Params.Remove("tag")
 	to.Params.Add("tag", tag)
-	res.AppendHeader(c.phone.contact())
+	res.AppendHeader(contact)
 	res.AppendHeader(sip.NewHeader("Allow", allowedMethods))
 	res.AppendHeader(sip.NewHeader("Supported", "replaces"))
 	if body != nil {
@@ -333,11 +360,17 @@ func (c *Call) reply(status int, body []byte) error {
 }
 
 // Ring tells the caller that the phone rings.
-func (c *Call) Ring(context.Context) error { return c.reply(sip.StatusRinging, nil) }
+func (c *Call) Ring(context.Context) error {
+	return c.reply(sip.StatusRinging, nil, c.phone.contact())
+}
 
 // Reject refuses an incoming call with a status such as 486 or 603.
 func (c *Call) Reject(_ context.Context, status int) error {
-	if err := c.reply(status, nil); err != nil {
+	return c.refuse(status, c.phone.contact())
+}
+
+func (c *Call) refuse(status int, contact *sip.ContactHeader) error {
+	if err := c.reply(status, nil, contact); err != nil {
 		return err
 	}
 	c.onceReplied()
@@ -355,7 +388,7 @@ func (c *Call) Answer(ctx context.Context) error {
 	again := time.NewTicker(sip.T1)
 	defer again.Stop()
 	for {
-		if err := c.reply(sip.StatusOK, body); err != nil {
+		if err := c.reply(sip.StatusOK, body, c.phone.contact()); err != nil {
 			return err
 		}
 		c.onceReplied()

@@ -83,6 +83,7 @@ const (
 	ExtenPickupGroup = "*8"   // picks up what rings; all users are one group
 	FeatureBlind     = "#1"   // during a call
 	FeatureAttended  = "*2"   // during a call
+	FeatureThreeWay  = "*5"   // during the consultation of an attended transfer
 	QueueName        = "support"
 	ContextUsers     = "users"
 	ContextTrunk     = "from-trunk"
@@ -94,6 +95,7 @@ const (
 const (
 	MusicHz        = 300.0
 	AnnouncementHz = 2500.0
+	RingHz         = 2100.0 // what a caller who has been answered before hears while somebody is called
 )
 
 const maxTrunks = 7 // ports between AMI's and the first of RTP, see ports.go

@@ -59,12 +59,12 @@ func (p *PBX) files() (map[string]string, error) {
 		"logger.conf":   "[general]\ndateformat=%F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose(3)\n",
 		"rtp.conf":      fmt.Sprintf("[general]\nrtpstart=%d\nrtpend=%d\nicesupport=no\n", p.ports.rtpStart(), p.ports.rtpEnd()),
 		"pjsip.conf":    pjsipConf(c, p.SIPAddr, p.ports),
-		"features.conf": "[general]\npickupexten=" + ExtenPickupGroup + "\n" +
+		"features.conf": "[general]\npickupexten=" + ExtenPickupGroup + "\natxferthreeway=" + FeatureThreeWay + "\n" +
 			"[featuremap]\nblindxfer => " + FeatureBlind + "\natxfer => " + FeatureAttended + "\n[applicationmap]\n",
 		"extensions.conf": "[globals]\n",
 		"cel.conf":        "[general]\n",
 		"indications.conf": "[general]\ncountry=us\n[us]\ndescription=US\nringcadence=2000,4000\ndial=350+440\n" +
-			"busy=480+620/500,0/500\nring=440+480/2000,0/4000\ncongestion=480+620/250,0/250\n",
+			"busy=480+620/500,0/500\n" + fmt.Sprintf("ring=%.0f/2000,0/4000\n", RingHz) + "congestion=480+620/250,0/250\n",
 		"queues.conf":      queuesConf(c),
 		"voicemail.conf":   voicemailConf(c),
 		"confbridge.conf":  "[general]\n[default_bridge]\ntype=bridge\n[default_user]\ntype=user\nquiet=yes\n",

@@ -77,12 +77,9 @@ func (c *Call) BlindTransfer(ctx context.Context, exten string) error {
 func (c *Call) AttendedTransfer(ctx context.Context, other *Call) error {
 	other.mu.Lock()
 	uri := other.target.Clone()
-	theirs, _ := other.to.Params.Get("tag")
-	ours, _ := other.from.Params.Get("tag")
 	other.mu.Unlock()
-	// The tags are named from the PBX's point of view, RFC 3891 3.
-	replaces := url.QueryEscape(other.id + ";to-tag=" + theirs + ";from-tag=" + ours)
-	if err := c.refer(ctx, "<"+uri.String()+"?Replaces="+replaces+">", c, other); err != nil {
+	to := "<" + uri.String() + "?Replaces=" + url.QueryEscape(other.dialog()) + ">"
+	if err := c.refer(ctx, to, c, other); err != nil {
 		return fmt.Errorf("%v: transfer to the %v: %w", c, other, err)
 	}
 	return nil

@@ -71,14 +71,15 @@ type media struct {
 	seq                     uint16
 }
 
-func newMedia(ip string) (*media, error) {
+// newMedia opens the audio of a call. Its RTP begins with that sequence number.
+func newMedia(ip string, seq uint16) (*media, error) {
 	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.ParseIP(ip)})
 	if err != nil {
 		return nil, fmt.Errorf("open RTP socket on %s: %w", ip, err)
 	}
 	m := &media{
 		conn: conn, done: make(chan struct{}), eventType: eventPT,
-		begin: time.Now(), ssrc: rand.Uint32(), stamp: rand.Uint32(), seq: uint16(rand.Uint32()),
+		begin: time.Now(), ssrc: rand.Uint32(), stamp: rand.Uint32(), seq: seq,
 	}
 	go m.send()
 	go m.receive()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"strings"
 	"sync"
@@ -32,6 +33,7 @@ type Incoming struct {
 	ring, answer bool
 	after        time.Duration
 	reject       int
+	forward      string
 }
 
 // Manual leaves the call to whoever fetches it with WaitCall; the default.
@@ -47,6 +49,11 @@ func AutoAnswer(after time.Duration) Incoming {
 
 // RejectWith refuses with a status such as 486 (busy) or 603 (declined).
 func RejectWith(status int) Incoming { return Incoming{reject: status} }
+
+// ForwardTo sends the caller to another extension, by status 302.
+func ForwardTo(exten string) Incoming {
+	return Incoming{reject: sip.StatusMovedTemporarily, forward: exten}
+}
 
 // Phone is a SIP telephone or a provider. It can hold many calls at once. Its
 // methods may be called from any goroutine.
@@ -64,6 +71,7 @@ type Phone struct {
 
 	mu    sync.Mutex
 	onNew Incoming
+	first *uint16          // sequence number of new calls, random if nil
 	calls map[string]*Call // by Call-ID, ended ones too
 	lamps map[string]*Lamp // by Call-ID
 }
@@ -195,6 +203,24 @@ func (p *Phone) OnIncoming(in Incoming) {
 	p.onNew = in
 }
 
+// BeginAt sets the RTP sequence number with which calls begin from now on. It
+// is random by default, as RFC 3550 5.1 wants it; when one party takes another's
+// place it matters to Asterisk whose is higher (see the package e2e).
+func (p *Phone) BeginAt(sequence uint16) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.first = &sequence
+}
+
+func (p *Phone) sequence() uint16 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.first != nil {
+		return *p.first
+	}
+	return uint16(rand.Uint32())
+}
+
 // WaitCall returns the next incoming call, in the order in which they came.
 func (p *Phone) WaitCall(ctx context.Context) (*Call, error) {
 	select {
@@ -313,7 +339,7 @@ func (p *Phone) respond(req *sip.Request, tx sip.ServerTransaction, status int, 
 
 func reason(status int) string {
 	for code, text := range map[int]string{
-		100: "Trying", 180: "Ringing", 200: "OK", 404: "Not Found", 480: "Temporarily Unavailable",
+		100: "Trying", 180: "Ringing", 200: "OK", 302: "Moved Temporarily", 404: "Not Found", 480: "Temporarily Unavailable",
 		481: "Call Does Not Exist", 486: "Busy Here", 487: "Request Terminated", 603: "Decline",
 	} {
 		if code == status {
@@ -363,7 +389,10 @@ func (p *Phone) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 func (in Incoming) run(c *Call) error {
 	ctx, cancel := context.WithTimeout(context.Background(), replyTime+in.after)
 	defer cancel()
-	if in.reject != 0 {
+	switch {
+	case in.forward != "":
+		return c.refuse(in.reject, &sip.ContactHeader{Address: c.phone.pbxURI(in.forward)})
+	case in.reject != 0:
 		return c.Reject(ctx, in.reject)
 	}
 	if in.ring {

@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,10 +15,10 @@ func (p *PBX) Announcement() string { return filepath.Join(p.Dir, "sounds", "ann
 
 // writeSounds creates what the PBX plays.
 func (p *PBX) writeSounds() error {
-	if err := writeTone(p.Announcement()+".ulaw", AnnouncementHz, 3); err != nil {
+	if err := writeTone(p.Announcement()+".sln", AnnouncementHz, 3); err != nil {
 		return err
 	}
-	if err := writeTone(filepath.Join(p.Dir, "moh", "music.ulaw"), MusicHz, 10); err != nil {
+	if err := writeTone(filepath.Join(p.Dir, "moh", "music.sln"), MusicHz, 10); err != nil {
 		return err
 	}
 	if len(p.cfg.Sounds) == 0 {
@@ -26,12 +27,13 @@ func (p *PBX) writeSounds() error {
 	return p.replaceSounds()
 }
 
-// writeTone writes G.711 without a header.
+// writeTone writes raw 16 bit samples: like most sounds of a real PBX they have
+// to be transcoded for the phones.
 func writeTone(path string, hz, seconds float64) error {
 	var tone oscillator
-	data := make([]byte, int(seconds*phoneRate))
-	for i := range data {
-		data[i] = encodeUlaw(tone.next(hz))
+	var data []byte
+	for range int(seconds * phoneRate) {
+		data = binary.LittleEndian.AppendUint16(data, uint16(tone.next(hz)))
 	}
 	if err := os.WriteFile(path, data, 0o644); err != nil {
 		return fmt.Errorf("write sound: %w", err)
@@ -73,7 +75,7 @@ func (p *PBX) replaceSounds() error {
 		if found, _ := filepath.Glob(filepath.Join(p.install.DataDir, "sounds", "en", name+".*")); len(found) == 0 {
 			return fmt.Errorf("replace sound %q: it is not installed", name)
 		}
-		if err := writeTone(filepath.Join(english, name+".ulaw"), hz, 1); err != nil {
+		if err := writeTone(filepath.Join(english, name+".sln"), hz, 1); err != nil {
 			return err
 		}
 	}
