@@ -24,6 +24,7 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 TEST_JOBS ?= 2
 FUZZTIME ?= 20s
 BENCH ?= full
+ONLY ?=
 KEEP ?=
 
 PREFIX ?= /usr/local
@@ -64,9 +65,14 @@ fuzz: ## every fuzz target, each for FUZZTIME=20s
 		$(GO) test -tags $(TAGS) -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$dir" </dev/null; \
 	done
 
-bench: ## Go benchmarks; BENCH=short for a quick look
+# The processes do not share the processors: one package after another, then
+# the programme with real calls.
+bench: build ## figures with their references, BENCHMARKS.md; BENCH=short for a smoke run, ONLY=rate for a group
 	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m -p 1 \
-		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=5) ./...
+		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=3) ./...
+	$(GOBUILD) -o bin/callrecord-bench ./cmd/callrecord-bench
+	bin/callrecord-bench $(if $(filter short,$(BENCH)),-short) $(if $(ONLY),-only $(ONLY)) \
+		-markdown -json bin/bench-$(if $(filter short,$(BENCH)),short,$(shell date +%Y%m%d-%H%M)).json
 
 # Built and then started, not `go run`: that would not pass on a SIGTERM, and
 # Asterisk and the phones would be left behind.

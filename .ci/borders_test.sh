@@ -64,6 +64,7 @@ allowed internal/api internal/auth internal/cdr internal/directory internal/reco
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
+allowed internal/bench internal/lab internal/control internal/directory dialplan config
 package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
 sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
@@ -105,7 +106,11 @@ crossing internal/control ari
 crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
+crossing internal/bench internal/app
+crossing internal/bench store
 crossing cmd/callrecordd internal/lab
+sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
+crossing cmd/callrecordd internal/bench
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 
 go build ./... # the module itself must be sound

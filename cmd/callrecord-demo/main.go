@@ -3,7 +3,7 @@
 // calls with distinguishable tones, and proves from the files that the HTTP API
 // hands out that what the rules want was recorded and nothing else.
 //
-// It is the one command that uses internal/lab. It must not reach into the
+// It uses internal/lab. It must not reach into the
 // daemon: what it knows of the daemon comes from the command line, the HTTP API
 // and the files on disk, as for any administrator.
 package main
