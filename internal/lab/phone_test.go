@@ -2,6 +2,7 @@ package lab
 
 import (
 	"database/sql"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -181,14 +182,20 @@ func testFeatureTransfer(t *testing.T, p *PBX) {
 }
 
 func testDTMF(t *testing.T, p *PBX) {
-	url := strings.Replace(p.ARIURL, "http:", "ws:", 1) + "/events?app=lab&subscribeAll=true&api_key=" + p.ARIUser + ":" + p.ARIPassword
-	ws, res, err := websocket.Dial(deadline(t), url, nil)
+	login := "api_key=" + p.ARIUser + ":" + p.ARIPassword
+	ws, res, err := websocket.Dial(deadline(t), strings.Replace(p.ARIURL, "http:", "ws:", 1)+"/events?app=lab&"+login, nil)
 	must(t, err)
 	if res.Body != nil {
 		_ = res.Body.Close()
 	}
 	defer func() { _ = ws.CloseNow() }()
 	ws.SetReadLimit(1 << 20)
+	// Not subscribeAll: see package ari.
+	req, err := http.NewRequestWithContext(deadline(t), http.MethodPost, p.ARIURL+"/applications/lab/subscription?eventSource=channel:&"+login, http.NoBody)
+	must(t, err)
+	res, err = http.DefaultClient.Do(req)
+	must(t, err)
+	must(t, res.Body.Close())
 	alice, bob := phone(t, p, "alice", Manual()), phone(t, p, "bob", Manual())
 	a, b := talk(t, alice, bob, "1002", aliceHz, bobHz)
 	must(t, a.SendDTMF(deadline(t), "*3"))
