@@ -3,7 +3,6 @@ package e2e
 import (
 	"syscall"
 	"testing"
-	"time"
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
@@ -287,63 +286,58 @@ func TestCardNumberIsInNoFileThatIsCut(t *testing.T) {
 // knows of the pause and of its owner, and the file goes on at resume.
 func TestCardNumberWhenTheDaemonDiesInThePause(t *testing.T) {
 	t.Parallel()
-	bin := build(t)
-	for _, mode := range []string{config.PauseMute, config.PauseCut} {
-		t.Run(mode, func(t *testing.T) {
-			site := siteAt(t, newPBX(t, lab.Config{}), func(c *config.Config) { c.Recordings.Pause = mode })
-			daemon := site.spawn(bin)
-			site.populate()
-			s := staged(site)
-			for who, flags := range map[string]dialplan.Flags{"alice": onDemand, "bob": onDemand, "carol": inInt} {
-				s.rules(who, flags)
-			}
-			caller, callee := s.paused()
-			first := s.stored()[0].uuid
-			daemon.end(t, syscall.SIGKILL)
-			s.tells(callee, "bob", caller)
-			daemon = s.spawn(bin)
-			s.wish("alice", recorder.PartyPaused)
-			s.wish("bob", recorder.PartyPaused)
-			if mode == config.PauseMute {
-				s.runs("alice", recorder.Paused)
-			}
-			s.tells(callee, "bob", caller)
-			s.denied(callee, "bob", dialplan.RefusedPaused)
-
-			// Once more, and transferred meanwhile.
-			daemon.end(t, syscall.SIGKILL)
-			must(t, callee.BlindTransfer(within(t), "1003"))
-			c := s.takes("carol")
-			s.both(caller, "alice", c, "carol")
-			s.tells(c, "carol", caller)
-			s.spawn(bin)
-			s.wish("alice", recorder.PartyPaused)
-			s.tells(c, "carol", caller)
-			s.resumes(caller, "alice")
-			s.over(caller)
-			s.gone(c)
-			must(t, s.pbx.WaitIdle(within(t)))
-
-			got := s.finals(1)
-			if len(got) != 1 || got[0].uuid != first || got[0].state != "ready" {
-				t.Fatalf("the recordings are %+v", got)
-			}
-			audio, err := lab.ReadWAV(s.path(got[0]))
-			must(t, err)
-			want := []string{"alice+bob", "silence", "alice+carol"}
-			if mode == config.PauseCut {
-				want = []string{"alice+bob", "alice+carol"}
-			}
-			if heard := passages(audio); !matches(heard, want) {
-				t.Errorf("%v is heard, want %q", heard, want)
-			}
-			if found := s.digitsOnDisk(); len(found) > 0 {
-				t.Errorf("digits are on disk: %q", found)
-			}
-			s.silent(t, mode)
-		})
-	}
+	diesInThePause(t, config.PauseMute, "alice+bob", "silence", "alice+carol")
 }
 
-// slowly is how long somebody rings who answers after the grace time.
-const slowly = 3 * time.Second
+// diesInThePause leaves one file in which that is heard.
+func diesInThePause(t *testing.T, mode string, want ...string) {
+	t.Helper()
+	bin := build(t)
+	site := siteAt(t, newPBX(t, lab.Config{}), func(c *config.Config) { c.Recordings.Pause = mode })
+	daemon := site.spawn(bin)
+	site.populate()
+	s := staged(site)
+	for who, flags := range map[string]dialplan.Flags{"alice": onDemand, "bob": onDemand, "carol": inInt} {
+		s.rules(who, flags)
+	}
+	s.phones["bob"].BeginAt(1)
+	s.phones["carol"].BeginAt(20000) // see run
+	caller, callee := s.paused()
+	first := s.stored()[0].uuid
+	daemon.end(t, syscall.SIGKILL)
+	s.tells(callee, "bob", caller)
+	daemon = s.spawn(bin)
+	s.wish("alice", recorder.PartyPaused)
+	s.wish("bob", recorder.PartyPaused)
+	s.tells(callee, "bob", caller)
+	s.denied(callee, "bob", dialplan.RefusedPaused)
+
+	// Once more, and transferred meanwhile.
+	daemon.end(t, syscall.SIGKILL)
+	must(t, callee.BlindTransfer(within(t), "1003"))
+	c := s.takes("carol")
+	s.both(caller, "alice", c, "carol")
+	s.tells(c, "carol", caller)
+	s.spawn(bin)
+	s.wish("alice", recorder.PartyPaused)
+	s.tells(c, "carol", caller)
+	s.resumes(caller, "alice")
+	s.say(caller)
+	s.over(caller)
+	s.gone(c)
+	must(t, s.pbx.WaitIdle(within(t)))
+
+	got := s.finals(1)
+	if len(got) != 1 || got[0].uuid != first || got[0].state != "ready" {
+		t.Fatalf("the recordings are %+v", got)
+	}
+	audio, err := lab.ReadWAV(s.path(got[0]))
+	must(t, err)
+	if heard := passages(audio); !matches(heard, want) {
+		t.Errorf("%v is heard, want %q", heard, want)
+	}
+	if found := s.digitsOnDisk(); len(found) > 0 {
+		t.Errorf("digits are on disk: %q", found)
+	}
+	s.silent(t, mode)
+}
