@@ -13,7 +13,10 @@ import (
 // suffices, for *3 everybody has its own permission, and both is said.
 func TestTalkThatIsFoundIsDecidedAsResync(t *testing.T) {
 	t.Parallel()
-	s := newStage(t, lab.Config{})
+	site := siteAt(t, newPBX(t, lab.Config{})) // it may complain that the manager comes later than the talk
+	site.start()
+	site.populate()
+	s := staged(site)
 	s.rules("alice", may(inInt)) // she calls
 	s.rules("bob", onDemand)
 	s.stop()
