@@ -104,7 +104,6 @@ func TestCardNumberIsInNoFile(t *testing.T) {
 	}, {
 		name: "attended transfer by DTMF", rules: some,
 		play: func(s *stage) {
-			s.phones["alice"].BeginAt(15000) // she takes bob's place
 			caller, callee := s.paused()
 			s.presses(callee, lab.FeatureAttended)
 			s.hear(caller, "music")
@@ -189,10 +188,10 @@ func TestCardNumberIsInNoFile(t *testing.T) {
 		},
 		decided: []string{began},
 	}, {
-		name: "two talks become one, the newer is paused", rules: rulesOf{"alice": may(outInt), "carol": may(inInt)},
+		name: "two talks become one, the newer is paused", rules: rulesOf{"alice": may(outInt), "carol": may(inInt)}, gaps: true,
 		play: func(s *stage) {
 			caller, callee := s.meet("alice", "1002", "bob")
-			first := s.runs("alice", recorder.Live).UUID
+			s.runs("alice", recorder.Live)
 			must(s.t, callee.Hold(within(s.t)))
 			second, c := s.meet("bob", "1003", "carol")
 			s.pauses(c, "carol")
@@ -200,7 +199,7 @@ func TestCardNumberIsInNoFile(t *testing.T) {
 			must(s.t, callee.AttendedTransfer(within(s.t), second))
 			s.both(caller, "alice", c, "carol")
 			s.gone(callee, second)
-			s.hushed(first, 0)
+			s.runs("alice", recorder.Paused)
 			s.wish("alice", recorder.PartyPaused)
 			s.tells(c, "carol", caller)
 			s.denied(caller, "alice", dialplan.RefusedPaused)
@@ -209,7 +208,7 @@ func TestCardNumberIsInNoFile(t *testing.T) {
 			s.gone(c)
 		},
 		want: []file{
-			{"alice rule.out.internal, carol rule.in.internal", false, []string{"alice+bob", "alice+music", gap, "silence", "alice+carol"}},
+			{"alice rule.out.internal, carol rule.in.internal", false, []string{"alice+bob", "alice+music", gap, "alice+carol"}},
 			{"carol rule.in.internal", false, []string{"bob+carol", "silence"}},
 		},
 		decided: []string{"began: alice=rule.out.internal bob", "began: bob carol=rule.in.internal", "changed: alice=rule.out.internal carol=rule.in.internal"},
@@ -300,8 +299,6 @@ func diesInThePause(t *testing.T, mode string, want ...string) {
 	for who, flags := range map[string]dialplan.Flags{"alice": onDemand, "bob": onDemand, "carol": inInt} {
 		s.rules(who, flags)
 	}
-	s.phones["bob"].BeginAt(1)
-	s.phones["carol"].BeginAt(20000) // see run
 	caller, callee := s.paused()
 	first := s.stored()[0].uuid
 	daemon.end(t, syscall.SIGKILL)

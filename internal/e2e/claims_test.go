@@ -68,6 +68,7 @@ func TestOnDemandInTransfers(t *testing.T) {
 			caller, callee := s.meet("alice", "1002", "bob")
 			s.starts(callee, "bob")
 			s.adds(caller, "alice", recorder.Active)
+			s.say(caller) // for longer than the beep
 			must(s.t, callee.BlindTransfer(within(s.t), "1003"))
 			c := s.takes("carol")
 			s.both(caller, "alice", c, "carol")
@@ -87,6 +88,7 @@ func TestOnDemandInTransfers(t *testing.T) {
 			caller, callee := s.meet("alice", "1002", "bob")
 			s.starts(caller, "alice")
 			s.adds(callee, "bob", recorder.Active)
+			s.say(caller)
 			must(s.t, callee.BlindTransfer(within(s.t), "1003"))
 			c := s.takes("carol")
 			s.both(caller, "alice", c, "carol")
@@ -131,7 +133,6 @@ func TestOnDemandInTransfers(t *testing.T) {
 	}, {
 		name: "by DTMF, the one who transfers has pressed", rules: two,
 		play: func(s *stage) {
-			s.phones["alice"].BeginAt(15000) // she takes bob's place
 			caller, callee := s.meet("alice", "1002", "bob")
 			s.starts(callee, "bob")
 			s.presses(callee, lab.FeatureAttended)
@@ -149,6 +150,28 @@ func TestOnDemandInTransfers(t *testing.T) {
 		},
 		want:    []file{{"bob on_demand", false, []string{"alice+bob", gap, "bob+carol"}}},
 		decided: []string{began, "changed: bob carol", moved},
+	}, {
+		name: "parked and retrieved, the parked one has pressed", rules: two, gaps: true,
+		play: func(s *stage) {
+			caller, callee := s.meet("alice", "1002", "bob")
+			s.starts(caller, "alice")
+			must(s.t, callee.BlindTransfer(within(s.t), lab.ExtenPark))
+			s.hear(caller, "music")
+			s.over(callee)
+			must(s.t, caller.Talk(within(s.t), slowly))
+			c := s.calls("dave", "701")
+			s.both(c, "dave", caller, "alice")
+			s.wish("alice", recorder.Active)
+			s.runs("alice", recorder.Live)
+			s.say(c)
+			s.over(c)
+			s.gone(caller)
+		},
+		want: []file{
+			{"alice on_demand", false, []string{"alice+bob", gap}},
+			{"alice on_demand", false, []string{"alice+dave"}},
+		},
+		decided: []string{began, "began: alice dave"},
 	}, {
 		name: "parked and retrieved by the one who has pressed", rules: two,
 		play: func(s *stage) {
@@ -170,7 +193,7 @@ func TestOnDemandInTransfers(t *testing.T) {
 	}, {
 		name: "three talk, two have pressed, one leaves", rules: rulesOf{"bob": onDemand, "carol": onDemand},
 		play: func(s *stage) {
-			s.phones["alice"].BeginAt(15000)
+			s.phones["alice"].BeginAt(15000) // is heard once two are left, whose numbers count again
 			caller, callee := s.meet("alice", "1002", "bob")
 			s.presses(callee, lab.FeatureAttended)
 			s.hear(caller, "music")

@@ -224,7 +224,7 @@ func (s *stage) digitsOnDisk() []string {
 }
 
 // secret plays situations in which the card number is told in a pause. It must
-// be in no file, and every pause must have been found silent.
+// be in no file, and no pause may have been found to have words in it.
 func (s *stage) secret(t *testing.T, list []situation) {
 	t.Helper()
 	for _, c := range list {
@@ -259,7 +259,8 @@ func (s *stage) stillness(uuid string) []pause {
 	return out
 }
 
-// silent checks what was found where pauses are.
+// silent checks what was found where pauses are. A file that lacks some time, as
+// after a transfer, may leave open where in it a pause is.
 func (s *stage) silent(t *testing.T, name string) {
 	t.Helper()
 	list := s.stillness("")
@@ -267,8 +268,8 @@ func (s *stage) silent(t *testing.T, name string) {
 		t.Errorf("%s: no pause is stored", name)
 	}
 	for _, p := range list {
-		if !slices.Contains([]string{string(recorder.Silent), string(recorder.CutOut)}, p.silence) {
-			t.Errorf("%s: the pause %+v is not known to be silent", name, p)
+		if !slices.Contains([]string{string(recorder.Silent), string(recorder.CutOut), string(recorder.Unchecked)}, p.silence) {
+			t.Errorf("%s: the pause %+v is not silent", name, p)
 		}
 	}
 }
