@@ -12,6 +12,7 @@ import (
 	"callrecordd/internal/app"
 	"callrecordd/internal/call"
 	"callrecordd/internal/control"
+	"callrecordd/internal/recorder"
 )
 
 func recordingCmd(e *environment) *cobra.Command {
@@ -56,9 +57,9 @@ func liveRows(talks []app.LiveTalk) [][]string {
 		recording, state := "-", "-"
 		if t.Recording != nil {
 			recording, state = t.Recording.UUID, string(t.Recording.State)
-			if p := t.Recording.PausedBy; p != nil {
-				state += " by " + pauser(t, *p)
-			}
+		}
+		if p := t.PausedBy; p != nil {
+			state = string(recorder.Paused) + " by " + pauser(t, *p)
 		}
 		for _, l := range t.Legs {
 			who := l.UserName

@@ -35,14 +35,16 @@ func TestRecordingLive(t *testing.T) {
 				leg("PJSIP/carol-00000003", "Carol", "user", "caller", recorder.PartyPaused),
 				leg("PJSIP/trunk-a-00000004", "", "trunk", "peer", recorder.Inactive),
 			},
-			Recording: &app.LiveRecording{
-				UUID: "22222222-2222-4222-8222-222222222222", State: recorder.Paused, PausedBy: &app.LivePause{Leg: "17.3"},
-			},
+			Recording: &app.LiveRecording{UUID: "22222222-2222-4222-8222-222222222222", State: recorder.Paused},
+			PausedBy:  &app.LivePause{Leg: "17.3"},
 		},
-		{Legs: []app.LiveLeg{
-			leg("PJSIP/bob-00000005", "Bob", "user", "caller", recorder.Inactive),
-			leg("PJSIP/trunk-a-00000006", "", "trunk", "peer", recorder.Inactive),
-		}},
+		{
+			Legs: []app.LiveLeg{
+				leg("PJSIP/bob-00000005", "Bob", "user", "caller", recorder.PartyPaused),
+				leg("PJSIP/trunk-a-00000006", "", "trunk", "peer", recorder.Inactive),
+			},
+			PausedBy: &app.LivePause{Leg: "17.5"}, // no recorder runs until that ends
+		},
 	}
 	var asked []string
 	h.daemon(func(o *control.Options) {
@@ -60,8 +62,8 @@ func TestRecordingLive(t *testing.T) {
 		"1  PJSIP/bob-00000002  Bob  peer  inactive  U  recording\n" +
 		"2  PJSIP/carol-00000003  Carol  caller  paused  U  paused by Carol\n" +
 		"2  PJSIP/trunk-a-00000004  trunk  peer  inactive  U  paused by Carol\n" +
-		"3  PJSIP/bob-00000005  Bob  caller  inactive  -  -\n" +
-		"3  PJSIP/trunk-a-00000006  trunk  peer  inactive  -  -\n"
+		"3  PJSIP/bob-00000005  Bob  caller  paused  -  paused by Bob\n" +
+		"3  PJSIP/trunk-a-00000006  trunk  peer  inactive  -  paused by Bob\n"
 	if diff := cmp.Diff(table, squeeze(h.run("recording", "live"))); diff != "" {
 		t.Errorf("live (-want +got):\n%s", diff)
 	}

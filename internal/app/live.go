@@ -18,6 +18,9 @@ type LiveTalk struct {
 	Legs []LiveLeg `json:"legs"`
 	// Recording is nil if there is none that runs.
 	Recording *LiveRecording `json:"recording"`
+	// PausedBy is nil unless the talk is paused. A talk is that too while no
+	// recorder runs: none starts before the pause ends.
+	PausedBy *LivePause `json:"paused_by"`
 }
 
 // LiveLeg is one party of it.
@@ -38,8 +41,6 @@ type LiveRecording struct {
 	UUID   string           `json:"uuid"`
 	State  recorder.State   `json:"state"`
 	Claims []recorder.Claim `json:"claims"`
-	// PausedBy is nil unless it is paused.
-	PausedBy *LivePause `json:"paused_by"`
 }
 
 // LivePause is a pause that lasts.
@@ -77,18 +78,12 @@ func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTal
 		})
 		for _, rec := range recordings {
 			if rec.Hook == p.Leg && rec.State != recorder.Closing {
-				out.Recording = liveRecording(rec)
+				out.Recording = &LiveRecording{UUID: rec.UUID, State: rec.State, Claims: rec.Claims}
 			}
 		}
-	}
-	return out
-}
-
-func liveRecording(r recorder.Recording) *LiveRecording {
-	out := &LiveRecording{UUID: r.UUID, State: r.State, Claims: r.Claims}
-	if n := len(r.Pauses); n > 0 && r.Pauses[n-1].To.IsZero() {
-		p := r.Pauses[n-1]
-		out.PausedBy = &LivePause{Leg: p.Owner, Actor: p.Actor, From: p.From}
+		if pause, ok := r.machine.TalkPause(p.Leg); ok {
+			out.PausedBy = &LivePause{Leg: pause.Owner, Actor: pause.Actor, From: pause.From}
+		}
 	}
 	return out
 }

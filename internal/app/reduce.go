@@ -115,6 +115,9 @@ func (r *reducer) event(ev ari.Event) {
 	if ev.Type == "ChannelHangupRequest" && ev.Channel != nil {
 		r.step(recorder.ChannelHanging{Leg: ev.Channel.ID})
 	}
+	if ev.Type == "ChannelUnhold" && ev.Channel != nil {
+		r.step(recorder.Unheld{Leg: ev.Channel.ID})
+	}
 	for _, e := range live.Events(ev) {
 		if e.Kind == call.ChannelEnded {
 			r.channelEnded(e.Channel)

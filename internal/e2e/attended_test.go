@@ -30,7 +30,6 @@ func TestAttendedTransfer(t *testing.T) {
 		}
 	}
 	feature := func(s *stage) {
-		s.phones["alice"].BeginAt(15000) // she takes bob's place
 		caller, callee := s.meet("alice", "1002", "bob")
 		s.presses(callee, lab.FeatureAttended)
 		s.hear(caller, "music")
@@ -105,7 +104,6 @@ func TestAttendedTransfer(t *testing.T) {
 	}, {
 		name: "by DTMF, all three talk", rules: rulesOf{"carol": inInt},
 		play: func(s *stage) {
-			s.phones["alice"].BeginAt(15000) // she takes bob's place
 			caller, callee := s.meet("alice", "1002", "bob")
 			s.presses(callee, lab.FeatureAttended)
 			s.hear(caller, "music")

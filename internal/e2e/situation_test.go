@@ -96,8 +96,8 @@ func dialplanOf(extens map[string][]string) string {
 }
 
 // run plays the situations and compares what is left of each. Who takes another's
-// place has higher RTP sequence numbers: a recorder that runs on does not get the
-// packets of a party whose numbers are lower than the last one's (asterisk#507).
+// place has lower RTP sequence numbers: Asterisk keeps their packets from a
+// recorder that runs on (asterisk#507).
 func (s *stage) run(t *testing.T, list []situation) {
 	t.Helper()
 	for _, c := range list {
@@ -108,7 +108,7 @@ func (s *stage) run(t *testing.T, list []situation) {
 			}
 			for i, name := range []string{"alice", "bob", "carol", "dave", "trunk-a"} {
 				s.phones[name].OnIncoming(lab.Manual())
-				s.phones[name].BeginAt(uint16(1 + 10000*i))
+				s.phones[name].BeginAt(uint16(50000 - 10000*i))
 			}
 			decisions := s.count("SELECT count(*) FROM events WHERE kind = ?", recorder.EventDecision)
 			recordings := len(s.stored())
@@ -258,6 +258,10 @@ func (p passage) String() string {
 // are late on a busy machine.
 const blink = 300 * time.Millisecond
 
+// seam is how much of what follows may be in a file before its recorder is
+// muted: 50 ms, and what a busy machine adds.
+const seam = 150 * time.Millisecond
+
 // drift is how far a file may be behind the clock: a recorder writes nothing
 // while neither side sends, as when a leg moves.
 const drift = 700 * time.Millisecond
@@ -316,9 +320,13 @@ func (s *stage) listen(c situation, n int, f final, want []string) {
 	if !matches(got, want) {
 		s.t.Errorf("in file %d %v is heard, want %q", n, got, want)
 	}
+	within := time.Duration(0)
+	if strings.Contains(strings.Join(want, " "), gap) {
+		within = seam
+	}
 	all := strings.NewReplacer(gap, "ringing", held, "music ringing").Replace(strings.Join(want, " "))
 	for who, hz := range voices() {
-		spans := lab.Tones(audio, []float64{hz})
+		spans := slices.DeleteFunc(lab.Tones(audio, []float64{hz}), func(s lab.Span) bool { return s.To-s.From <= within })
 		if !strings.Contains(all, who) && len(spans) > 0 {
 			s.t.Errorf("%s is in file %d: %v", who, n, spans)
 		}

@@ -173,3 +173,26 @@ func TestBlindTransfer(t *testing.T) {
 		decided: []string{"began: alice bob=rule.in.internal", "changed: alice carol"},
 	}})
 }
+
+// Asterisk drops what a new party says if its RTP sequence numbers are lower
+// than those of the party before, for as long as any recorder stays on the leg
+// (asterisk#507): on a real PBX every second transfer.
+func TestWhoTakesOverIsHeardWhateverTheSequenceNumbers(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, lab.Config{})
+	s.run(t, []situation{{
+		name: "blind transfer", rules: rulesOf{"alice": outInt},
+		play: func(s *stage) {
+			s.phones["bob"].BeginAt(30000)
+			s.phones["carol"].BeginAt(100)
+			caller, callee := s.meet("alice", "1002", "bob")
+			must(s.t, callee.BlindTransfer(within(s.t), "1003"))
+			c := s.takes("carol")
+			s.both(caller, "alice", c, "carol")
+			s.over(caller, callee)
+			s.gone(c)
+		},
+		want:    []file{{"alice rule.out.internal", false, []string{"alice+bob", gap, "alice+carol"}}},
+		decided: []string{"began: alice=rule.out.internal bob", "changed: alice=rule.out.internal carol"},
+	}})
+}

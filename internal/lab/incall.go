@@ -36,6 +36,10 @@ func (c *Call) Unhold(ctx context.Context) error {
 	return nil
 }
 
+// ContinueAt sets the RTP sequence number of the next packet: many phones count
+// anew after a hold.
+func (c *Call) ContinueAt(sequence uint16) { c.media.continueAt(sequence) }
+
 func (c *Call) reinvite(ctx context.Context, direction string) error {
 	if !c.isAnswered() || c.isEnded() {
 		return errors.New("the call is not up")

@@ -111,6 +111,12 @@ func (m *media) set(md mode, hz float64) {
 	m.mode, m.hz = md, hz
 }
 
+func (m *media) continueAt(sequence uint16) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seq = sequence
+}
+
 func (m *media) hold(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

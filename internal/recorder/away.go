@@ -39,7 +39,7 @@ func (m *Machine) awaitConnection(now time.Time, r *rec, in StartFailed) {
 // sees whether the channel lives and the talk goes on, and while it is paused.
 func (m *Machine) startAgain(now time.Time, r *rec) {
 	if t := m.talks[r.talk]; m.blind || t == nil || t.suspended || t.paused() {
-		r.deadline = now.Add(m.cfg.StartRetry)
+		r.deadline = now.Add(m.cfg.Recheck)
 		return
 	}
 	r.unsent, r.startOpen, r.deadline = false, true, now.Add(m.cfg.Answer)
@@ -66,6 +66,9 @@ func (m *Machine) reachable(now time.Time) {
 		switch {
 		case r.active() && r.unsent:
 			r.waits, r.deadline = min(r.waits, 1), now
+		case r.active() && r.renewal.why != "":
+			r.renewal.at = time.Time{}
+			m.steer(now, r)
 		case r.State == Closing && r.stopTries > 0 && !r.deadline.IsZero():
 			r.stopTries, r.deadline = 1, now
 		}

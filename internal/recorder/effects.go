@@ -67,6 +67,10 @@ type ChannelGone struct{ Leg string }
 // Moved says that a masquerade has taken a recorder to another channel.
 type Moved struct{ From, To, ToName string }
 
+// Unheld says that a leg's party has taken the others off hold. Many phones
+// number their packets anew from then on.
+type Unheld struct{ Leg string }
+
 // Restarted says that Asterisk has started anew: every channel is gone.
 type Restarted struct{ Boot time.Time }
 
@@ -156,6 +160,7 @@ func (TalkChange) input()     {}
 func (ChannelHanging) input() {}
 func (ChannelGone) input()    {}
 func (Moved) input()          {}
+func (Unheld) input()         {}
 func (Restarted) input()      {}
 func (Blind) input()          {}
 func (Reachable) input()      {}
@@ -196,7 +201,7 @@ type Parties struct {
 }
 
 // Start starts a recorder on Row.Hook into the row's file, or with Append at
-// its end: a recording that goes on after a cut.
+// its end: a recording that goes on after a cut or with a new recorder.
 type Start struct {
 	Row    Recording
 	Append bool
@@ -273,12 +278,20 @@ const (
 	EventResumed     = "recording_resumed"   // asked for; Data is Pause
 	EventMuted       = "recording_muted"     // the recorder hears nothing any more
 	EventUnmuted     = "recording_unmuted"   // the recorder hears again
+	EventHushed      = "recording_hushed"    // the hooked leg is alone: muted until it is not
+	EventRenewed     = "recording_renewed"   // a new recorder goes on with the file; Note.Why is RenewParty, RenewUnhold
 	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
 	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
 
 	EventOnDemand      = "on_demand"         // a wish was granted; Data is RequestData
 	EventRefused       = "on_demand_refused" // it was not; Data is RequestData
 	EventOnDemandEnded = "on_demand_ended"   // the claimant's leg is gone; Data is RequestData
+)
+
+// Why a recorder is renewed.
+const (
+	RenewParty  = "other_party" // somebody else is heard
+	RenewUnhold = "unhold"      // the same phone may have numbered its packets anew
 )
 
 // DecisionData is stored with every decision, "not recorded" included, so that

@@ -24,6 +24,9 @@ type Config struct {
 	Recheck                            time.Duration // unexplained end of a recorder (1 s)
 	StopRetry                          time.Duration // after a refused stop (5 s)
 	MuteRetry                          time.Duration // after a failed mute (200 ms)
+	Renew                              time.Duration // between the two recorders of a renewal (60 ms)
+	Hush                               time.Duration // from a suspended talk to the mute (50 ms)
+	Tone                               time.Duration // bounds the time a tone takes (1 s)
 	// StartRetry (5 s) is the time before a start that nobody answered is
 	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
 	// StopRetry while Asterisk's manager is away.
@@ -44,6 +47,9 @@ func (c Config) withDefaults() Config {
 	c.Recheck = cmp.Or(c.Recheck, time.Second)
 	c.StopRetry = cmp.Or(c.StopRetry, 5*time.Second)
 	c.MuteRetry = cmp.Or(c.MuteRetry, 200*time.Millisecond)
+	c.Renew = cmp.Or(c.Renew, 60*time.Millisecond)
+	c.Hush = cmp.Or(c.Hush, 50*time.Millisecond)
+	c.Tone = cmp.Or(c.Tone, time.Second)
 	c.StartRetry = cmp.Or(c.StartRetry, 5*time.Second)
 	c.MaxRetry = cmp.Or(c.MaxRetry, time.Minute)
 	c.Lost = cmp.Or(c.Lost, 15*time.Second)
@@ -85,8 +91,13 @@ type rec struct {
 	failed        bool // never proved: without audio it is missing
 	adopted       bool
 	muting        muting
-	cut           bool // paused by a stop: no recorder runs
+	cut           bool // its file is closed for a while: no recorder runs
+	cutAt         time.Time
 	appends       bool // Start is to append, after a cut
+	renewal       renewal
+	alone         bool      // the hooked leg is: nothing it hears is to be recorded
+	aloneAt       time.Time // when that will be so
+	again         time.Time // when it is to be steered again
 
 	unsent    bool       // Start waits for a connection, nothing was sent
 	waits     int        // starts that could not be sent
@@ -139,6 +150,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.channelGone(now, in.Leg)
 	case Moved:
 		m.moved(now, in)
+	case Unheld:
+		m.unheld(now, in.Leg)
 	case Restarted:
 		m.restarted(now, in.Boot)
 	case Blind:
@@ -182,6 +195,8 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 	for _, r := range m.recs {
 		take(r.deadline)
 		take(r.muting.due)
+		take(r.aloneAt)
+		take(r.again)
 		take(r.orphanBy)
 	}
 	for _, t := range m.talks {
@@ -207,6 +222,14 @@ func (m *Machine) expire(now time.Time) {
 		if due(r.muting.due, now) {
 			r.muting.due = time.Time{}
 			m.muteDue(now, r)
+		}
+		if due(r.aloneAt, now) {
+			r.aloneAt = time.Time{}
+			m.hush(now, r)
+		}
+		if due(r.again, now) {
+			r.again = time.Time{}
+			m.steer(now, r)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
@@ -332,6 +355,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 			continue
 		}
 		r.Hook, r.HookName, r.gone, r.hanging = in.To, in.ToName, false, false
+		r.renewal.movedTo(in.From, in.To)
 		if !slices.Contains(r.Legs, in.To) {
 			r.Legs = append(r.Legs, in.To)
 		}
@@ -341,6 +365,9 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		}
 		m.emit(Save{Row: r.snapshot()})
 		m.log(now, EventMoved, r, Note{Hook: in.To, Why: in.From})
+		if r.cut {
+			m.steer(now, r) // its next recorder has waited for the new leg
+		}
 	}
 }
 

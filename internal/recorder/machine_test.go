@@ -144,21 +144,21 @@ func TestNotRecordedIsStored(t *testing.T) {
 func TestClaimsOverChanges(t *testing.T) {
 	for name, tc := range map[string]struct {
 		began, then string
-		stops       int
+		closes      bool
 		follows     bool
 	}{
-		"both claim, one stays":    {"AB", "Ac", 0, false},
-		"claimant leaves":          {"Ab", "bc", 1, false},
-		"hook leaves, claim stays": {"AB", "Bc", 1, true},
-		"other leaves":             {"aB", "cB", 0, false},
-		"claim appears elsewhere":  {"Ab", "bC", 1, true},
+		"both claim, one stays":    {"AB", "Ac", false, false},
+		"claimant leaves":          {"Ab", "bc", true, false},
+		"hook leaves, claim stays": {"AB", "Bc", true, true},
+		"other leaves":             {"aB", "cB", false, false},
+		"claim appears elsewhere":  {"Ab", "bC", true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			u := r.live(tc.began)
 			out := r.step(talked(call.Changed, 1, tc.then))
-			if n := len(pick[Stop](out)); n != tc.stops {
-				t.Errorf("%d stops", n)
+			if s := one[Stop](t, out).Row; (s.State == Closing) != tc.closes {
+				t.Errorf("%+v is stopped", s) // else only its recorder is renewed
 			}
 			starts := pick[Start](out)
 			if (len(starts) == 1) != tc.follows || tc.follows && starts[0].Row.Follows != u {
@@ -330,7 +330,9 @@ func TestMerged(t *testing.T) {
 		r.step(talked(call.Began, 2, "cd"))
 		r.step(talked(call.Changed, 2, "Abcd"))
 		r.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: 1, MergedInto: 2}})
-		none[Stop](t, r.all)
+		if s := one[Stop](t, r.all).Row; s.State != Live { // c and d are new
+			t.Errorf("%+v", s)
+		}
 		if len(pick[Start](r.all)) != 1 {
 			t.Error("second file")
 		}
@@ -340,8 +342,9 @@ func TestMerged(t *testing.T) {
 		u := r.live("Ab")
 		r.step(talked(call.Began, 2, "cd"))
 		r.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: 1, MergedInto: 2}})
-		r.step(talked(call.Changed, 2, "Abcd"))
-		none[Stop](t, r.all)
+		if s := one[Stop](t, r.step(talked(call.Changed, 2, "Abcd"))).Row; s.State != Live {
+			t.Errorf("%+v", s)
+		}
 		none[Stop](t, r.pass(10*time.Second))
 		if len(pick[Start](r.all)) != 1 || len(r.last(u).Legs) != 4 {
 			t.Error("second file", r.last(u))
@@ -352,7 +355,7 @@ func TestMerged(t *testing.T) {
 func TestReconcile(t *testing.T) {
 	row := func(n int, s State, hook string) Recording {
 		return Recording{
-			UUID: id(n), State: s, Hook: hook, Boot: boot, Legs: []string{hook},
+			UUID: id(n), State: s, Hook: hook, Boot: boot, Legs: []string{hook, "b"},
 			Claims: []Claim{{Leg: hook, Reason: dialplan.RuleOutInternal}},
 		}
 	}

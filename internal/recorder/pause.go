@@ -59,7 +59,11 @@ func (r Recording) cutPaused() bool {
 	return r.State != Closing && r.paused() && r.Pauses[len(r.Pauses)-1].Cut
 }
 
-// cutting: its recorder is stopped for a pause, or about to be.
+// quiet says whether the recording is to be silent: in a pause, or because
+// nobody is there to talk with.
+func (r *rec) quiet() bool { return r.paused() || r.alone }
+
+// cutting: its recorder is stopped for a pause or a renewal, or about to be.
 func (r *rec) cutting() bool { return r.active() && (r.cut || r.stopOpen) }
 
 // hushed: Asterisk has confirmed that nothing is written but silence.
@@ -81,7 +85,7 @@ func (m *Machine) pauseRec(now time.Time, t *talk, r *rec) {
 	if n := len(r.Pauses); n > 0 && !from.After(r.Pauses[n-1].From) {
 		from = r.Pauses[n-1].From.Add(time.Microsecond) // the store's key and unit
 	}
-	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.Cut}
+	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.Cut || r.cut}
 	r.Pauses = append(r.Pauses, p)
 	if r.State == Live {
 		r.State = Paused
@@ -124,22 +128,33 @@ func (m *Machine) logPause(now time.Time, kind string, r *rec, p Pause) {
 	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: r.Legs[0], Actor: p.Actor, Data: p}})
 }
 
-// steer makes the recorder do what its pause wants. A recorder whose start is
-// unanswered has no id yet: it is muted as soon as the answer comes, before
-// anything else. What remains is what was said between the two, a round trip
-// of AMI; if the answer took longer the check of the closed file tells.
+// steer makes the recorder do what its pause, its talk and its renewal want. A
+// recorder whose start is unanswered has no id yet: it is muted as soon as the
+// answer comes, before anything else. What remains is what was said between the
+// two, a round trip of AMI; if the answer took longer the check of the closed
+// file tells. A channel that hangs up gets no stop (asterisk#1673): it ends by
+// itself.
 func (m *Machine) steer(now time.Time, r *rec) {
-	if r.unsent && !r.paused() {
+	if r.unsent && !r.quiet() {
 		r.deadline = now // the start has waited for the end of the pause
 	}
-	if !r.active() || r.startOpen || r.unsent || r.gone {
+	if !r.active() || r.startOpen || r.unsent || r.gone || r.stopOpen {
 		return
 	}
-	if r.cutting() || r.cutPaused() {
-		m.steerCut(now, r)
-		return
+	switch {
+	case r.cut:
+		m.goOn(now, r)
+	case r.cutPaused() && r.hanging:
+	case r.cutPaused(), m.renewable(now, r):
+		r.stopOpen, r.deadline = true, time.Time{}
+		m.emit(Stop{r.snapshot()})
+	default:
+		m.steerMute(now, r)
 	}
-	x, want := &r.muting, r.paused()
+}
+
+func (m *Machine) steerMute(now time.Time, r *rec) {
+	x, want := &r.muting, r.quiet()
 	switch {
 	case x.asked == want && (x.open || !x.due.IsZero()):
 		return // under way
@@ -167,7 +182,7 @@ func (m *Machine) muted(now time.Time, r *rec, in Muted) {
 	m.log(now, kind, r, Note{State: r.State, ID: r.MixMonitorID})
 	if r.active() {
 		m.steer(now, r)
-		m.chime(m.talks[r.talk])
+		m.chime(now, m.talks[r.talk])
 	}
 }
 
@@ -213,45 +228,47 @@ func (m *Machine) giveUp(now time.Time, r *rec) {
 	}
 	if t.paused() && t.beep && t.has(t.pause.Owner) {
 		t.beep = false // it would say that the pause works
-		m.emit(Tone{Legs: []string{t.pause.Owner}, Sound: BeepErr})
+		m.tone(now, BeepErr, t.pause.Owner)
 	}
 	m.ensure(now, t)
 }
 
-// steerCut stops the recorder for a pause, and appends to its file afterwards.
-// A channel that hangs up gets no stop (asterisk#1673): it ends by itself.
-func (m *Machine) steerCut(now time.Time, r *rec) {
-	switch {
-	case r.stopOpen:
-	case r.paused() && !r.cut && !r.hanging:
-		r.stopOpen, r.deadline = true, time.Time{}
-		m.emit(Stop{r.snapshot()})
-	case !r.paused() && r.cut && !r.hanging:
-		r.cut, r.stopped, r.proved = false, false, false
-		r.muting = muting{try: r.muting.try} // it is a new recorder
-		r.startOpen, r.appends, r.deadline = true, true, now.Add(m.cfg.Answer)
-		m.emit(Start{Row: r.snapshot(), Append: true})
-	}
-}
-
-// cutDone: the file is closed, for the time of the pause.
+// cutDone: the file is closed, for the time of a pause or of a renewal.
 func (m *Machine) cutDone(now time.Time, r *rec) {
-	r.stopOpen, r.cut, r.MixMonitorID = false, true, ""
-	m.log(now, EventMuted, r, Note{State: r.State})
+	r.stopOpen, r.cut, r.cutAt, r.MixMonitorID = false, true, now, ""
+	if r.paused() {
+		m.markCut(r)
+		m.log(now, EventMuted, r, Note{State: r.State})
+	}
 	m.steer(now, r)
 	m.emit(Save{Row: r.snapshot()})
-	m.chime(m.talks[r.talk])
+	m.chime(now, m.talks[r.talk])
+}
+
+// markCut: a pause that has met a renewal has no place in the file.
+func (m *Machine) markCut(r *rec) {
+	p := &r.Pauses[len(r.Pauses)-1]
+	if p.Cut {
+		return
+	}
+	p.Cut, p.UUID = true, r.UUID
+	m.emit(*p)
 }
 
 // cutFailed: a recorder that is not there is as good as stopped. One that may
-// still run is muted and stopped for good.
+// still run is muted and stopped for good if that was for a pause.
 func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
-	if in.Cause != CauseStalled && in.Cause != CauseTimeout && in.Cause != CauseNoManager {
-		r.stopped = true
+	maybe := in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager
+	if r.stopped || !maybe {
+		r.stopped = true // also by somebody else meanwhile
+		r.hanging = r.hanging || in.Cause == CauseNoChannel
 		m.cutDone(now, r)
 		return
 	}
-	r.stopOpen = false
+	if !r.cutPaused() {
+		m.renewFailed(now, r, in)
+		return
+	}
 	r.Pauses[len(r.Pauses)-1].Cut = false // it has to be looked at
 	r.muting.try++
 	m.emit(Mute{Row: r.snapshot(), On: true, Try: r.muting.try})

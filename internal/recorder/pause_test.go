@@ -133,7 +133,7 @@ func TestMerge(t *testing.T) {
 		"survivor records, end first":    {"Cd", "AbCd", true, "[mute stop]"},
 		"survivor records, change first": {"Cd", "AbCd", false, "[mute stop]"},
 		"survivor does not, end first":   {"cd", "Abcd", true, "[]"},
-		"survivor does not, change":      {"cd", "Abcd", false, "[]"},
+		"survivor does not, change":      {"cd", "Abcd", false, "[]"}, // nor is anybody renewed in a pause
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := begin(t, "Ab", tc.other)
@@ -148,9 +148,13 @@ func TestMerge(t *testing.T) {
 			if s := d.m.PartyState("a"); s != PartyPaused {
 				t.Error(s)
 			}
-			if got := d.press("a>"); got != "unmute, beep abcd → active" {
+			d.pass2(time.Second) // the tone of the pause
+			if got := d.press("a>"); got != "stop → active" {
 				t.Error(got)
 			}
+			d.said = nil
+			d.pass2(60 * time.Millisecond)
+			d.want(t, "[append beep abcd]")
 		})
 	}
 }

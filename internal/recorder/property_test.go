@@ -19,6 +19,7 @@ type world struct {
 	now   time.Time
 	n     int
 	gone  map[string]bool
+	hangs map[string]bool
 	talks map[call.TalkID]string
 	open  []func() []Input // answers due, each in its turn or out of it
 	final map[string]State
@@ -61,10 +62,18 @@ func (w *world) invariants() {
 		settled := !r.startOpen && !r.unsent && !r.stopOpen && !r.muting.open && r.muting.due.IsZero() && !r.gone && !r.hanging && !w.gone[r.Hook]
 		switch {
 		case !settled:
-		case x == nil && !(t.paused() && r.cut):
+		case x == nil && r.cut && !r.quiet() && w.now.Before(r.again):
+			if r.again.Sub(w.now) > w.m.cfg.Renew {
+				w.t.Fatalf("a renewal takes until %s: %+v", r.again, r)
+			}
+		case x == nil && !(r.quiet() && r.cut):
 			w.t.Fatalf("no recorder for %+v", r)
-		case x != nil && x.muted != t.paused():
-			w.t.Fatalf("talk %d paused: %v, recorder muted: %v", t.id, t.paused(), x.muted)
+		case x != nil && x.muted != r.quiet():
+			w.t.Fatalf("talk %d paused: %v, alone: %v, recorder muted: %v", t.id, t.paused(), r.alone, x.muted)
+		case r.alone && !t.suspended:
+			w.t.Fatalf("talk %d goes on, its recording does not: %+v", t.id, r)
+		case t.suspended && !r.alone && (r.aloneAt.IsZero() || r.aloneAt.Sub(w.now) > w.m.cfg.Hush):
+			w.t.Fatalf("talk %d is suspended, its recording goes on: %+v", t.id, r)
 		case x != nil && w.m.cfg.Cut && t.paused():
 			w.t.Fatal("a recorder runs in a cut")
 		}
@@ -91,6 +100,9 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatal("a start in a pause")
 			}
 			u := e.Row.UUID
+			if w.recorders[u] != nil {
+				w.t.Fatalf("two recorders for one file: %+v", e.Row)
+			}
 			a := w.choose(Started{UUID: u, MixMonitorID: "0x1", At: w.now},
 				StartFailed{u, CauseNoAnswer, ""}, StartFailed{u, CauseNoManager, ""}, StartLost{u, ""}, StartFailed{u, CauseNoChannel, ""}, StartFailed{u, CauseNoSpace, ""})
 			if _, ok := a.(Started); ok {
@@ -125,9 +137,13 @@ func (w *world) perform(effects []Effect) {
 			if w.gone[e.Row.Hook] {
 				w.t.Fatalf("stop on a channel that is gone: %+v", e.Row)
 			}
+			if w.hangs[e.Row.Hook] {
+				w.t.Fatalf("stop on a channel that hangs up: %+v", e.Row)
+			}
 			u := e.Row.UUID
-			a := w.choose(StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseNoManager, ""}, StopFailed{u, CauseRefused, ""})
-			if a == (StopDone{u}) || a == (StopFailed{u, CauseRefused, ""}) {
+			a := w.choose(StopDone{u}, StopFailed{u, CauseStalled, ""}, StopFailed{u, CauseNoManager, ""}, StopFailed{u, CauseRefused, ""}, StopFailed{u, CauseTimeout, ""})
+			if a == (StopDone{u}) || a == (StopFailed{u, CauseRefused, ""}) ||
+				a == (StopFailed{u, CauseTimeout, ""}) && rapid.Bool().Draw(w.t, "stopped") {
 				delete(w.recorders, u)
 			}
 			w.later(a)
@@ -228,7 +244,7 @@ func (w *world) goes(leg string) {
 func (w *world) legs(t *rapid.T, not call.TalkID) string {
 	var out string
 	for _, l := range "abcdef" {
-		used := w.gone[string(l)]
+		used := w.gone[string(l)] || w.hangs[string(l)]
 		for id, legs := range w.talks {
 			used = used || id != not && strings.ContainsRune(strings.ToLower(legs), l)
 		}
@@ -246,9 +262,18 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
-	switch rapid.IntRange(0, 13).Draw(t, "act") {
+	leg := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "leg")
+	switch rapid.IntRange(0, 16).Draw(t, "act") {
 	case 13:
 		w.step(Reachable{})
+	case 14:
+		w.step(Unheld{leg})
+	case 15:
+		w.hangs[leg] = true
+		w.step(ChannelHanging{leg})
+	case 16:
+		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "ms")) * time.Millisecond)
+		w.step(Tick{})
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {
@@ -274,10 +299,6 @@ func (w *world) act(t *rapid.T) {
 			w.step(TalkChange{Change: call.Change{Kind: call.Ended, Talk: id, MergedInto: into}})
 		}
 	case 5:
-		leg := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "leg")
-		if rapid.Bool().Draw(t, "hang") {
-			w.step(ChannelHanging{leg})
-		}
 		w.goes(leg)
 	case 8, 9, 10, 11:
 		w.press(t)
@@ -296,7 +317,7 @@ func (w *world) act(t *rapid.T) {
 func TestEveryRecordingEnds(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := &world{
-			t: t, now: boot, gone: map[string]bool{}, talks: map[call.TalkID]string{}, final: map[string]State{},
+			t: t, now: boot, gone: map[string]bool{}, hangs: map[string]bool{}, talks: map[call.TalkID]string{}, final: map[string]State{},
 			recorders: map[string]*spy{}, pauses: map[string]map[time.Time]Pause{},
 			trouble: rapid.Bool().Draw(t, "trouble"),
 		}

@@ -129,6 +129,9 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 		if r.unsent {
 			r.deadline = now
 		}
+		if r.renewal.why != "" {
+			m.steer(now, r) // it has waited for events
+		}
 	}
 	m.forgetLegs(now, channels)
 	return m.take()
@@ -136,7 +139,7 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 
 func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	r := m.recs[f.Row.UUID]
-	if r != nil && (r.startOpen || r.stopOpen || r.unsent || r.State == Closing) {
+	if r != nil && (r.startOpen || r.cutting() || r.stopOpen || r.unsent || r.State == Closing) {
 		// Its results are on the way; only the channel's end may be news.
 		if !lives(channels, r.Hook) {
 			m.channelGone(now, r.Hook)

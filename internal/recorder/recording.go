@@ -27,6 +27,7 @@ func (m *Machine) start(now time.Time, t *talk) {
 	for _, l := range t.legs {
 		r.Legs = append(r.Legs, l.ID)
 	}
+	r.renewal.listen(t.legs)
 	t.current, t.follows = r.UUID, ""
 	m.recs[r.UUID] = r
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
@@ -48,6 +49,7 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 	}
 	m.endPause(now, r)
 	r.State, r.EndedAt, r.orphanBy, r.muting.due = Closing, now, time.Time{}, time.Time{}
+	r.aloneAt, r.again = time.Time{}, time.Time{}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.current = ""
 	}
@@ -133,7 +135,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 		return
 	}
 	r.startOpen, r.MixMonitorID = false, in.MixMonitorID
-	if r.StartedAt.IsZero() { // else it goes on after a cut
+	if r.StartedAt.IsZero() { // else its file goes on
 		r.StartedAt = in.At
 	}
 	if r.Cause == CauseNoManager {
@@ -147,16 +149,25 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	if m.steer(now, r); r.stopOpen {
 		r.deadline = time.Time{}
 		m.emit(Save{Row: r.snapshot()})
-		return // paused meanwhile: there is nothing to prove
+		return // stopped again: there is nothing to prove
+	}
+	w := m.proof(now, r)
+	m.promote(r)
+	m.emit(Save{Row: r.snapshot()}, w)
+	m.chime(now, m.talks[r.talk])
+}
+
+// proof asks for what is still to be seen of a recorder that runs.
+func (m *Machine) proof(now time.Time, r *rec) WatchFile {
+	w := WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth, Proved: r.proved}
+	if r.proved {
+		return w
 	}
 	r.deadline = now.Add(2*m.cfg.Growth + m.cfg.Answer)
-	w := WatchFile{Row: r.snapshot(), Exists: m.cfg.Exists, Growth: m.cfg.Growth}
 	if t := m.talks[r.talk]; t != nil && t.attempt > 0 {
 		w.Growth = max(m.cfg.RetryGrowth, min(w.Growth, m.cfg.Total-now.Sub(t.firstAt)))
 	}
-	m.promote(r)
-	m.emit(Save{Row: r.snapshot()}, w)
-	m.chime(m.talks[r.talk])
+	return w
 }
 
 // startedLate stops a recorder whose start was answered when nobody wanted it
@@ -251,13 +262,18 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	case hungUp:
 		r.Cause = CauseHungUp
 	}
-	m.log(now, EventStartFailed, r, Note{Cause: r.Cause, Detail: detail})
+	why := "start_failed"
+	if hungUp && r.appends {
+		why = r.Cause // the file is there, only the hangup was faster
+	} else {
+		m.log(now, EventStartFailed, r, Note{Cause: r.Cause, Detail: detail})
+	}
 	t := m.talks[r.talk]
 	if t != nil && t.current != r.UUID {
 		t = nil
 	}
 	m.leave(r)
-	m.close(now, r, "start_failed")
+	m.close(now, r, why)
 	if t == nil {
 		return
 	}
@@ -310,7 +326,9 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 		return
 	}
 	r.stopOpen = false
-	m.log(now, EventStopFailed, r, Note{Cause: in.Cause, Detail: in.Detail})
+	if r.renewal.tries == 0 { // else that is on record
+		m.log(now, EventStopFailed, r, Note{Cause: in.Cause, Detail: in.Detail})
+	}
 	if r.active() {
 		m.cutFailed(now, r, in)
 		return

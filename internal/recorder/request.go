@@ -45,7 +45,7 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 	if w.changed {
 		m.logRequest(w, EventOnDemand)
 	}
-	m.chime(w.t)
+	m.chime(w.now, w.t)
 	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg)}, m.take()
 }
 
@@ -196,7 +196,7 @@ func (m *Machine) unpause(w *wish) {
 func (m *Machine) refuse(w *wish) (Outcome, []Effect) {
 	m.logRequest(w, EventRefused)
 	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser {
-		m.emit(Tone{Legs: []string{w.Party.Leg}, Sound: BeepErr})
+		m.tone(w.now, BeepErr, w.Party.Leg)
 	}
 	return Outcome{
 		Reason: w.reason, NoTalk: w.t == nil, NotRecording: w.idle, State: m.PartyState(w.Party.Leg),
@@ -213,6 +213,17 @@ func (m *Machine) logRequest(w *wish, kind string) {
 		NoTalk: w.t == nil, Idle: w.idle, Party: &w.Party,
 	}
 	m.emit(Log{ev})
+}
+
+// TalkPause is the pause of the talk that a leg is in, also while no recorder
+// runs there; false if it is not paused. Of its fields Owner, Actor and From
+// are set.
+func (m *Machine) TalkPause(leg string) (Pause, bool) {
+	t := m.talkOf(leg)
+	if t == nil || !t.paused() {
+		return Pause{}, false
+	}
+	return Pause{Owner: t.pause.Owner, Actor: t.pause.Actor, From: t.pause.From}, true
 }
 
 // PartyState is the record_state of a leg's party: that of its own claim
@@ -254,7 +265,7 @@ func (t *talk) claim(leg string) (Claim, bool) {
 // chime plays the beep that is due once it is true: after the recorder's start,
 // mute or unmute has been answered, a millisecond after the press. Who hears
 // that a recording is paused may read out a card number.
-func (m *Machine) chime(t *talk) {
+func (m *Machine) chime(now time.Time, t *talk) {
 	if t == nil || !t.beep {
 		return
 	}
@@ -276,7 +287,17 @@ func (m *Machine) chime(t *talk) {
 		}
 	}
 	if len(legs) > 0 {
-		m.emit(Tone{Legs: legs, Sound: Beep})
+		m.tone(now, Beep, legs...)
+	}
+}
+
+// tone whispers to legs. Recorders there are renewed later, if at all.
+func (m *Machine) tone(now time.Time, sound Sound, legs ...string) {
+	m.emit(Tone{Legs: legs, Sound: sound})
+	for _, r := range m.recs {
+		if slices.Contains(legs, r.Hook) {
+			r.renewal.tone = now.Add(m.cfg.Tone)
+		}
 	}
 }
 

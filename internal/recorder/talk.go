@@ -77,6 +77,9 @@ func (m *Machine) talkChange(now time.Time, in TalkChange) {
 		m.ensure(now, t)
 	case call.Suspended:
 		t.suspended = true
+		if r := m.recs[t.current]; r != nil {
+			m.attend(now, t, r)
+		}
 	case call.Ended:
 		m.endTalk(now, t, c.MergedInto)
 	}
@@ -248,6 +251,9 @@ func (m *Machine) ensure(now time.Time, t *talk) {
 
 // refresh writes claims, legs and parties of a recording that goes on.
 func (m *Machine) refresh(now time.Time, t *talk, r *rec) {
+	if r.renewal.heard == nil {
+		r.renewal.recall(r.Legs)
+	}
 	changed := !slices.Equal(r.Claims, t.claims)
 	r.Claims = slices.Clone(t.claims)
 	for _, l := range t.legs {
@@ -264,6 +270,10 @@ func (m *Machine) refresh(now time.Time, t *talk, r *rec) {
 		m.emit(Save{Row: r.snapshot()})
 	}
 	m.present(now, t, r)
+	if news := r.renewal.listen(t.legs); news {
+		m.renew(now, r, RenewParty)
+	}
+	m.attend(now, t, r)
 }
 
 // present opens and closes parties so that they match the talk's.

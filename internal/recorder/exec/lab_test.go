@@ -421,3 +421,43 @@ func TestPauseOnStalledStorage(t *testing.T) {
 		t.Errorf("it hears nothing after the pause: %v", err)
 	}
 }
+
+// A renewed recorder goes on with the same file. What is lost is measured here
+// and stands in docs/transfers.md.
+func TestRenewalLosesLittle(t *testing.T) {
+	s := newStage(t, realPBX(t), recorder.Config{}, nil)
+	const times = 8
+	for range times {
+		s.perform(func() []recorder.Effect { return s.machine.Step(time.Now(), recorder.Unheld{Leg: s.legs[1].ID}) })
+		await[recorder.StopDone](s)
+		s.tick()
+		await[recorder.Started](s)
+		s.talk(500 * time.Millisecond)
+	}
+	row, path := s.hangUp()
+	if row.State != recorder.Ready || row.Cause != "" || len(s.alarms()) != 0 {
+		t.Fatalf("%+v, alarms %+v", row, s.alarms())
+	}
+	audio := time.Duration(row.Samples) * time.Second / time.Duration(row.Rate)
+	lost := (row.EndedAt.Sub(row.StartedAt) - audio) / times
+	t.Logf("%v of audio, %v lost by each of %d renewals", audio, lost, times)
+	if lost > 200*time.Millisecond {
+		t.Errorf("%v are lost by a renewal", lost)
+	}
+	for _, hz := range []float64{toneAlice, toneBob} {
+		must(t, lab.CheckTone(path, hz, 200*time.Millisecond, audio-200*time.Millisecond))
+	}
+}
+
+// tick waits for the machine's next deadline.
+func (s *stage) tick() {
+	s.t.Helper()
+	s.mu.Lock()
+	at, ok := s.machine.NextDeadline()
+	s.mu.Unlock()
+	if !ok {
+		s.t.Fatal("nothing is due")
+	}
+	<-time.After(time.Until(at))
+	s.perform(func() []recorder.Effect { return s.machine.Step(time.Now(), recorder.Tick{}) })
+}

@@ -12,10 +12,18 @@ import (
 // headerSize is the length of the WAV header that Asterisk writes, in bytes.
 const headerSize = 44
 
-// perSecond is the least RTP packet rate of running audio (40 ms packets). Less
-// in a window means that audio has only begun and that the file may still fit
-// into Asterisk's write buffer.
-const perSecond = 25
+// buffered is how much audio Asterisk may hold back before anything of it is in
+// the file: 32 KiB of 8 kHz audio are 2.05 s (facts 1), the rest is for what is
+// on its way. A file that is empty after less has not failed.
+const buffered = 2150 * time.Millisecond
+
+// packet is the usual length of a packet. Longer ones are counted as this long,
+// so that audio is never overrated: then a verdict takes longer.
+const packet = 20 * time.Millisecond
+
+// steady is how long packets must be counted to tell their rate: what was held
+// up somewhere comes in a burst.
+const steady = 500 * time.Millisecond
 
 // watch is the proof of one recording (design 1: it never believes).
 type watch struct {
@@ -26,9 +34,35 @@ type watch struct {
 	interval time.Duration
 	seen     bool
 	silent   bool
-	extended bool
-	base     map[string]int64 // RTP packets by leg when the sampling began
-	baseAt   time.Duration    // since begun
+	probed   bool
+	judge    time.Duration // since begun: the next verdict
+	rtp      rtp
+}
+
+// rtp is what is known of the packets that have come since the file was seen.
+type rtp struct {
+	base, last map[string]int64 // by leg
+	lastAt     time.Duration
+	shortest   time.Duration // a packet, by the highest rate seen
+}
+
+// count takes a new look at the packets: how many came since the last one.
+func (c *rtp) count(now map[string]int64, at time.Duration) (news int64) {
+	if c.base == nil {
+		c.base, c.last, c.lastAt, c.shortest = now, now, at, packet
+		return 0
+	}
+	news = arrived(c.last, now)
+	if at-c.lastAt >= steady && news > 0 {
+		c.shortest = min(c.shortest, (at-c.lastAt)/time.Duration(news))
+	}
+	c.last, c.lastAt = now, at
+	return news
+}
+
+// audio is how much audio has come at least, since the first look.
+func (c *rtp) audio() time.Duration {
+	return time.Duration(arrived(c.base, c.last)) * c.shortest
 }
 
 func (w *worker) begin(x recorder.WatchFile) {
@@ -41,7 +75,7 @@ func (w *worker) begin(x recorder.WatchFile) {
 	}
 	w.watch = &watch{
 		row: x.Row, begun: w.e.cfg.Clock(), exists: x.Exists, growth: x.Growth,
-		interval: w.e.cfg.Poll,
+		interval: w.e.cfg.Poll, judge: x.Growth,
 	}
 	w.check()
 }
@@ -54,6 +88,7 @@ func (w *worker) check() {
 	if err == nil && !p.seen {
 		p.seen = true
 		w.deliver(recorder.Seen{UUID: w.uuid})
+		p.rtp.count(w.received(p.row.Legs), elapsed)
 	}
 	switch {
 	case err == nil && size > max(headerSize, w.floor):
@@ -61,16 +96,16 @@ func (w *worker) check() {
 		w.deliver(recorder.Grew{UUID: w.uuid})
 	case !p.seen && elapsed >= p.exists:
 		w.notSeen(p)
-	case p.seen && !p.silent && p.base == nil && elapsed >= p.growth/2:
-		// Half the window is more than Asterisk's buffer needs, so the usual
-		// call never costs a request. A full disk is known here already.
+	case p.seen && !p.probed && elapsed >= p.growth/2:
+		// A full disk is known here already.
+		p.probed = true
 		if cause, detail := w.probe(p.row); recorder.Storage(cause) {
 			w.watch = nil
 			w.deliver(recorder.NotGrown{UUID: w.uuid, Cause: cause, Detail: detail})
 			return
 		}
-		p.base, p.baseAt = w.received(p.row.Legs), elapsed
-	case p.seen && !p.silent && elapsed >= p.growth:
+		p.rtp.count(w.received(p.row.Legs), elapsed)
+	case p.seen && elapsed >= p.judge:
 		w.notGrown(p, elapsed)
 	}
 }
@@ -84,24 +119,30 @@ func (w *worker) notSeen(p *watch) {
 	w.deliver(recorder.NotSeen{UUID: w.uuid, Cause: cause, Detail: detail})
 }
 
-// notGrown tells silence from failure by the RTP that came meanwhile.
+// notGrown tells silence, and audio that Asterisk may still hold back, from
+// failure: by the RTP that came meanwhile. As long as it cannot be told the
+// file is watched on, more and more rarely.
 func (w *worker) notGrown(p *watch, elapsed time.Duration) {
 	cause, detail := w.probe(p.row)
 	if cause == "" {
-		packets := arrived(p.base, w.received(p.row.Legs))
-		enough := int64((elapsed - p.baseAt).Seconds() * perSecond)
+		news := p.rtp.count(w.received(p.row.Legs), elapsed)
+		lacks := buffered - p.rtp.audio()
 		switch {
-		case packets == 0:
-			// Nobody speaks, or it cannot be counted (no RTP on either
-			// leg): not an alarm. Growth remains welcome.
-			p.silent, p.interval = true, 10*w.e.cfg.Poll
-			w.deliver(recorder.SilentRTP{UUID: w.uuid})
+		case lacks <= 0:
+			cause, detail = recorder.CauseNoGrowth, "rtp arrives but the file stays empty"
+		case news > 0 && elapsed < p.growth*3/2:
+			p.judge = elapsed + min(lacks+5*packet, p.growth/2) // it comes, but has begun late
 			return
-		case packets < enough && !p.extended:
-			p.extended, p.growth = true, elapsed+p.growth/2
+		default:
+			// Nobody speaks, or it cannot be counted (no RTP on either leg):
+			// not an alarm. Growth remains welcome.
+			if !p.silent {
+				p.silent, p.interval = true, 10*w.e.cfg.Poll
+				w.deliver(recorder.SilentRTP{UUID: w.uuid})
+			}
+			p.judge = elapsed + min(elapsed, time.Minute)
 			return
 		}
-		cause, detail = recorder.CauseNoGrowth, "rtp arrives but the file stays empty"
 	}
 	w.watch = nil
 	w.deliver(recorder.NotGrown{UUID: w.uuid, Cause: cause, Detail: detail})
