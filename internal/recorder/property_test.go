@@ -267,7 +267,7 @@ func (w *world) act(t *rapid.T) {
 	case 13:
 		w.step(Reachable{})
 	case 14:
-		w.step(Unheld{leg})
+		w.step(rapid.SampledFrom([]Input{Unheld{leg}, Bridged{leg}}).Draw(t, "what"))
 	case 15:
 		w.hangs[leg] = true
 		w.step(ChannelHanging{leg})
