@@ -66,7 +66,7 @@ func (w *world) invariants() {
 			if r.again.Sub(w.now) > w.m.cfg.Renew {
 				w.t.Fatalf("a renewal takes until %s: %+v", r.again, r)
 			}
-		case x == nil && !(r.quiet() && r.cut):
+		case x == nil && (!r.quiet() || !r.cut):
 			w.t.Fatalf("no recorder for %+v", r)
 		case x != nil && x.muted != r.quiet():
 			w.t.Fatalf("talk %d paused: %v, alone: %v, recorder muted: %v", t.id, t.paused(), r.alone, x.muted)
