@@ -100,6 +100,9 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatal("a start in a pause")
 			}
 			u := e.Row.UUID
+			if w.m.recs[u].quiet() && e.Append {
+				w.t.Fatalf("a recorder goes on where there is nothing to record: %+v", e.Row)
+			}
 			if w.recorders[u] != nil {
 				w.t.Fatalf("two recorders for one file: %+v", e.Row)
 			}
