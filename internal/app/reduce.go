@@ -124,6 +124,9 @@ func (r *reducer) event(ev ari.Event) {
 		}
 		r.changes(r.model.Apply(e))
 	}
+	if ev.Type == "ChannelEnteredBridge" && ev.Channel != nil {
+		r.step(recorder.Bridged{Leg: ev.Channel.ID})
+	}
 	whispered(r.tones, ev)
 	if channel, ok := r.presses.by(ev); ok {
 		r.pressed(channel)

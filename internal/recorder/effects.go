@@ -71,6 +71,9 @@ type Moved struct{ From, To, ToName string }
 // number their packets anew from then on.
 type Unheld struct{ Leg string }
 
+// Bridged says that a leg has entered a bridge.
+type Bridged struct{ Leg string }
+
 // Restarted says that Asterisk has started anew: every channel is gone.
 type Restarted struct{ Boot time.Time }
 
@@ -161,6 +164,7 @@ func (ChannelHanging) input() {}
 func (ChannelGone) input()    {}
 func (Moved) input()          {}
 func (Unheld) input()         {}
+func (Bridged) input()        {}
 func (Restarted) input()      {}
 func (Blind) input()          {}
 func (Reachable) input()      {}
@@ -279,7 +283,7 @@ const (
 	EventMuted       = "recording_muted"     // the recorder hears nothing any more
 	EventUnmuted     = "recording_unmuted"   // the recorder hears again
 	EventHushed      = "recording_hushed"    // the hooked leg is alone: muted until it is not
-	EventRenewed     = "recording_renewed"   // a new recorder goes on with the file; Note.Why is RenewParty, RenewUnhold
+	EventRenewed     = "recording_renewed"   // a new recorder goes on with the file; Note.Why is RenewParty, ...
 	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
 	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
 
@@ -292,6 +296,7 @@ const (
 const (
 	RenewParty  = "other_party" // somebody else is heard
 	RenewUnhold = "unhold"      // the same phone may have numbered its packets anew
+	RenewMoved  = "moved"       // a leg has gone to another bridge, and heard something there
 )
 
 // DecisionData is stored with every decision, "not recorded" included, so that

@@ -152,6 +152,8 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.moved(now, in)
 	case Unheld:
 		m.unheld(now, in.Leg)
+	case Bridged:
+		m.bridged(now, in.Leg)
 	case Restarted:
 		m.restarted(now, in.Boot)
 	case Blind:

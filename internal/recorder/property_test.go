@@ -66,7 +66,7 @@ func (w *world) invariants() {
 			if r.again.Sub(w.now) > w.m.cfg.Renew {
 				w.t.Fatalf("a renewal takes until %s: %+v", r.again, r)
 			}
-		case x == nil && !(r.quiet() && r.cut):
+		case x == nil && (!r.quiet() || !r.cut):
 			w.t.Fatalf("no recorder for %+v", r)
 		case x != nil && x.muted != r.quiet():
 			w.t.Fatalf("talk %d paused: %v, alone: %v, recorder muted: %v", t.id, t.paused(), r.alone, x.muted)
@@ -100,6 +100,9 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatal("a start in a pause")
 			}
 			u := e.Row.UUID
+			if w.m.recs[u].quiet() && e.Append {
+				w.t.Fatalf("a recorder goes on where there is nothing to record: %+v", e.Row)
+			}
 			if w.recorders[u] != nil {
 				w.t.Fatalf("two recorders for one file: %+v", e.Row)
 			}
@@ -267,7 +270,7 @@ func (w *world) act(t *rapid.T) {
 	case 13:
 		w.step(Reachable{})
 	case 14:
-		w.step(Unheld{leg})
+		w.step(rapid.SampledFrom([]Input{Unheld{leg}, Bridged{leg}}).Draw(t, "what"))
 	case 15:
 		w.hangs[leg] = true
 		w.step(ChannelHanging{leg})

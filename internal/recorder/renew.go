@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"slices"
 	"time"
 
 	"callrecordd/internal/call"
@@ -9,9 +10,11 @@ import (
 // A recorder drops what a new party says if its RTP sequence numbers are lower
 // than those of the party before (asterisk#507): Asterisk keeps one list of
 // recorders and whispers for a channel and, in it, the highest number it has
-// seen, for as long as anything is in that list. So when the others change the
-// recorder is renewed: stopped, and after a moment, in which Asterisk gives up
-// the list, followed by another one that appends to the same file.
+// seen, for as long as anything is in that list. Measured on 22.10.1: numbers
+// are compared modulo 65536, and sounds and mixed audio count as 0. So when the
+// others change the recorder is renewed: stopped, and after a moment, in which
+// Asterisk gives up the list, followed by another one that appends to the same
+// file. That loses 60 ms of audio (measured: 58 ms on average).
 
 // renewal is what is known of the need for a new recorder.
 type renewal struct {
@@ -24,9 +27,11 @@ type renewal struct {
 	tone  time.Time // a whisper keeps the list until then
 }
 
-// listen notes who is in the talk, and says whether somebody was not before.
+// listen notes who is in the talk, and says whether that has changed. It has
+// also if one of three has left: what a bridge mixes has numbers of its own.
 func (n *renewal) listen(legs []call.Leg) (news bool) {
 	now := make(map[string]string, len(legs))
+	news = len(n.heard) > len(legs)
 	for _, l := range legs {
 		name, known := n.heard[l.ID]
 		if !known || name != "" && name != l.Name {
@@ -38,12 +43,14 @@ func (n *renewal) listen(legs []call.Leg) (news bool) {
 	return news
 }
 
-// recall takes the legs of an adopted recording for those who were heard. A row
-// that was lost knows the hooked leg only, and so nobody else.
-func (n *renewal) recall(legs []string) {
+// recall takes those of a talk who are known to an adopted recording for those
+// who were heard. A row that was lost knows the hooked leg only.
+func (n *renewal) recall(known []string, legs []call.Leg) {
 	n.heard = map[string]string{}
-	for _, id := range legs {
-		n.heard[id] = ""
+	for _, l := range legs {
+		if slices.Contains(known, l.ID) {
+			n.heard[l.ID] = ""
+		}
 	}
 }
 
@@ -57,28 +64,60 @@ func (n *renewal) movedTo(from, to string) {
 
 // renew wants a new recorder. It comes at once, or when the recording has no
 // other reason to be silent.
-func (m *Machine) renew(now time.Time, r *rec, why string) {
+func (m *Machine) renew(now time.Time, r *rec, why string) { m.renewAt(now, r, why, now) }
+
+func (m *Machine) renewAt(now time.Time, r *rec, why string, at time.Time) {
 	if !r.active() || r.unsent {
 		return // none runs
 	}
-	r.renewal.why, r.renewal.at, r.renewal.tries = why, time.Time{}, 0
+	n := &r.renewal
+	if n.why != "" && !r.cut && at.After(now) {
+		return // sooner as it is
+	}
+	n.why, n.at, n.tries = why, at, 0
 	m.steer(now, r)
 }
 
-// unheld renews the recorders that may lose the leg's voice.
+// unheld renews the recorders that may lose the leg's voice. Asterisk tells of
+// an unhold before a transfer too: then the talk is suspended a moment later.
 func (m *Machine) unheld(now time.Time, leg string) {
 	for _, r := range m.sorted() {
-		if t := m.talks[r.talk]; t != nil && t.current == r.UUID && r.Hook != leg && t.has(leg) {
-			m.renew(now, r, RenewUnhold)
+		if m.records(r, leg) && r.Hook != leg {
+			m.renewAt(now, r, RenewUnhold, now.Add(m.cfg.Hush))
 		}
 	}
 }
 
+// bridged renews the recorders of a leg's talk, because its voice takes another
+// way now, and because of the sounds that Asterisk plays to who comes back from
+// a transfer: they have the number 0, after which the upper half of all numbers
+// counts as lower. When a recording begins Local channels are optimised away,
+// which changes nothing.
+func (m *Machine) bridged(now time.Time, leg string) {
+	for _, r := range m.sorted() {
+		if !m.records(r, leg) || !r.appends && now.Sub(r.IntentAt) < call.Grace {
+			continue
+		}
+		at := now.Add(m.cfg.Hush)
+		if r.Hook == leg {
+			at = now.Add(m.cfg.Tone)
+		}
+		m.renewAt(now, r, RenewMoved, at)
+	}
+}
+
+// records says whether it is the recording of the leg's talk.
+func (m *Machine) records(r *rec, leg string) bool {
+	t := m.talks[r.talk]
+	return t != nil && t.current == r.UUID && t.has(leg)
+}
+
 // renewable says whether the recorder can be stopped for its renewal now. A
-// mute under way is waited for: it must not meet the next recorder.
+// mute under way is waited for: it must not meet the next recorder. So is a
+// talk that is suspended: whoever comes next is new as well.
 func (m *Machine) renewable(now time.Time, r *rec) bool {
 	n := &r.renewal
-	if n.why == "" || r.quiet() || r.hanging || r.muting.open || m.blind {
+	if n.why == "" || r.quiet() || !r.aloneAt.IsZero() || r.hanging || r.muting.open || m.blind {
 		return false
 	}
 	at := n.at
@@ -112,8 +151,8 @@ func (m *Machine) goOn(now time.Time, r *rec) {
 	}
 	m.log(now, EventRenewed, r, Note{State: r.State, Hook: r.Hook, Why: n.why})
 	n.tries = 0
-	if !now.Before(n.tone) { // else a whisper has kept the list: once more after it
-		n.why = ""
+	if !now.Before(n.tone) && !now.Before(n.at) {
+		n.why = "" // else a sound has been there meanwhile: once more after it
 	}
 }
 

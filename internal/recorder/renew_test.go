@@ -47,9 +47,15 @@ func TestRenewal(t *testing.T) {
 		none[Pause](t, d.all)
 		none[Alarm](t, d.all)
 	})
-	t.Run("nobody new", func(t *testing.T) {
+	t.Run("one of three leaves", func(t *testing.T) {
 		d := newDesk(t, Config{})
 		d.begin("Abc")
+		d.change(call.Changed, "Ab")
+		d.want(t, "[stop]")
+	})
+	t.Run("the same", func(t *testing.T) {
+		d := newDesk(t, Config{})
+		d.begin("Ab")
 		d.change(call.Changed, "Ab")
 		d.change(call.Suspended, "Ab")
 		d.change(call.Resumed, "Ab")
@@ -98,8 +104,38 @@ func TestRenewal(t *testing.T) {
 		d.do(d.m.Step(d.now, Unheld{"x"}))
 		d.want(t, "[]")
 		d.do(d.m.Step(d.now, Unheld{"b"}))
+		d.want(t, "[]")
+		d.pass2(50 * time.Millisecond)
 		d.pass2(60 * time.Millisecond)
 		if d.want(t, "[stop append]"); d.renewed(RenewUnhold) != 1 {
+			t.Error("no event says why")
+		}
+	})
+	t.Run("unhold before a transfer", func(t *testing.T) {
+		d := newDesk(t, Config{})
+		d.begin("Ab")
+		d.do(d.m.Step(d.now, Unheld{"b"}))
+		d.change(call.Suspended, "A")
+		d.pass2(50 * time.Millisecond)
+		d.pass2(time.Second)
+		d.want(t, "[mute]")
+	})
+	t.Run("another bridge", func(t *testing.T) {
+		d := newDesk(t, Config{})
+		d.begin("Ab")
+		d.do(d.m.Step(d.now, Bridged{"b"})) // Local channels are optimised away
+		d.pass2(2 * time.Second)
+		d.want(t, "[]")
+		d.do(d.m.Step(d.now, Bridged{"b"}))
+		d.pass2(50 * time.Millisecond)
+		d.pass2(60 * time.Millisecond)
+		d.want(t, "[stop append]")
+		d.do(d.m.Step(d.now, Bridged{"a"})) // it hears a sound first
+		d.pass2(999 * time.Millisecond)
+		d.want(t, "[]")
+		d.pass2(time.Millisecond)
+		d.want(t, "[stop]")
+		if d.renewed(RenewMoved) != 1 {
 			t.Error("no event says why")
 		}
 	})

@@ -143,8 +143,10 @@ func TestRequests(t *testing.T) {
 		steps [][2]string
 	}{
 		"cycle of *3": {Config{}, "ab", [][2]string{
-			{"a*", "start, beep ab → active"}, {"a*", "mute, beep ab → paused"},
-			{"a*", "unmute, beep ab → active"}, {"a*", "mute, beep ab → paused"},
+			{"a*", "start, beep ab → active"},
+			{"a*", "mute, beep ab → paused"},
+			{"a*", "unmute, beep ab → active"},
+			{"a*", "mute, beep ab → paused"},
 		}},
 		"cycle that stops": {cycle, "ab", [][2]string{
 			{"a*", "start, beep ab → active"}, {"a*", "stop, beep ab → inactive"}, {"a*", "start, beep ab → active"},
@@ -153,19 +155,28 @@ func TestRequests(t *testing.T) {
 			{"a*", "start, beep ab → active"}, {"a=", "mute, beep ab → paused"}, {"a*", "stop, beep ab → inactive"},
 		}},
 		"a rule's recording is paused, and stays so": {Config{}, "Ab", [][2]string{
-			{"a*", "mute, beep ab → paused"}, {"b*", " → paused"}, {"b*", "beeperr b, refused.paused_by_other → paused"},
-			{"b+", " → paused"}, {"b=", " → paused"}, {"b>", "refused.paused_by_other → paused"},
+			{"a*", "mute, beep ab → paused"},
+			{"b*", " → paused"},
+			{"b*", "beeperr b, refused.paused_by_other → paused"},
+			{"b+", " → paused"},
+			{"b=", " → paused"},
+			{"b>", "refused.paused_by_other → paused"},
 			{"a*", "unmute, beep ab → active"},
 		}},
 		"both press: one recording": {Config{}, "ab", [][2]string{
 			{"a*", "start, beep ab → active"}, {"b*", "beep ab → active"}, {"a-", " → inactive"}, {"b-", "stop, beep ab → inactive"},
 		}},
 		"start, stop, start: two files": {Config{}, "ab", [][2]string{
-			{"a+", "start, beep ab → active"}, {"a+", " → active"}, {"a-", "stop, beep ab → inactive"},
-			{"a-", "not recording → inactive"}, {"a+", "start, beep ab → active"},
+			{"a+", "start, beep ab → active"},
+			{"a+", " → active"},
+			{"a-", "stop, beep ab → inactive"},
+			{"a-", "not recording → inactive"},
+			{"a+", "start, beep ab → active"},
 		}},
 		"stop while paused stops": {Config{}, "ab", [][2]string{
-			{"a+", "start, beep ab → active"}, {"a=", "mute, beep ab → paused"}, {"a-", "stop, beep ab → inactive"},
+			{"a+", "start, beep ab → active"},
+			{"a=", "mute, beep ab → paused"},
+			{"a-", "stop, beep ab → inactive"},
 			{"a+", "start, beep ab → active"},
 		}},
 		"stop of a rule's claim": {Config{}, "Ab", [][2]string{
@@ -173,22 +184,36 @@ func TestRequests(t *testing.T) {
 		}},
 		"stop of one of two": {Config{}, "AB", [][2]string{{"a-", " → inactive"}, {"b-", "stop, beep ab → inactive"}}},
 		"override": {Config{}, "nb", [][2]string{
-			{"N+", "start, beep nb → active"}, {"b+", "beep nb → active"}, {"b=", "mute, beep nb → paused"},
-			{"n>", "refused.user → paused"}, {"N>", "unmute, beep nb → active"}, {"N-", "stop, beep nb → inactive"},
+			{"N+", "start, beep nb → active"},
+			{"b+", "beep nb → active"},
+			{"b=", "mute, beep nb → paused"},
+			{"n>", "refused.user → paused"},
+			{"N>", "unmute, beep nb → active"},
+			{"N-", "stop, beep nb → inactive"},
 		}},
 		"start resumes only its own pause": {Config{}, "ab", [][2]string{
-			{"a+", "start, beep ab → active"}, {"a=", "mute, beep ab → paused"}, {"b+", " → paused"},
-			{"a+", "unmute, beep ab → active"}, {"b=", "mute, beep ab → paused"}, {"a+", " → paused"},
+			{"a+", "start, beep ab → active"},
+			{"a=", "mute, beep ab → paused"},
+			{"b+", " → paused"},
+			{"a+", "unmute, beep ab → active"},
+			{"b=", "mute, beep ab → paused"},
+			{"a+", " → paused"},
 		}},
 		"nothing to pause": {Config{}, "ab", [][2]string{{"a=", "not recording → inactive"}, {"a>", "not recording → inactive"}}},
 		"refused": {Config{}, "nt", [][2]string{
-			{"n*", "beeperr n, refused.user → inactive"}, {"n+", "refused.user → inactive"}, {"t*", "refused.trunk → inactive"},
-			{"z*", "beeperr z, no talk → inactive"}, {"z+", "no talk → inactive"},
+			{"n*", "beeperr n, refused.user → inactive"},
+			{"n+", "refused.user → inactive"},
+			{"t*", "refused.trunk → inactive"},
+			{"z*", "beeperr z, no talk → inactive"},
+			{"z+", "no talk → inactive"},
 		}},
 		"a party without a claim pauses": {Config{}, "Ab", [][2]string{{"b=", "mute, beep ab → inactive"}, {"b>", "unmute, beep ab → inactive"}}},
 		"cut": {cut, "ab", [][2]string{
-			{"a*", "start, beep ab → active"}, {"a*", "stop, beep ab → paused"}, {"a*", "append, beep ab → active"},
-			{"a*", "stop, beep ab → paused"}, {"a-", "beep ab → inactive"},
+			{"a*", "start, beep ab → active"},
+			{"a*", "stop, beep ab → paused"},
+			{"a*", "append, beep ab → active"},
+			{"a*", "stop, beep ab → paused"},
+			{"a-", "beep ab → inactive"},
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -252,7 +252,7 @@ func (m *Machine) ensure(now time.Time, t *talk) {
 // refresh writes claims, legs and parties of a recording that goes on.
 func (m *Machine) refresh(now time.Time, t *talk, r *rec) {
 	if r.renewal.heard == nil {
-		r.renewal.recall(r.Legs)
+		r.renewal.recall(r.Legs, t.legs)
 	}
 	changed := !slices.Equal(r.Claims, t.claims)
 	r.Claims = slices.Clone(t.claims)

@@ -429,6 +429,7 @@ func TestRenewalLosesLittle(t *testing.T) {
 	const times = 8
 	for range times {
 		s.perform(func() []recorder.Effect { return s.machine.Step(time.Now(), recorder.Unheld{Leg: s.legs[1].ID}) })
+		s.tick()
 		await[recorder.StopDone](s)
 		s.tick()
 		await[recorder.Started](s)
