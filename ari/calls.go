@@ -87,7 +87,8 @@ func (c *Client) Channel(ctx context.Context, id string) (Channel, error) {
 }
 
 // ChannelVar reads a variable or function of any channel, in Stasis or not. An
-// unset variable and an unknown channel are both ErrNotFound.
+// unset variable, an unknown channel and a function that has nothing to say,
+// such as MIXMONITOR of a recorder that has ended, are all ErrNotFound.
 func (c *Client) ChannelVar(ctx context.Context, id, name string) (string, error) {
 	var w struct {
 		Value text `json:"value"`
@@ -96,6 +97,9 @@ func (c *Client) ChannelVar(ctx context.Context, id, name string) (string, error
 		op: "read channel variable", method: http.MethodGet, path: []string{"channels", id, "variable"},
 		query: url.Values{"variable": {name}},
 	}, &w)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.noFunction = e.Status == http.StatusInternalServerError && strings.HasPrefix(e.Message, "Unable to read provided function")
+	}
 	return string(w.Value), err
 }
 

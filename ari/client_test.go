@@ -88,6 +88,10 @@ func TestReadCalls(t *testing.T) {
 	if _, err := c.ChannelVar(ctx, "17.2", "UNSET"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("unset variable: %v", err)
 	}
+	f.on("GET /channels/17.3/variable", answer(500, `{"message":"Unable to read provided function"}`))
+	if _, err := c.ChannelVar(ctx, "17.3", "MIXMONITOR(0x1,filename)"); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnavailable) {
+		t.Errorf("a recorder that has ended: %v", err)
+	}
 	f.on("GET /channels/17.2/rtp_statistics", answer(403, `{"message":"Unsupported channel type"}`))
 	if _, err := c.RTPStatistics(ctx, "17.2"); !errors.Is(err, ErrNotFound) || errors.Is(err, ErrUnauthorized) {
 		t.Errorf("rtp of a Local channel: %v", err)

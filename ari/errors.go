@@ -55,6 +55,9 @@ type Error struct {
 	// noRTP marks the 403 by which ARI says that a channel has no RTP
 	// (measured with 22.10): no question of rights.
 	noRTP bool
+	// noFunction marks the 500 by which ARI says that a function has no value
+	// (measured with 22.10): no fault of Asterisk.
+	noFunction bool
 }
 
 // Error implements error.
@@ -72,7 +75,7 @@ func (e *Error) Unwrap() error { return e.err }
 func (e *Error) Is(target error) bool {
 	switch target {
 	case ErrNotFound:
-		return e.Status == http.StatusNotFound || e.noRTP
+		return e.Status == http.StatusNotFound || e.noRTP || e.noFunction
 	case ErrNotInStasis:
 		return e.Status == http.StatusConflict
 	case ErrInvalid:
@@ -83,7 +86,7 @@ func (e *Error) Is(target error) bool {
 		if e.Status == 0 {
 			return !errors.Is(e.err, context.Canceled)
 		}
-		return e.Status >= http.StatusInternalServerError
+		return e.Status >= http.StatusInternalServerError && !e.noFunction
 	}
 	return false
 }
