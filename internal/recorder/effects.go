@@ -296,6 +296,7 @@ const (
 const (
 	RenewParty  = "other_party" // somebody else is heard
 	RenewUnhold = "unhold"      // the same phone may have numbered its packets anew
+	RenewTone   = "tone"        // it was started while a tone was whispered to its leg
 	RenewMoved  = "moved"       // a leg has gone to another bridge, and heard something there
 )
 

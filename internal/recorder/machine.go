@@ -65,9 +65,11 @@ type Machine struct {
 	// held are the claims by *3 and API. They belong to a leg and outlive
 	// talks, so they are kept beside them (design 6).
 	held map[string]Claim
-	// pausedLegs are those whose recorder was found ended after a gap in the
-	// middle of a pause: their talk is still paused.
+	// pausedLegs are those that bring a pause into their next talk: their
+	// recorder was found ended after a gap in the middle of it, or their claim
+	// has outlived the talk that they paused.
 	pausedLegs map[string]Pause
+	whispers   map[string]time.Time // legs to which a tone is whispered until then
 	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
@@ -124,6 +126,7 @@ func New(cfg Config) *Machine {
 		held:  map[string]Claim{},
 
 		pausedLegs: map[string]Pause{},
+		whispers:   map[string]time.Time{},
 	}
 }
 

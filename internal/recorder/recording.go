@@ -28,6 +28,9 @@ func (m *Machine) start(now time.Time, t *talk) {
 		r.Legs = append(r.Legs, l.ID)
 	}
 	r.renewal.listen(t.legs)
+	if until := m.whispers[leg.ID]; now.Before(until) {
+		r.renewal.why, r.renewal.at, r.renewal.tone = RenewTone, until, until
+	}
 	t.current, t.follows = r.UUID, ""
 	m.recs[r.UUID] = r
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})

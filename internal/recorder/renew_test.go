@@ -150,6 +150,23 @@ func TestRenewal(t *testing.T) {
 		d.pass2(100 * time.Millisecond)
 		d.want(t, "[stop]")
 	})
+	t.Run("a recorder that is started during a tone", func(t *testing.T) {
+		d := newDesk(t, Config{})
+		d.begin("ab")
+		d.press("b*")
+		d.press("a*")
+		d.said = nil
+		d.do(d.m.Step(d.now, ChannelGone{"b"}))
+		d.change(call.Changed, "ac")
+		d.want(t, "[follow]")
+		d.pass2(999 * time.Millisecond)
+		d.want(t, "[]")
+		d.pass2(time.Millisecond)
+		d.pass2(60 * time.Millisecond)
+		if d.want(t, "[stop append]"); d.renewed(RenewTone) != 1 {
+			t.Error("no event says why")
+		}
+	})
 	t.Run("a tone in the gap makes it vain", func(t *testing.T) {
 		d := newDesk(t, Config{})
 		d.begin("Nb")

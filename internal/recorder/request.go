@@ -291,9 +291,14 @@ func (m *Machine) chime(now time.Time, t *talk) {
 	}
 }
 
-// tone whispers to legs. Recorders there are renewed later, if at all.
+// tone whispers to legs. Recorders there, also those that start during it, are
+// renewed later, if at all.
 func (m *Machine) tone(now time.Time, sound Sound, legs ...string) {
 	m.emit(Tone{Legs: legs, Sound: sound})
+	maps.DeleteFunc(m.whispers, func(_ string, until time.Time) bool { return !now.Before(until) })
+	for _, leg := range legs {
+		m.whispers[leg] = now.Add(m.cfg.Tone)
+	}
 	for _, r := range m.recs {
 		if slices.Contains(legs, r.Hook) {
 			r.renewal.tone = now.Add(m.cfg.Tone)
@@ -305,6 +310,7 @@ func (m *Machine) tone(now time.Time, sound Sound, legs ...string) {
 // remain in its talk inherit it.
 func (m *Machine) release(now time.Time, leg string) {
 	delete(m.pausedLegs, leg)
+	delete(m.whispers, leg)
 	c, ok := m.held[leg]
 	if !ok {
 		return

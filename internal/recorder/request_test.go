@@ -266,6 +266,41 @@ func TestOnDemandClaimFollowsItsLeg(t *testing.T) {
 	}
 }
 
+// The pause of a claim that lives on lives on with it, until its leg ends.
+func TestPauseOfAClaimOutlivesItsTalk(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("ab")
+	d.press("a*")
+	d.press("a*")
+	d.change(call.Ended, "")
+	d.said = nil
+	d.do(d.m.Step(d.now, talked(call.Began, 2, "ac")))
+	if d.want(t, "[]"); d.m.PartyState("a") != PartyPaused {
+		t.Error(d.m.PartyState("a"))
+	}
+	if got := d.press("a*"); got != "start, beep ac → active" {
+		t.Error(got)
+	}
+	d.press("a*")
+	d.do(d.m.Step(d.now, TalkChange{Change: call.Change{Kind: call.Ended, Talk: 2}}))
+	d.do(d.m.Step(d.now, ChannelGone{"a"}))
+	if len(d.m.pausedLegs) != 0 {
+		t.Errorf("kept: %v", d.m.pausedLegs)
+	}
+}
+
+// A rule's claim does not outlive its talk, nor does its pause: the next talk is
+// a new decision (design 6).
+func TestPauseOfARuleEndsWithItsTalk(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.press("a*")
+	d.change(call.Ended, "")
+	d.said = nil
+	d.do(d.m.Step(d.now, talked(call.Began, 2, "Ac")))
+	d.want(t, "[start]")
+}
+
 func TestOnDemandClaimFollowsTheTransfer(t *testing.T) {
 	for _, ended := range []bool{true, false} {
 		d := newDesk(t, Config{FollowTransfer: true})

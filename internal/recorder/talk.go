@@ -312,7 +312,9 @@ func (m *Machine) present(now time.Time, t *talk, r *rec) {
 	}
 }
 
-// endTalk ends a talk's recording, unless the talk lives on in another one.
+// endTalk ends a talk's recording, unless the talk lives on in another one. A
+// claim by *3 or API lives on with its leg, and so does that leg's pause: nobody
+// has resumed, and no beep has told that somebody listens again.
 func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 	delete(m.talks, t.id)
 	r := m.recs[t.current]
@@ -321,6 +323,9 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 		maps.Copy(s.gone, t.gone) // its change, which comes next, drops what is not in it
 		maps.Copy(s.stops, t.stops)
 		m.mergePause(now, s, t)
+	}
+	if _, held := m.held[t.pause.Owner]; held && s == nil && t.paused() {
+		m.pausedLegs[t.pause.Owner] = t.pause
 	}
 	switch {
 	case r == nil:

@@ -1,9 +1,5 @@
 package e2e
 
-// These tests fail until what they name is changed (see the notes of issue 3);
-// then this file becomes ondemand_open_test.go, or its tests move to those of
-// their kind.
-
 import (
 	"testing"
 
@@ -63,7 +59,10 @@ func TestCardNumberAfterAPauseThatOutlivesItsTalk(t *testing.T) {
 		},
 		want: []file{
 			{"alice on_demand, bob on_demand", false, []string{"alice+bob", "silence"}},
+			{"bob on_demand, carol rule.in.internal", false, []string{"bob+carol"}},
+			{"carol rule.in.internal, alice on_demand", true, []string{"alice+carol"}},
 		},
+		decided: []string{"began: alice bob", "began: bob carol=rule.in.internal", "changed: alice carol=rule.in.internal"},
 	}, {
 		name: "parked and retrieved", rules: rules,
 		play: func(s *stage) {
@@ -85,7 +84,7 @@ func TestCardNumberAfterAPauseThatOutlivesItsTalk(t *testing.T) {
 
 // A recorder that a pause has stopped is no more, and Asterisk answers the
 // question for it with status 500 "Unable to read provided function", which must
-// not keep the daemon from coming back: package ari has to tell that from a fault.
+// not keep the daemon from coming back.
 func TestCardNumberWhenTheDaemonDiesInAPauseThatIsCut(t *testing.T) {
 	t.Parallel()
 	diesInThePause(t, config.PauseCut, "alice+bob", gap, "alice+carol") // nobody speaks while pressing
@@ -93,7 +92,7 @@ func TestCardNumberWhenTheDaemonDiesInAPauseThatIsCut(t *testing.T) {
 
 // A recorder that is started on a leg while a beep is whispered to it comes into
 // the list of asterisk#507, and does not hear a party with lower numbers: a new
-// recording has to be renewed after the beep as one that goes on is.
+// recording is renewed after the beep as one that goes on is.
 func TestRecorderThatIsStartedDuringABeepHearsTheNewParty(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, lab.Config{})
