@@ -52,19 +52,32 @@ type LivePause struct {
 
 // Live lists the talks that go on, in the order in which they began.
 func (a *App) Live(ctx context.Context) ([]LiveTalk, error) {
-	out := []LiveTalk{}
-	var err error
-	done := a.ask(ctx, func(r *reducer) {
-		if r.machine == nil {
-			err = ErrNoAsterisk
-			return
-		}
-		recordings := r.machine.Recordings()
-		for _, t := range r.model.Talks() {
-			out = append(out, r.liveTalk(t, recordings))
-		}
+	type answer struct {
+		talks []LiveTalk
+		err   error
+	}
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	said, err := ask(ctx, a.reducer, func() answer {
+		talks, err := a.reducer.live()
+		return answer{talks, err}
 	})
-	return out, errors.Join(done, err)
+	if err != nil {
+		return nil, fmt.Errorf("ask for the live calls: %w", err)
+	}
+	return said.talks, said.err
+}
+
+func (r *reducer) live() ([]LiveTalk, error) {
+	if r.machine == nil {
+		return nil, ErrNoAsterisk
+	}
+	out := []LiveTalk{}
+	recordings := r.machine.Recordings()
+	for _, t := range r.model.Talks() {
+		out = append(out, r.liveTalk(t, recordings))
+	}
+	return out, nil
 }
 
 func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTalk {
@@ -115,13 +128,20 @@ type LiveRequest struct {
 // comes at once; files follow. To stop what is not recorded is no error, but
 // the outcome says so.
 func (a *App) RequestLive(ctx context.Context, q LiveRequest) (recorder.Outcome, error) {
-	var outcome recorder.Outcome
-	var err error
-	done := a.ask(ctx, func(r *reducer) { outcome, err = r.requestLive(q) })
-	if err = errors.Join(done, err); err != nil {
-		return outcome, fmt.Errorf("%s the recording of %s: %w", q.Op, q.Channel, err)
+	type answer struct {
+		outcome recorder.Outcome
+		err     error
 	}
-	return outcome, nil
+	ctx, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	said, err := ask(ctx, a.reducer, func() answer {
+		outcome, err := a.reducer.requestLive(q)
+		return answer{outcome, err}
+	})
+	if err = errors.Join(err, said.err); err != nil {
+		return said.outcome, fmt.Errorf("%s the recording of %s: %w", q.Op, q.Channel, err)
+	}
+	return said.outcome, nil
 }
 
 func (r *reducer) requestLive(q LiveRequest) (recorder.Outcome, error) {
@@ -161,15 +181,6 @@ func (r *reducer) leg(channel string) (call.Leg, bool) {
 
 // askTime bounds a question to the reducer.
 const askTime = 5 * time.Second
-
-func (a *App) ask(ctx context.Context, fn func(*reducer)) error {
-	ctx, cancel := context.WithTimeout(ctx, askTime)
-	defer cancel()
-	if err := a.reducer.do(ctx, func() { fn(a.reducer) }); err != nil {
-		return fmt.Errorf("ask for the live calls: %w", err)
-	}
-	return nil
-}
 
 // LiveAnswer is what the command line is told of a request that was done.
 type LiveAnswer struct {
