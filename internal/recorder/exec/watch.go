@@ -87,6 +87,7 @@ func (w *worker) check() {
 	size, err := w.e.files.size(p.row)
 	if err == nil && !p.seen {
 		p.seen = true
+		p.interval = 5 * w.e.cfg.Poll // growth comes in blocks of a second
 		w.deliver(recorder.Seen{UUID: w.uuid})
 		p.rtp.count(w.received(p.row.Legs), elapsed)
 	}
@@ -108,6 +109,19 @@ func (w *worker) check() {
 	case p.seen && elapsed >= p.judge:
 		w.notGrown(p, elapsed)
 	}
+}
+
+// pause is how long nothing needs to be looked at: each look costs, and there
+// are many recordings.
+func (p *watch) pause(now time.Time) time.Duration {
+	next := p.judge
+	switch {
+	case !p.seen:
+		next = p.exists
+	case !p.probed:
+		next = p.growth / 2
+	}
+	return max(time.Millisecond, min(p.interval, next-now.Sub(p.begun)))
 }
 
 func (w *worker) notSeen(p *watch) {

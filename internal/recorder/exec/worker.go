@@ -99,7 +99,7 @@ func (w *worker) run() {
 		}
 		wait := time.Hour
 		if w.watch != nil {
-			wait = w.watch.interval
+			wait = w.watch.pause(w.e.cfg.Clock())
 		}
 		timer.Reset(wait)
 		select {
