@@ -22,6 +22,8 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 # Packages tested at the same time. Real calls need the processors: more than
 # one or two at once make phones late, not tests fast.
 TEST_JOBS ?= 2
+# Tests of a package at the same time: those with calls mostly wait for speech.
+TEST_PARALLEL ?= 4
 FUZZTIME ?= 20s
 BENCH ?= full
 ONLY ?=
@@ -42,7 +44,7 @@ build: ## bin/callrecordd
 	$(GOBUILD) -o bin/callrecordd ./cmd/callrecordd
 
 test: ## all tests, with real calls through a real Asterisk
-	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) ./...
+	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) -parallel $(TEST_PARALLEL) ./...
 
 lint: $(LINT) ## vet, linters, formatting, import borders, the systemd unit
 	$(GO) vet -tags $(TAGS) ./...
