@@ -93,7 +93,9 @@ func (f Features) Dialplan() (text, marker string, err error) {
 				exten, SwitchTime.Seconds(), SettleTime.Milliseconds(), SoundDisabled)
 			continue
 		}
-		fmt.Fprintf(&b, "exten => %s,1,Set(TIMEOUT(absolute)=%.0f)\n same => n,Goto(%s,${EXTEN},1)\n",
+		// The dot of a pattern takes any character, and a comma that somebody
+		// was transferred to would choose the priority.
+		fmt.Fprintf(&b, "exten => %s,1,Set(TIMEOUT(absolute)=%.0f)\n same => n,Goto(%s,${FILTER(0-9*#,${EXTEN})},1)\n",
 			exten, SwitchTime.Seconds(), toggleContext)
 	}
 	fmt.Fprintf(&b, "exten => %s,hint,%s%s\n", key, lampPrefix, rest)

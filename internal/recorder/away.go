@@ -66,6 +66,8 @@ func (m *Machine) reachable(now time.Time) {
 		switch {
 		case r.active() && r.unsent:
 			r.waits, r.deadline = min(r.waits, 1), now
+		case r.active() && !r.muting.due.IsZero() && !r.muting.open:
+			r.muting.fails, r.muting.due = 0, now
 		case r.active() && r.renewal.why != "":
 			r.renewal.at = time.Time{}
 			m.steer(now, r)

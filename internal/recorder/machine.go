@@ -151,6 +151,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.hanging(now, in.Leg)
 	case ChannelGone:
 		m.channelGone(now, in.Leg)
+		m.chimes(now)
 	case Moved:
 		m.moved(now, in)
 	case Unheld:
@@ -167,6 +168,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.expire(now)
 	default:
 		m.result(now, in)
+		m.chimes(now)
 	}
 	return m.take()
 }

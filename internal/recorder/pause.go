@@ -182,7 +182,6 @@ func (m *Machine) muted(now time.Time, r *rec, in Muted) {
 	m.log(now, kind, r, Note{State: r.State, ID: r.MixMonitorID})
 	if r.active() {
 		m.steer(now, r)
-		m.chime(now, m.talks[r.talk])
 	}
 }
 
@@ -199,7 +198,16 @@ func (m *Machine) muteFailed(now time.Time, r *rec, in MuteFailed) {
 		return
 	}
 	m.log(now, EventMuteFailed, r, Note{State: r.State, Cause: in.Cause, Detail: in.Detail})
-	if x.fails++; x.fails < muteTries {
+	x.fails++
+	if !x.asked && in.Cause == CauseNoManager {
+		// It was not sent, so the recorder is as it was, and hears again when
+		// the manager is back: nothing is on file that must not be.
+		if x.due = now.Add(m.patience(m.cfg.StopRetry, x.fails)); x.fails == muteTries {
+			m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
+		}
+		return
+	}
+	if x.fails < muteTries {
 		x.due = now.Add(m.cfg.MuteRetry)
 		return
 	}
@@ -227,7 +235,7 @@ func (m *Machine) giveUp(now time.Time, r *rec) {
 		return
 	}
 	if t.paused() && t.beep && t.has(t.pause.Owner) {
-		t.beep = false // it would say that the pause works
+		t.beep, t.misled = false, true // it would say that the pause works
 		m.tone(now, BeepErr, t.pause.Owner)
 	}
 	m.ensure(now, t)
@@ -270,10 +278,43 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 		return
 	}
 	r.Pauses[len(r.Pauses)-1].Cut = false // it has to be looked at
-	r.muting.try++
-	m.emit(Mute{Row: r.snapshot(), On: true, Try: r.muting.try})
+	m.muteLast(r)
 	m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
 	m.giveUp(now, r)
+}
+
+// muteLast mutes a recorder that is to be stopped but may run on.
+func (m *Machine) muteLast(r *rec) {
+	x := &r.muting
+	x.try++
+	x.open, x.asked, x.due = true, true, time.Time{}
+	m.emit(Mute{Row: r.snapshot(), On: true, Try: x.try})
+}
+
+// lingers says whether a recorder of the talk's legs runs on that nobody wants
+// any more: its stop has failed, or the answer to its start is still to come.
+func (r *rec) lingers(t *talk) bool {
+	return r.State == Closing && t.has(r.Hook) && !t.gone[r.Hook] && !r.gone && !r.hanging && !r.stopped &&
+		!r.finalising && (r.MixMonitorID != "" || r.startOpen)
+}
+
+// muteClosing: a pause is of the talk, not only of its current recording.
+func (m *Machine) muteClosing(now time.Time, t *talk) {
+	for _, r := range m.sorted() {
+		if r.lingers(t) && r.MixMonitorID != "" && !r.hushed() {
+			m.muteLast(r)
+		}
+	}
+}
+
+// leaks says whether some recorder may still hear the talk that is paused.
+func (m *Machine) leaks(t *talk) bool {
+	for _, r := range m.recs {
+		if r.lingers(t) && !r.hushed() {
+			return true
+		}
+	}
+	return false
 }
 
 // joinPause makes one of a talk's pause and that of a recording which has come
@@ -293,10 +334,11 @@ func (m *Machine) mergePause(now time.Time, survivor, ended *talk) {
 	if survivor.paused() || !ended.paused() {
 		return
 	}
-	survivor.pause = ended.pause
+	survivor.pause, survivor.misled = ended.pause, ended.misled
 	if r := m.recs[survivor.current]; r != nil {
 		m.pauseRec(now, survivor, r)
 	}
+	m.muteClosing(now, survivor)
 }
 
 // inheritPause looks for a pause that the talk's legs bring along: from a talk
@@ -317,9 +359,13 @@ func (m *Machine) inheritPause(now time.Time, t *talk) {
 			}
 		}
 	}
-	if r := m.recs[t.current]; r != nil && t.paused() {
+	if !t.paused() {
+		return
+	}
+	if r := m.recs[t.current]; r != nil {
 		m.pauseRec(now, t, r)
 	}
+	m.muteClosing(now, t)
 }
 
 func (t *talk) within(other *talk) bool {

@@ -2,6 +2,7 @@ package recorder
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -225,6 +226,86 @@ func TestMuteFails(t *testing.T) {
 func (d *desk) pass2(by time.Duration) {
 	d.now = d.now.Add(by)
 	d.do(d.m.Step(d.now, Tick{}))
+}
+
+// Who has heard beeperr for a pause presses again: that must not be a resume, for
+// its beep would be taken for that of the pause.
+func TestPressAfterAPauseThatSoundedLikeAFailure(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.fail["mute"] = CauseTimeout
+	d.press("a*")
+	d.said = nil
+	d.pass2(200 * time.Millisecond)
+	d.want(t, "[mute alarm mute_failed stop beeperr a]")
+	for _, step := range [][2]string{
+		{"a*", "beep ab → paused"},
+		{"a*", "follow, beep ab → active"},
+	} {
+		if got := d.press(step[0]); got != step[1] {
+			t.Errorf("%s: %s, want %s", step[0], got, step[1])
+		}
+	}
+}
+
+// A recorder that could not be stopped yet hears the talk as well as the current
+// one: it is muted too, and before that nobody is told that the pause holds.
+func TestPauseMutesTheRecorderThatCouldNotBeStopped(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.fail["stop"] = CauseTimeout
+	d.press("a-")
+	d.press("a+")
+	if got := d.press("a="); got != "mute, mute, beep ab → paused" {
+		t.Error(got)
+	}
+	d.press("a>")
+	d.fail["mute"] = CauseTimeout
+	if got := d.press("a="); got != "mute → paused" { // the other one is mute already
+		t.Error(got)
+	}
+}
+
+// A recorder whose renewal was under way when the pause came, and which may run
+// on, is muted.
+func TestPauseWhileTheStopOfARenewalTimesOut(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.hold = true
+	d.fail["stop"] = CauseTimeout
+	d.now = d.now.Add(3 * time.Second)
+	d.change(call.Changed, "Ac")
+	d.press("a=")
+	d.said = nil
+	d.release()
+	if i, j := slices.Index(d.said, "mute"), slices.Index(d.said, "stop"); i < 0 || i > j {
+		t.Errorf("%q: not muted before the next stop", d.said)
+	}
+	if i, j := slices.Index(d.said, "mute"), slices.Index(d.said, "beep ac"); j < i {
+		t.Errorf("%q: told as paused, while a recorder may hear", d.said)
+	}
+}
+
+// A recorder that was mute when the daemon died hears again, whatever for.
+func TestAdoptedRecorderHearsAgain(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.change(call.Suspended, "A")
+	d.pass2(60 * time.Millisecond)
+	row := d.last(id(1))
+	row.MixMonitorID = "0x1"
+	n := newDesk(t, Config{})
+	n.fail["unmute"] = CauseNoManager // the event stream is often back first
+	n.do(n.m.Reconcile(n.now, []Recording{row}, []Channel{
+		{ID: "a", Recorders: []Recorder{{UUID: row.UUID, MixMonitorID: "0x1"}}}, {ID: "b"},
+	}, map[string]int64{row.UUID: 100}))
+	n.do(n.m.Step(n.now, talked(call.Began, 1, "Ab")))
+	n.want(t, "[unmute]")
+	n.fail["unmute"] = ""
+	n.do(n.m.Step(n.now, Reachable{}))
+	if n.want(t, "[unmute]"); !n.m.recs[row.UUID].hears() {
+		t.Error("it does not hear")
+	}
 }
 
 func TestHangupInAPause(t *testing.T) {

@@ -149,7 +149,7 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 	if r == nil {
 		r = &rec{Recording: f.Row, adopted: true}
 		r.proved = r.State == Live || r.State == Paused
-		r.muting.unsure = len(r.Pauses) > 0 || r.State == Paused
+		r.muting.unsure = true // we may have died in a pause, or with the talk suspended
 		if f.Fate == Keep && !r.active() {
 			// It was given up, its start being unanswered, and runs all the same.
 			r.State, r.failed = Closing, true

@@ -337,6 +337,9 @@ func (m *Machine) stopFailed(now time.Time, r *rec, in StopFailed) {
 		return
 	}
 	if in.Cause == CauseStalled || in.Cause == CauseTimeout || in.Cause == CauseNoManager {
+		if t := m.talkOf(r.Hook); t != nil && t.paused() && !r.muting.open && !r.hushed() {
+			m.muteLast(r)
+		}
 		r.stopTries++
 		r.deadline = now.Add(m.cfg.StopRetry)
 		if in.Cause == CauseNoManager { // Reachable will tell of its end

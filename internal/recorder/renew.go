@@ -161,6 +161,9 @@ func (m *Machine) goOn(now time.Time, r *rec) {
 func (m *Machine) renewFailed(now time.Time, r *rec, in StopFailed) {
 	n := &r.renewal
 	if in.Cause == CauseTimeout {
+		if r.quiet() {
+			m.muteLast(r)
+		}
 		t := m.talks[r.talk]
 		m.leave(r)
 		m.close(now, r, "renew_failed")

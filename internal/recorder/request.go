@@ -78,6 +78,11 @@ func (m *Machine) toggle(w *wish) bool {
 	case m.cfg.ToggleStops:
 		m.unclaim(w)
 		return true
+	case w.t.paused() && w.t.misled && w.t.pause.Owner == w.Party.Leg:
+		// The pause holds, but sounded like a failure: this press is the same
+		// wish again, and its beep must not mean the contrary.
+		w.changed, w.t.misled, w.t.beep = true, false, true
+		return true
 	case w.t.paused():
 		return m.resumeTalk(w)
 	}
@@ -157,10 +162,11 @@ func (m *Machine) pauseTalk(w *wish) bool {
 	// its channel has left: the next one would be as bad as one that runs.
 	w.changed = true
 	t.pause = Pause{Owner: w.Party.Leg, Actor: w.Actor, From: w.now}
-	t.beep = true
+	t.beep, t.misled = true, false
 	if r := m.recs[t.current]; r != nil {
 		m.pauseRec(w.now, t, r)
 	}
+	m.muteClosing(w.now, t)
 	return true
 }
 
@@ -184,7 +190,7 @@ func (m *Machine) resumeTalk(w *wish) bool {
 func (m *Machine) unpause(w *wish) {
 	t := w.t
 	w.changed = true
-	t.pause, t.beep = Pause{}, true
+	t.pause, t.beep, t.misled = Pause{}, true, false
 	t.attempt, t.blocked, t.firstAt = 0, false, time.Time{}
 	if r := m.recs[t.current]; r != nil {
 		m.resumeRec(w.now, r)
@@ -273,21 +279,36 @@ func (m *Machine) chime(now time.Time, t *talk) {
 	switch {
 	case len(t.claims) == 0:
 	case t.paused():
-		if r != nil && !r.hushed() {
+		if r != nil && !r.hushed() || m.leaks(t) {
 			return
 		}
 	case r == nil || !r.hears():
 		return
 	}
-	t.beep = false
 	var legs []string
 	for _, l := range t.legs {
 		if !t.gone[l.ID] {
 			legs = append(legs, l.ID)
 		}
 	}
-	if len(legs) > 0 {
-		m.tone(now, Beep, legs...)
+	if len(legs) < 2 {
+		return // the call is ending, or somebody else will come
+	}
+	t.beep = false
+	m.tone(now, Beep, legs...)
+}
+
+// chimes plays the beeps that are due now that Asterisk has answered.
+func (m *Machine) chimes(now time.Time) {
+	var due []call.TalkID
+	for id, t := range m.talks {
+		if t.beep {
+			due = append(due, id)
+		}
+	}
+	slices.Sort(due)
+	for _, id := range due {
+		m.chime(now, m.talks[id])
 	}
 }
 
@@ -374,4 +395,5 @@ func (m *Machine) forgetLegs(now time.Time, channels []Channel) {
 			m.release(now, leg)
 		}
 	}
+	maps.DeleteFunc(m.pausedLegs, func(leg string, _ Pause) bool { return !lives(channels, leg) })
 }

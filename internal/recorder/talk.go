@@ -24,10 +24,11 @@ type talk struct {
 	firstAt   time.Time // of the first attempt
 	recheck   time.Time
 
-	pause Pause           // in force if From is set; no recorder starts then
-	stops map[string]bool // legs whose rule claims a stop has ended
-	beep  bool            // is due once the recorder does what was asked
-	heirs []Claim         // claims by *3 and API whose legs have left
+	pause  Pause           // in force if From is set; no recorder starts then
+	stops  map[string]bool // legs whose rule claims a stop has ended
+	beep   bool            // is due once the recorder does what was asked
+	misled bool            // the owner of the pause has heard beeperr for it
+	heirs  []Claim         // claims by *3 and API whose legs have left
 }
 
 func (t *talk) has(leg string) bool {
