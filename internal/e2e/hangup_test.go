@@ -13,7 +13,7 @@ import (
 // file is milliseconds old when it is closed.
 func TestHangupDuringTheStart(t *testing.T) {
 	t.Parallel()
-	const calls = 20
+	const calls, atOnce = 20, 4
 	s := newSite(t)
 	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
 	s.rules("bob", dialplan.Flags{IncomingInternal: true})
@@ -30,17 +30,27 @@ func TestHangupDuringTheStart(t *testing.T) {
 			first = callee
 		}
 		// At once, within 50 ms, and later, when there is a file.
-		must(t, caller.Talk(within(t), time.Duration(i/4)*20*time.Millisecond*time.Duration(i/4)))
+		must(t, caller.Talk(within(t), time.Duration(i/atOnce)*20*time.Millisecond*time.Duration(i/atOnce)))
 		must(t, first.Hangup(within(t)))
 		must(t, caller.WaitEnded(within(t)))
 		must(t, callee.WaitEnded(within(t)))
 	}
 	must(t, s.pbx.WaitIdle(within(t)))
 	states := map[string]int{}
+	unbridged := 0
 	for _, c := range s.waitCDRs(calls) {
+		// Asterisk answers the caller before it connects the two: who hangs up
+		// in between was in no talk, and the call is an unanswered one.
+		if !c.Answered && len(c.Recordings) == 0 {
+			unbridged++
+			continue
+		}
 		if !c.Answered || c.SourceExtension != "1001" || c.DestinationExtension != "1002" || len(c.Recordings) > 1 {
 			t.Errorf("call is %+v", c)
 		}
+	}
+	if unbridged > atOnce {
+		t.Errorf("%d calls were never connected, %d were hung up at once", unbridged, atOnce)
 	}
 	for _, r := range s.stored() {
 		states[strings.TrimSuffix(r.state+" "+r.cause, " ")]++
