@@ -21,7 +21,7 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 
 # Packages tested at the same time. Real calls need the processors: more than
 # one or two at once make phones late, not tests fast.
-TEST_JOBS ?= 2
+TEST_JOBS ?= 1
 # Tests of a package at the same time: those with calls mostly wait for speech.
 TEST_PARALLEL ?= 4
 FUZZTIME ?= 20s
