@@ -23,7 +23,7 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 # one or two at once make phones late, not tests fast.
 TEST_JOBS ?= 1
 # Tests of a package at the same time: those with calls mostly wait for speech.
-TEST_PARALLEL ?= 4
+TEST_PARALLEL ?= 2
 FUZZTIME ?= 20s
 BENCH ?= full
 ONLY ?=
