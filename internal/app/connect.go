@@ -102,6 +102,9 @@ func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
 	if snap.rows, err = s.openRows(ctx); err != nil {
 		return snap, err
 	}
+	if snap.legs, err = s.store.Legs(ctx); err != nil {
+		return snap, err
+	}
 	paths := make(map[string]string, len(snap.rows))
 	for _, row := range snap.rows {
 		paths[row.UUID] = s.path(row)

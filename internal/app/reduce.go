@@ -165,6 +165,7 @@ type snapshot struct {
 	boot     time.Time
 	picture  call.Picture
 	rows     []recorder.Recording
+	legs     []recorder.LegState
 	channels []recorder.Channel
 	files    map[string]int64
 }
@@ -178,6 +179,8 @@ func (r *reducer) resync(s snapshot) {
 		cfg := r.config
 		cfg.Boot, cfg.NewUUID, cfg.Tenant = s.boot, r.newUUID, r.book().Master().UUID
 		r.machine = recorder.New(cfg)
+		r.machine.Recall(s.legs) // later we know more than the store
+		s.picture.Known = known(s.legs, s.boot)
 	case !s.boot.Equal(r.boot):
 		r.log.Warn("asterisk has been restarted", "since", s.boot)
 		r.step(recorder.Restarted{Boot: s.boot})
@@ -191,6 +194,17 @@ func (r *reducer) resync(s snapshot) {
 		r.perform(effects)
 	}
 	r.changes(r.model.Resync(now, s.picture))
+}
+
+// known are the legs of this Asterisk as the model has them.
+func known(legs []recorder.LegState, boot time.Time) map[string]call.Leg {
+	out := make(map[string]call.Leg, len(legs))
+	for _, s := range legs {
+		if s.Boot.Equal(boot) {
+			out[s.Leg] = call.Leg{ID: s.Leg, Name: s.Name, Role: s.Role, Via: s.Via}
+		}
+	}
+	return out
 }
 
 // mailbox is an unbounded queue whose producers never wait. What is in it is

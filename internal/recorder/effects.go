@@ -243,6 +243,10 @@ type Tone struct {
 	Sound Sound
 }
 
+// Legs stores what a new daemon must know of legs, together with the events that
+// come with it.
+type Legs struct{ Changed []LegState }
+
 // Log appends an event.
 type Log struct{ Event Event }
 
@@ -259,6 +263,7 @@ func (Finalise) effect()   {}
 func (Mute) effect()       {}
 func (Pause) effect()      {}
 func (Tone) effect()       {}
+func (Legs) effect()       {}
 func (Log) effect()        {}
 func (Alarm) effect()      {}
 

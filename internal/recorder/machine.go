@@ -70,6 +70,10 @@ type Machine struct {
 	// has outlived the talk that they paused.
 	pausedLegs map[string]Pause
 	whispers   map[string]time.Time // legs to which a tone is whispered until then
+	memory     memory
+	seats      map[string][]call.TalkID // leg: its talks
+	hooks      map[string][]*rec        // leg: the recordings whose hook it is
+	now        time.Time                // of the step
 	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
@@ -127,6 +131,9 @@ func New(cfg Config) *Machine {
 
 		pausedLegs: map[string]Pause{},
 		whispers:   map[string]time.Time{},
+		memory:     newMemory(),
+		seats:      map[string][]call.TalkID{},
+		hooks:      map[string][]*rec{},
 	}
 }
 
@@ -144,6 +151,7 @@ func (m *Machine) Recordings() []Recording {
 // Step applies one input at a time that never goes back. Results for unknown
 // recordings are ignored: they arrive in any order, also after the end.
 func (m *Machine) Step(now time.Time, in Input) []Effect {
+	m.now = now
 	switch in := in.(type) {
 	case TalkChange:
 		m.talkChange(now, in)
@@ -174,6 +182,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 }
 
 func (m *Machine) take() []Effect {
+	m.keep()
 	out := m.out
 	m.out = nil
 	return out
@@ -206,8 +215,9 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 		take(r.again)
 		take(r.orphanBy)
 	}
-	for _, t := range m.talks {
-		if !m.blind {
+	if !m.blind {
+		take(m.memory.by)
+		for _, t := range m.talks {
 			take(t.recheck)
 		}
 	}
@@ -245,6 +255,9 @@ func (m *Machine) expire(now time.Time) {
 			t.recheck = time.Time{}
 			m.ensure(now, t)
 		}
+	}
+	if due(m.memory.by, now) && !m.blind {
+		m.forgetTalks()
 	}
 }
 
@@ -294,10 +307,7 @@ func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
 }
 
 func (m *Machine) hanging(now time.Time, leg string) {
-	for _, r := range m.sorted() {
-		if r.Hook != leg {
-			continue
-		}
+	for _, r := range m.hooked(leg) {
 		r.hanging = true
 		if r.State == Closing && r.Cause == CauseClosedEarly {
 			r.Cause = CauseHungUp
@@ -306,10 +316,8 @@ func (m *Machine) hanging(now time.Time, leg string) {
 			}
 		}
 	}
-	for _, t := range m.talks {
-		if t.has(leg) {
-			t.gone[leg] = true
-		}
+	for _, t := range m.talksOf(leg) {
+		t.gone[leg] = true
 	}
 }
 
@@ -317,15 +325,12 @@ func (m *Machine) hanging(now time.Time, leg string) {
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
 	m.release(now, leg)
-	for _, t := range m.talks {
-		if t.has(leg) {
-			t.gone[leg] = true
-		}
+	m.memory.touched[leg] = true
+	delete(m.memory.found, leg)
+	for _, t := range m.talksOf(leg) {
+		t.gone[leg] = true
 	}
-	for _, r := range m.sorted() {
-		if r.Hook != leg {
-			continue
-		}
+	for _, r := range m.hooked(leg) {
 		r.gone = true
 		switch {
 		case r.active():
@@ -338,7 +343,7 @@ func (m *Machine) channelGone(now time.Time, leg string) {
 			r.stopOpen = false
 			m.finish(now, r)
 		default: // final, a late start can no longer be running
-			delete(m.recs, r.UUID)
+			m.drop(r)
 		}
 	}
 }
@@ -357,11 +362,12 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		m.held[in.To] = c
 	}
 	m.moveOwners(in.From, in.To)
-	for _, r := range m.sorted() {
-		if r.Hook != in.From || !r.active() && r.State != Closing {
+	for _, r := range m.hooked(in.From) {
+		if !r.active() && r.State != Closing {
 			continue
 		}
-		r.Hook, r.HookName, r.gone, r.hanging = in.To, in.ToName, false, false
+		m.rehook(r, in.To)
+		r.HookName, r.gone, r.hanging = in.ToName, false, false
 		r.renewal.movedTo(in.From, in.To)
 		if !slices.Contains(r.Legs, in.To) {
 			r.Legs = append(r.Legs, in.To)
@@ -380,7 +386,8 @@ func (m *Machine) moved(now time.Time, in Moved) {
 
 func (m *Machine) restarted(now time.Time, boot time.Time) {
 	m.cfg.Boot = boot
-	m.talks = map[call.TalkID]*talk{}
+	m.talks, m.seats = map[call.TalkID]*talk{}, map[string][]call.TalkID{}
+	m.forgetAll()
 	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
@@ -393,7 +400,7 @@ func (m *Machine) restarted(now time.Time, boot time.Time) {
 		case r.State == Closing:
 			m.finish(now, r)
 		default:
-			delete(m.recs, r.UUID)
+			m.drop(r)
 		}
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"callrecordd/internal/call"
 )
 
 // Silence is what was found in the file where a pause is.
@@ -234,11 +236,18 @@ func (m *Machine) giveUp(now time.Time, r *rec) {
 	if t == nil || t.current != "" {
 		return
 	}
-	if t.paused() && t.beep && t.has(t.pause.Owner) {
-		t.beep, t.misled = false, true // it would say that the pause works
-		m.tone(now, BeepErr, t.pause.Owner)
-	}
+	m.mislead(now, t)
 	m.ensure(now, t)
+}
+
+// mislead answers a pause with an error where a beep would say that it works.
+func (m *Machine) mislead(now time.Time, t *talk) {
+	if !t.paused() || !t.beep || !t.has(t.pause.Owner) {
+		return
+	}
+	t.beep, t.misled = false, true
+	m.touchTalk(t)
+	m.tone(now, BeepErr, t.pause.Owner)
 }
 
 // cutDone: the file is closed, for the time of a pause or of a renewal.
@@ -294,13 +303,13 @@ func (m *Machine) muteLast(r *rec) {
 // lingers says whether a recorder of the talk's legs runs on that nobody wants
 // any more: its stop has failed, or the answer to its start is still to come.
 func (r *rec) lingers(t *talk) bool {
-	return r.State == Closing && t.has(r.Hook) && !t.gone[r.Hook] && !r.gone && !r.hanging && !r.stopped &&
+	return r.State == Closing && !t.gone[r.Hook] && !r.gone && !r.hanging && !r.stopped &&
 		!r.finalising && (r.MixMonitorID != "" || r.startOpen)
 }
 
 // muteClosing: a pause is of the talk, not only of its current recording.
 func (m *Machine) muteClosing(now time.Time, t *talk) {
-	for _, r := range m.sorted() {
+	for _, r := range m.hooked(t.ids()...) {
 		if r.lingers(t) && r.MixMonitorID != "" && !r.hushed() {
 			m.muteLast(r)
 		}
@@ -309,12 +318,18 @@ func (m *Machine) muteClosing(now time.Time, t *talk) {
 
 // leaks says whether some recorder may still hear the talk that is paused.
 func (m *Machine) leaks(t *talk) bool {
-	for _, r := range m.recs {
+	for _, r := range m.hooked(t.ids()...) {
 		if r.lingers(t) && !r.hushed() {
 			return true
 		}
 	}
 	return false
+}
+
+// outOfReach: a recorder may run of whose start no answer has come, and for as
+// long as it is looked for nobody can mute it.
+func (m *Machine) outOfReach(t *talk) bool {
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lost && r.startOpen && r.lingers(t) })
 }
 
 // joinPause makes one of a talk's pause and that of a recording which has come
@@ -396,16 +411,25 @@ func (m *Machine) adoptPause(now time.Time, r *rec) {
 	m.steer(now, r)
 }
 
-// keepPause remembers for the legs of a recording that ended in a gap that
-// their talk is paused, unless the talk itself is known.
-func (m *Machine) keepPause(r *rec, channels []Channel) {
+// keepPause remembers that the talk of a recording which ended in a gap is
+// paused, unless the talk itself is known. What is stored of a leg since the
+// pause says more. Of others all can be meant who were ever there, but for
+// those whose own recording goes on.
+func (m *Machine) keepPause(now time.Time, r *rec, g gap) {
 	if !r.paused() || m.talks[r.talk] != nil {
 		return
 	}
+	p := r.Pauses[len(r.Pauses)-1]
 	for _, leg := range r.Legs {
-		if lives(channels, leg) {
-			m.pausedLegs[leg] = r.Pauses[len(r.Pauses)-1]
+		s, stored := m.memory.stored[leg]
+		if !lives(g.channels, leg) || g.records[leg] || stored && (!s.Talking || !s.At.Before(p.From)) {
+			continue
 		}
+		if f, ok := m.memory.found[leg]; ok {
+			s = f
+		}
+		s.Leg, s.Talking, s.Pause = leg, true, p
+		m.memory.found[leg], m.memory.by = s, now.Add(call.Grace)
 	}
 }
 

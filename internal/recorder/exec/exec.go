@@ -42,7 +42,9 @@ type Store interface {
 	SaveRecording(ctx context.Context, r recorder.Recording) error
 	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
 	SavePause(ctx context.Context, p recorder.Pause) error
-	AppendEvents(ctx context.Context, list []recorder.Event) error
+	// AppendEvents appends events and stores the states of legs, in one
+	// transaction.
+	AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error
 }
 
 // Config is what New needs. Durations default to the values named.
@@ -171,10 +173,14 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 	if e.closed {
 		return
 	}
+	var news []recorder.Event
+	var legs []recorder.LegState
 	for _, eff := range effects {
 		switch eff := eff.(type) {
 		case recorder.Log:
-			e.events.add(eff.Event)
+			news = append(news, eff.Event)
+		case recorder.Legs:
+			legs = append(legs, eff.Changed...)
 		case recorder.Alarm:
 			e.alarm(eff)
 		case recorder.SaveIntent:
@@ -208,6 +214,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.worker(eff.Row.UUID).push(eff)
 		}
 	}
+	e.events.add(news, legs)
 }
 
 func (e *Exec) alarm(a recorder.Alarm) {

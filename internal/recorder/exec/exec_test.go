@@ -38,6 +38,7 @@ type asterisk struct {
 	rows    []recorder.Recording
 	broken  int // how often a row cannot be stored
 	events  []recorder.Event
+	legs    []recorder.LegState
 	intent  func(ctx context.Context)
 	asked   func(variable string)
 	order   []string
@@ -105,9 +106,10 @@ func (a *asterisk) SaveParties(context.Context, string, []recorder.Party) error 
 	return nil
 }
 
-func (a *asterisk) AppendEvents(_ context.Context, l []recorder.Event) error {
+func (a *asterisk) AppendEvents(_ context.Context, l []recorder.Event, legs []recorder.LegState) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.legs = append(a.legs, legs...)
 	a.events = append(a.events, l...)
 	return nil
 }
