@@ -74,8 +74,12 @@ type Unheld struct{ Leg string }
 // Bridged says that a leg has entered a bridge.
 type Bridged struct{ Leg string }
 
-// Restarted says that Asterisk has started anew: every channel is gone.
-type Restarted struct{ Boot time.Time }
+// Restarted says that Asterisk has started anew: every channel is gone. NoMute
+// is that of Config.
+type Restarted struct {
+	Boot   time.Time
+	NoMute bool
+}
 
 // Blind says that events are not seen any more, until the next Reconcile:
 // nothing is started on channels that may be gone.

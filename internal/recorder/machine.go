@@ -36,7 +36,16 @@ type Config struct {
 	ToggleStops    bool // *3 ends a recording instead of pausing it
 	FollowTransfer bool // an on-demand claim stays with those who remain
 	Cut            bool // a pause stops the recorder, its end appends to the file
+	// NoMute: this Asterisk cannot mute one recorder, only whichever is the
+	// channel's first. So all that would mute stops and appends instead.
+	NoMute bool
+	// Digits: presses are found among all digits, also those that are meant for
+	// a menu or a conference.
+	Digits bool
 }
+
+// cuts says how a pause is made.
+func (c Config) cuts() bool { return c.Cut || c.NoMute }
 
 func (c Config) withDefaults() Config {
 	c.Exists = cmp.Or(c.Exists, 1500*time.Millisecond)
@@ -167,7 +176,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	case Bridged:
 		m.bridged(now, in.Leg)
 	case Restarted:
-		m.restarted(now, in.Boot)
+		m.restarted(now, in)
 	case Blind:
 		m.blind = true
 	case Reachable:
@@ -384,8 +393,8 @@ func (m *Machine) moved(now time.Time, in Moved) {
 	}
 }
 
-func (m *Machine) restarted(now time.Time, boot time.Time) {
-	m.cfg.Boot = boot
+func (m *Machine) restarted(now time.Time, in Restarted) {
+	m.cfg.Boot, m.cfg.NoMute = in.Boot, in.NoMute
 	m.talks, m.seats = map[call.TalkID]*talk{}, map[string][]call.TalkID{}
 	m.forgetAll()
 	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}

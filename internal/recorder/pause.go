@@ -87,7 +87,7 @@ func (m *Machine) pauseRec(now time.Time, t *talk, r *rec) {
 	if n := len(r.Pauses); n > 0 && !from.After(r.Pauses[n-1].From) {
 		from = r.Pauses[n-1].From.Add(time.Microsecond) // the store's key and unit
 	}
-	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.Cut || r.cut}
+	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.cuts() || r.cut}
 	r.Pauses = append(r.Pauses, p)
 	if r.State == Live {
 		r.State = Paused
@@ -146,14 +146,19 @@ func (m *Machine) steer(now time.Time, r *rec) {
 	switch {
 	case r.cut:
 		m.goOn(now, r)
-	case r.cutPaused() && r.hanging:
-	case r.cutPaused(), m.renewable(now, r):
+	case m.stands(r) && r.hanging:
+	case m.stands(r), m.renewable(now, r):
 		r.stopOpen, r.deadline = true, time.Time{}
 		m.emit(Stop{r.snapshot()})
+	case m.cfg.NoMute:
+		r.muting = muting{try: r.muting.try}
 	default:
 		m.steerMute(now, r)
 	}
 }
+
+// stands: its recorder is to be stopped for a while.
+func (m *Machine) stands(r *rec) bool { return r.cutPaused() || m.cfg.NoMute && r.quiet() }
 
 func (m *Machine) steerMute(now time.Time, r *rec) {
 	x, want := &r.muting, r.quiet()
@@ -201,9 +206,9 @@ func (m *Machine) muteFailed(now time.Time, r *rec, in MuteFailed) {
 	}
 	m.log(now, EventMuteFailed, r, Note{State: r.State, Cause: in.Cause, Detail: in.Detail})
 	x.fails++
-	if !x.asked && in.Cause == CauseNoManager {
+	if !x.asked && (in.Cause == CauseNoManager || in.Cause == CauseStalled) {
 		// It was not sent, so the recorder is as it was, and hears again when
-		// the manager is back: nothing is on file that must not be.
+		// the manager or the disk is back: nothing is on file that must not be.
 		if x.due = now.Add(m.patience(m.cfg.StopRetry, x.fails)); x.fails == muteTries {
 			m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
 		}
@@ -282,6 +287,11 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 		m.cutDone(now, r)
 		return
 	}
+	if !r.paused() && r.alone && m.cfg.NoMute {
+		r.alone, r.aloneAt = false, now.Add(m.cfg.StopRetry)
+		m.emit(m.proof(now, r)) // the stop has ended the watch
+		return
+	}
 	if !r.cutPaused() {
 		m.renewFailed(now, r, in)
 		return
@@ -294,6 +304,9 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 
 // muteLast mutes a recorder that is to be stopped but may run on.
 func (m *Machine) muteLast(r *rec) {
+	if m.cfg.NoMute {
+		return
+	}
 	x := &r.muting
 	x.try++
 	x.open, x.asked, x.due = true, true, time.Time{}
@@ -400,7 +413,7 @@ func (t *talk) within(other *talk) bool {
 // or after the mute is not known, so it is asked for again.
 func (m *Machine) adoptPause(now time.Time, r *rec) {
 	if r.State == Paused && !r.paused() {
-		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.Cut}
+		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.cuts()}
 		r.Pauses = append(r.Pauses, p)
 		m.emit(p)
 	}

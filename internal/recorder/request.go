@@ -17,6 +17,8 @@ type wish struct {
 	reason  dialplan.Reason
 	changed bool // something is other than before
 	idle    bool // there is nothing to pause, resume or stop
+	// released are the claims that a stop has ended.
+	released []Claim
 }
 
 // Request applies a party's wish and says at once what became of it; files and
@@ -34,6 +36,10 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 		}
 	}
 	if w.t == nil {
+		w.reason = dialplan.NoneNoTalk
+		if q.Conference {
+			w.reason = dialplan.NoneConference
+		}
 		return m.refuse(w)
 	}
 	m.touchTalk(w.t)
@@ -48,7 +54,7 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 		m.logRequest(w, EventOnDemand)
 	}
 	m.chime(w.now, w.t)
-	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg)}, m.take()
+	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg), Released: w.released}, m.take()
 }
 
 // grant carries the wish out; false with a reason or with idle if it cannot.
@@ -158,6 +164,7 @@ func (m *Machine) unclaim(w *wish) {
 	for _, leg := range mine {
 		if c, ok := t.claim(leg); ok {
 			w.reason, w.changed = c.Reason, true
+			w.released = append(w.released, c)
 			delete(m.held, leg)
 			t.stops[leg] = true
 		}
@@ -233,7 +240,10 @@ func (m *Machine) unpause(w *wish) {
 // refuse logs a refused wish.
 func (m *Machine) refuse(w *wish) (Outcome, []Effect) {
 	m.logRequest(w, EventRefused)
-	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser {
+	// In a conference it does nothing (design 4), nor where digits are pressed
+	// for something else.
+	elsewhere := w.t == nil && (w.Conference || m.cfg.Digits)
+	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser && !elsewhere {
 		m.tone(w.now, BeepErr, w.Party.Leg)
 	}
 	return Outcome{

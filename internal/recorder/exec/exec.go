@@ -59,10 +59,6 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
-	// Tone whispers a sound to a channel, by its uniqueid; nil: no tones. It is
-	// called in a goroutine of its own, must bound itself, and reports its own
-	// errors: a tone is worth no retry.
-	Tone func(channel, sound string)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
@@ -203,9 +199,8 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			w.mutes.do(func() { w.mute(eff) })
 		case recorder.Pause:
 			w := e.worker(eff.UUID)
-			e.save(w, "pause", false, func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
-		case recorder.Tone:
-			e.tone(eff)
+			// The verdict is written once, at the end, as the final row is.
+			e.save(w, "pause", eff.Silence != "", func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
