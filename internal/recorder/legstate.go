@@ -92,7 +92,8 @@ func (m *Machine) keep() {
 // legState is a leg's state now, false if there is nothing to be stored. Role
 // and via of a leg between two talks are those it had.
 func (m *Machine) legState(leg string) (LegState, bool) {
-	s, some := m.memory.stored[leg]
+	s, stored := m.memory.stored[leg]
+	some := stored
 	s.Leg, s.Boot, s.At = leg, m.cfg.Boot, m.now
 	s.Claim = m.held[leg]
 	if f, waits := m.memory.found[leg]; waits {
@@ -100,15 +101,15 @@ func (m *Machine) legState(leg string) (LegState, bool) {
 		return f, true
 	}
 	s.Talking, s.Stopped, s.Pause, s.Misled = false, false, m.pausedLegs[leg], false
-	for _, t := range m.talksOf(leg) {
-		if t.gone[leg] {
-			continue
-		}
+	t := m.talkOf(leg)
+	if of := m.talksOf(leg); t == nil && stored && len(of) > 0 {
+		t = of[0] // it is hanging up, and lives until it is told as gone
+	}
+	if t != nil {
 		l := t.legs[slices.IndexFunc(t.legs, func(l call.Leg) bool { return l.ID == leg })]
 		s.Name, s.Role, s.Via, s.Talking = l.Name, l.Role, l.Via, true
 		s.Stopped, s.Pause, s.Misled = t.stops[leg], t.pause, t.misled
 		some = true
-		break
 	}
 	s.Pause = Pause{Owner: s.Pause.Owner, Actor: s.Pause.Actor, From: s.Pause.From}
 	return s, some || s.Claim.Leg != "" || !s.Pause.From.IsZero()

@@ -116,13 +116,13 @@ func (m *Machine) claimFor(w *wish) {
 	m.reclaim(w)
 }
 
-// startAnew is for a party that has asked before, and nothing runs.
+// startAnew is for a party that has asked before, where every start has failed.
 func (m *Machine) startAnew(w *wish) {
 	t := w.t
-	if t.current != "" || t.paused() || t.suspended || m.blind {
+	if !t.blocked {
 		return
 	}
-	t.attempt, t.blocked, t.firstAt, t.recheck = 0, false, time.Time{}, time.Time{}
+	t.attempt, t.blocked, t.firstAt = 0, false, time.Time{}
 	if m.ensure(w.now, t); t.current != "" {
 		w.changed = true
 		w.beeps()

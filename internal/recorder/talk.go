@@ -349,8 +349,10 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 		m.mergePause(now, s, t)
 		m.touchTalk(s)
 	}
-	if _, held := m.held[t.pause.Owner]; held && s == nil && t.paused() {
-		m.pausedLegs[t.pause.Owner] = t.pause
+	owner := t.pause.Owner
+	if _, held := m.held[owner]; held && s == nil && t.paused() && m.talkOf(owner) == nil {
+		m.pausedLegs[owner] = t.pause
+		m.touch(owner)
 	}
 	switch {
 	case r == nil:

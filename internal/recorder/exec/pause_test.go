@@ -88,18 +88,11 @@ func TestVerdictOnAPauseIsTriedUntilItIsStored(t *testing.T) {
 	r.a.pauseBroken = 3 * saveTries
 	p := recorder.Pause{UUID: rowID, Owner: "1.1", From: time.Unix(1, 0), To: time.Unix(2, 0), Silence: recorder.NotSilent}
 	r.apply(p)
-	for begun := time.Now(); ; {
+	eventually(t, "the verdict is stored", func() bool {
 		r.a.mu.Lock()
-		n := len(r.a.pauses)
-		r.a.mu.Unlock()
-		if n == 1 {
-			return
-		}
-		if time.Since(begun) > 10*time.Second {
-			t.Fatal("the verdict was given up")
-		}
-		runtime.Gosched()
-	}
+		defer r.a.mu.Unlock()
+		return len(r.a.pauses) == 1
+	})
 }
 
 // States of legs are stored with the events of their step, the newest only, and
@@ -114,11 +107,20 @@ func TestLegsAreStoredWithTheirEvents(t *testing.T) {
 	}
 	r.apply(recorder.Log{Event: recorder.Event{Kind: "x"}}, leg(false))
 	r.apply(leg(true))
-	r.close()
-	r.a.mu.Lock()
-	defer r.a.mu.Unlock()
-	if n := len(r.a.legs); n == 0 || !r.a.legs[n-1].Stopped {
-		t.Errorf("%+v", r.a.legs)
+	eventually(t, "the newest state is stored", func() bool {
+		r.a.mu.Lock()
+		defer r.a.mu.Unlock()
+		n := len(r.a.legs)
+		return n > 0 && r.a.legs[n-1].Stopped
+	})
+}
+
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for begun := time.Now(); !done(); runtime.Gosched() {
+		if time.Since(begun) > 10*time.Second {
+			t.Fatalf("not after 10 s: %s", what)
+		}
 	}
 }
 
