@@ -287,7 +287,7 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 		m.cutDone(now, r)
 		return
 	}
-	if !r.paused() && r.alone && m.cfg.NoMute {
+	if !r.paused() && r.alone && m.cfg.NoMute && in.Cause != CauseTimeout {
 		r.alone, r.aloneAt = false, now.Add(m.cfg.StopRetry)
 		m.emit(m.proof(now, r)) // the stop has ended the watch
 		return
