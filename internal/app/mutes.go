@@ -19,10 +19,10 @@ func mutesByID(version string) bool {
 	}
 	major, _ := strconv.Atoi(found[1]) // the expression admits digits only
 	minor, _ := strconv.Atoi(found[2])
-	switch {
-	case major == 18:
+	switch major {
+	case 18:
 		return minor >= 18
-	case major == 20:
+	case 20:
 		return minor >= 3
 	}
 	return major > 20

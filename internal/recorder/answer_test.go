@@ -174,3 +174,16 @@ func TestNothingIsMutedWithoutMuteByID(t *testing.T) {
 		none[Mute](t, d.all)
 	})
 }
+
+// The beep of a stop waits until the recorder has stopped.
+func TestBeepOfAStopIsTrue(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("ab")
+	d.press("a+")
+	d.fail["stop"] = CauseStalled
+	d.press("a-")
+	d.want(t, "[stop alarm storage_stalled]")
+	d.fail["stop"] = ""
+	d.pass2(5 * time.Second)
+	d.want(t, "[stop beep ab]")
+}

@@ -211,7 +211,7 @@ func TestOwnerThatHasMoved(t *testing.T) {
 	}
 }
 
-// Rates of an administrator who looks at all live calls.
+// What a list of all live calls asks of the machine.
 func BenchmarkStateOfAllParties(b *testing.B) {
 	for _, n := range []int{300, 3000} {
 		m := New(Config{Boot: boot, NewUUID: func() string { return "x" }})

@@ -331,12 +331,12 @@ func (m *Machine) muteClosing(now time.Time, t *talk) {
 
 // leaks says whether some recorder may still hear the talk that is paused.
 func (m *Machine) leaks(t *talk) bool {
-	for _, r := range m.hooked(t.ids()...) {
-		if r.lingers(t) && !r.hushed() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lingers(t) && !r.hushed() })
+}
+
+// lingering says whether any does.
+func (m *Machine) lingering(t *talk) bool {
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lingers(t) })
 }
 
 // outOfReach: a recorder may run of whose start no answer has come, and for as

@@ -311,6 +311,9 @@ func (m *Machine) chime(now time.Time, t *talk) {
 	r := m.recs[t.current]
 	switch {
 	case len(t.claims) == 0:
+		if m.lingering(t) {
+			return // who hears that nothing is recorded any more may rely on it
+		}
 	case t.paused():
 		if m.outOfReach(t) {
 			m.mislead(now, t)
