@@ -187,3 +187,26 @@ func TestBeepOfAStopIsTrue(t *testing.T) {
 	d.pass2(5 * time.Second)
 	d.want(t, "[stop beep ab]")
 }
+
+// A file that does not grow under a high load may grow when that is over: a talk
+// is not given up for it.
+func TestTalkIsTriedAgainAfterFilesThatDoNotGrow(t *testing.T) {
+	r := newRig(t)
+	start := one[Start](t, r.step(talked(call.Began, 1, "Ab")))
+	for _, wait := range []time.Duration{0, 5 * time.Second, 10 * time.Second} {
+		u := start.Row.UUID
+		r.step(Started{UUID: u, MixMonitorID: "0x1", At: r.now})
+		out := r.step(NotGrown{u, CauseNoGrowth, "rtp arrives"})
+		if one[Stop](t, out); wait > 0 {
+			none[Start](t, out)
+			out = r.pass(wait)
+		}
+		r.step(StopDone{u})
+		start = one[Start](t, out)
+	}
+	r.step(Started{UUID: start.Row.UUID, MixMonitorID: "0x1", At: r.now})
+	r.step(Grew{start.Row.UUID})
+	if row := r.last(start.Row.UUID); row.State != Live {
+		t.Errorf("%+v", row)
+	}
+}

@@ -282,10 +282,13 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	t.attempt++
 	switch {
-	case cause == CauseNoAnswer && t.attempt > 1:
-		// Whatever keeps Asterisk from answering may end while they talk.
+	case (cause == CauseNoAnswer || cause == CauseNoGrowth) && t.attempt > 1:
+		// Whatever keeps Asterisk from answering or writing, such as a load that
+		// is too high, may end while they talk.
 		t.recheck = now.Add(m.patience(m.cfg.StartRetry, t.attempt-1))
-		r.alarmed = cause // by the first attempt
+		if cause == CauseNoAnswer || t.attempt > 2 {
+			r.alarmed = cause // by an attempt before
+		}
 	case Storage(cause) || t.attempt > 1:
 		t.blocked = true
 		if t.starter != "" {
