@@ -173,6 +173,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"journal", fmt.Sprintf("%s (%d calls open)", s.Journal.Detail, s.Journal.OpenCalls)},
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
+				{"pauses", cmp.Or(s.Pauses, "as configured")},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 			if err == nil && !s.Ready {

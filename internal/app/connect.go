@@ -57,7 +57,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
-	snap, err := s.look(ctx, session.Info.StartupTime)
+	snap, err := s.look(ctx, session.Info)
 	if err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
@@ -88,8 +88,8 @@ func (s *sink) Disconnected(error) {
 }
 
 // look reads channels, bridges, rows and files.
-func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
-	snap := snapshot{boot: boot, files: make(map[string]int64)}
+func (s *sink) look(ctx context.Context, info ari.Info) (snapshot, error) {
+	snap := snapshot{boot: info.StartupTime, version: info.Version, files: make(map[string]int64)}
 	channels, err := s.client.Channels(ctx)
 	if err != nil {
 		return snap, err
@@ -100,6 +100,9 @@ func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
 	}
 	snap.picture = live.Picture(channels, bridges)
 	if snap.rows, err = s.openRows(ctx); err != nil {
+		return snap, err
+	}
+	if snap.legs, err = s.store.Legs(ctx); err != nil {
 		return snap, err
 	}
 	paths := make(map[string]string, len(snap.rows))

@@ -52,6 +52,7 @@ func machineConfig(cfg config.Config) recorder.Config {
 		Cut:            cfg.Recordings.Pause == config.PauseCut,
 		ToggleStops:    cfg.OnDemand.Cycle == config.CycleStop,
 		FollowTransfer: cfg.OnDemand.FollowTransfer,
+		Digits:         cfg.OnDemand.Source == config.SourceDTMF,
 	}
 }
 
@@ -69,6 +70,7 @@ func (r *reducer) pressed(channel string) {
 	}
 	r.request(recorder.Request{
 		Op: recorder.OpToggle, Party: p, By: dialplan.OnDemand, Actor: cmp.Or(p.UserUUID, p.Endpoint),
+		Conference: r.model.Confers(channel),
 	})
 }
 

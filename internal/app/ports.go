@@ -77,8 +77,13 @@ func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
 	return s.Store.SavePause(ctx, p)
 }
 
-func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
-	return s.Store.AppendEvents(ctx, list...)
+func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error {
+	return s.Write(ctx, store.High, func(t *store.Tx) error {
+		if err := t.SaveLegs(legs); err != nil {
+			return err
+		}
+		return t.AppendEvents(list...)
+	})
 }
 
 // liveCalls tells the journal's follower which channels there are, for calls

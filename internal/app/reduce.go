@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/ari"
@@ -28,6 +29,8 @@ type reducer struct {
 	// directory tell.
 	config  recorder.Config
 	presses *presses
+	// pauses is what this Asterisk cannot do about them, empty if nothing.
+	pauses  *atomic.Pointer[string]
 	tones   *tones.Whisperer
 	newUUID func() string
 	now     func() time.Time
@@ -42,6 +45,7 @@ type reducer struct {
 func newReducer(r reducer) *reducer {
 	r.steps = make(chan func())
 	r.results = newMailbox()
+	r.pauses = new(atomic.Pointer[string])
 	return &r
 }
 
@@ -163,8 +167,10 @@ func legNames(legs []call.Leg) []string {
 // snapshot is what a (re)connect found.
 type snapshot struct {
 	boot     time.Time
+	version  string
 	picture  call.Picture
 	rows     []recorder.Recording
+	legs     []recorder.LegState
 	channels []recorder.Channel
 	files    map[string]int64
 }
@@ -173,14 +179,18 @@ type snapshot struct {
 // start-up and reconnect are the same (design 8).
 func (r *reducer) resync(s snapshot) {
 	now := r.now()
+	noMute := r.mutes(s.version)
 	switch {
 	case r.machine == nil:
 		cfg := r.config
+		cfg.NoMute = noMute
 		cfg.Boot, cfg.NewUUID, cfg.Tenant = s.boot, r.newUUID, r.book().Master().UUID
 		r.machine = recorder.New(cfg)
+		r.machine.Recall(s.legs) // later we know more than the store
+		s.picture.Known = known(s.legs, s.boot)
 	case !s.boot.Equal(r.boot):
 		r.log.Warn("asterisk has been restarted", "since", s.boot)
-		r.step(recorder.Restarted{Boot: s.boot})
+		r.step(recorder.Restarted{Boot: s.boot, NoMute: noMute})
 		r.changes(r.model.Apply(call.Event{At: now, Kind: call.Restarted}))
 	}
 	r.boot = s.boot
@@ -191,6 +201,17 @@ func (r *reducer) resync(s snapshot) {
 		r.perform(effects)
 	}
 	r.changes(r.model.Resync(now, s.picture))
+}
+
+// known are the legs of this Asterisk as the model has them.
+func known(legs []recorder.LegState, boot time.Time) map[string]call.Leg {
+	out := make(map[string]call.Leg, len(legs))
+	for _, s := range legs {
+		if s.Boot.Equal(boot) {
+			out[s.Leg] = call.Leg{ID: s.Leg, Name: s.Name, Role: s.Role, Via: s.Via}
+		}
+	}
+	return out
 }
 
 // mailbox is an unbounded queue whose producers never wait. What is in it is

@@ -34,6 +34,9 @@ type Status struct {
 	// Features is empty while Asterisk has the dialplan of *26, else what is
 	// wrong. Recording works without it, so it does not count for Ready.
 	Features string `json:"features,omitempty"`
+	// Pauses is empty while Asterisk can mute one recorder alone, else how they
+	// are made. They work, so it does not count for Ready.
+	Pauses string `json:"pauses,omitempty"`
 }
 
 // Status asks every part.
@@ -41,6 +44,9 @@ func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
+	if p := a.reducer.pauses.Load(); p != nil {
+		s.Pauses = *p
+	}
 	var wrong []string
 	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {
 		wrong = append(wrong, "database: "+s.Database)
