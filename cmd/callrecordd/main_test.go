@@ -492,11 +492,11 @@ func TestProcess(t *testing.T) {
 func TestLogger(t *testing.T) {
 	t.Setenv("JOURNAL_STREAM", "")
 	var b bytes.Buffer
-	newLogger(config.Log{Level: "warn", Format: "auto"}, &b).Info("quiet")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("json")
-	newLogger(config.Log{Level: "info", Format: "text"}, &b).Info("text")
+	newLogger(config.Log{Format: "auto"}, slog.LevelWarn, &b).Info("quiet")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("json")
+	newLogger(config.Log{Format: "text"}, slog.LevelInfo, &b).Info("text")
 	t.Setenv("JOURNAL_STREAM", "8:1")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("journal")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("journal")
 	lines := strings.Split(b.String(), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], `{"time"`) || !strings.HasPrefix(lines[1], "time=") || !strings.HasPrefix(lines[2], "time=") {
 		t.Errorf("%s", b.String())

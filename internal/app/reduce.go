@@ -29,6 +29,7 @@ type reducer struct {
 	config  recorder.Config
 	presses *presses
 	tones   *tones.Whisperer
+	beeps   bool // tones are wanted
 	newUUID func() string
 	now     func() time.Time
 	log     *slog.Logger

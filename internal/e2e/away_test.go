@@ -16,7 +16,7 @@ import (
 	"callrecordd/internal/lab"
 )
 
-// proxy stands between the daemon and Asterisk's manager.
+// proxy stands between the daemon and one of Asterisk's interfaces.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -33,20 +33,27 @@ type proxy struct {
 func behindProxy(t *testing.T, cfg lab.Config) (*site, *proxy) {
 	t.Helper()
 	pbx := newPBX(t, cfg)
+	p := newProxy(t, pbx.AMIAddr)
+	s := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.AMIAddress = p.listener.Addr().String() })
+	s.start()
+	s.populate()
+	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	return s, p
+}
+
+// newProxy stands before an address and ends with the test.
+func newProxy(t *testing.T, target string) *proxy {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	p := &proxy{listener: l, target: pbx.AMIAddr, conns: map[net.Conn]bool{}}
+	p := &proxy{listener: l, target: target, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.serve)
 	t.Cleanup(func() {
 		_ = l.Close()
 		p.cut()
 		p.wg.Wait()
 	})
-	s := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.AMIAddress = l.Addr().String() })
-	s.start()
-	s.populate()
-	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
-	return s, p
+	return p
 }
 
 func (p *proxy) serve() {
