@@ -85,11 +85,12 @@ func (s *site) command(bin string, args ...string) *exec.Cmd {
 	cmd := exec.Command(bin, append(args, "-c", file)...)
 	cmd.Env = append(os.Environ(),
 		"CALLRECORDD_ASTERISK_ARI_PASSWORD="+s.cfg.Asterisk.ARIPassword.Reveal(),
-		"CALLRECORDD_ASTERISK_AMI_PASSWORD="+s.cfg.Asterisk.AMIPassword.Reveal())
+		"CALLRECORDD_ASTERISK_AMI_PASSWORD="+s.cfg.Asterisk.AMIPassword.Reveal(),
+		"GORACE=atexit_sleep_ms=0") // the race detector's own wait is no part of a stop
 	return cmd
 }
 
-var httpStarted = regexp.MustCompile(`"part":"http ([0-9.:]+)"`)
+var httpStarted = regexp.MustCompile(`"msg":"started","version":"[^"]*","http":\["([0-9.:]+)"`)
 
 // spawn runs `callrecordd serve`, with more variables in its environment if
 // there are any, and returns when it is ready.
