@@ -54,6 +54,7 @@ type Features struct {
 	App     string // name of the Stasis application
 	Exten   string // such as *26
 	Enabled bool
+	Net     SafetyNet
 }
 
 var extenPattern = regexp.MustCompile(`^[0-9*#]{1,40}$`)
@@ -102,6 +103,7 @@ func (f Features) Dialplan() (text, marker string, err error) {
 	if f.Enabled {
 		f.toggle(&b, key, rest)
 	}
+	f.Net.write(&b)
 	sum := sha256.Sum256([]byte(b.String()))
 	marker = "v-" + hex.EncodeToString(sum[:6])
 	fmt.Fprintf(&b, "\n; Tells whether this version is loaded.\n[%s](+)\nexten => %s,1,Hangup()\n", FeaturesContext, marker)

@@ -30,6 +30,8 @@ type sink struct {
 	marks func(context.Context) ([]mark, error)
 	// restarted tells the journal's follower when Asterisk has started.
 	restarted func(boot time.Time)
+	// alive tells the safety net that we are back, before recorders are looked for.
+	alive func(context.Context)
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -59,6 +61,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
+	s.alive(ctx)
 	snap, err := s.look(ctx, session.Info.StartupTime)
 	if err != nil {
 		return fmt.Errorf("resync: %w", err)

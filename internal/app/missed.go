@@ -30,6 +30,13 @@ func (w *watch) begin(now time.Time) { w.mu.Lock(); w.since = now; w.mu.Unlock()
 
 func (w *watch) end() { w.mu.Lock(); w.since = time.Time{}; w.mu.Unlock() }
 
+// on says whether they are seen now.
+func (w *watch) on() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return !w.since.IsZero()
+}
+
 // throughout says whether all was seen from one time to the other, which is now.
 func (w *watch) throughout(from, _ time.Time) bool {
 	w.mu.Lock()
@@ -51,6 +58,11 @@ type missedCalls struct {
 // SaveCDR implements cdr.Store.
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	for _, c := range cdrs {
+		if len(c.Talks) > 0 {
+			if err := m.netted(ctx, c); err != nil {
+				return fmt.Errorf("recordings of call %s by the safety net: %w", c.ConversationID, err)
+			}
+		}
 		for _, t := range c.Talks {
 			if err := m.explain(ctx, c, t); err != nil {
 				return fmt.Errorf("talks of call %s that nobody saw: %w", c.ConversationID, err)

@@ -73,6 +73,7 @@ type App struct {
 	started   time.Time
 	needs     *needs
 	watch     watch
+	disk      *disk         // for the journal's follower
 	config    config.Config // in force; that of opt is what we were started with
 	amiBack   chan struct{} // the manager has connected
 	features  *features
@@ -114,7 +115,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		config: opt.Config, needs: newNeeds(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		config: opt.Config, needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
 	}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
@@ -177,7 +178,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	events := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
 	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		events.stopped = ctx.Done()
@@ -186,6 +187,7 @@ func (a *App) start(ctx context.Context) error {
 	// Stopped before the stream: it tells of the end of the sounds.
 	a.stack.push("toggle", a.desk.Close)
 	a.startManagerLink(events)
+	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
 	a.startProbe()
