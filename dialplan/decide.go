@@ -25,7 +25,7 @@ const (
 	Resync          Reason = "resync"
 	StorageStalled  Reason = "storage_stalled"
 	DiskFull        Reason = "disk_full"
-	// SafetyNet is a recording that Asterisk made by itself while the daemon was
+	// SafetyNetMade is a recording that Asterisk made by itself while the daemon was
 	// away.
 	SafetyNetMade Reason = "safety_net"
 )

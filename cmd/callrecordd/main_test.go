@@ -186,6 +186,9 @@ func TestUsers(t *testing.T) {
 		if diff := cmp.Diff(want, alice); diff != "" {
 			t.Errorf("created (-want +got):\n%s", diff)
 		}
+		if !h.user("user", "set", "alice", "--must-record").MustRecord || h.user("user", "set", "alice", "--must-record=false").MustRecord {
+			t.Error("must-record is not what was asked for")
+		}
 		h.run("user", "create", "--first-name", "Bob", "--line", "PJSIP/bob=1002@users", "--record", "all", "--on-demand")
 
 		table := "UUID  NAME  LINES  RECORDS  *3  TENANT\n" +
@@ -339,6 +342,7 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("list (-want +got):\n%s", diff)
 		}
 		h.fails("is not 1 to 40 of the digits", "feature", "set", "callrecord", "--exten", "_X.")
+		h.fails("does not begin with * or #", "feature", "set", "callrecord", "--exten", "1")
 		h.fails(`there is no feature "dnd"`, "feature", "show", "dnd")
 	})
 }

@@ -21,6 +21,7 @@ type reducer struct {
 	model   *call.Model
 	machine *recorder.Machine // nil until Asterisk has been seen once
 	boot    time.Time
+	ended   []recorder.Recording // wait for the machine
 
 	book    func() *directory.Book
 	perform func([]recorder.Effect)
@@ -191,6 +192,8 @@ func (r *reducer) resync(s snapshot) {
 	if effects := r.machine.Reconcile(now, s.rows, s.channels, s.files); len(effects) > 0 {
 		r.perform(effects)
 	}
+	r.finish(r.ended...)
+	r.ended = nil
 	r.changes(r.model.Resync(now, s.picture))
 }
 

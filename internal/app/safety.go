@@ -159,14 +159,19 @@ func (m missedCalls) takeOver(ctx context.Context, row recorder.Recording, list 
 		return err
 	}
 	r := m.app.reducer
-	return r.do(ctx, func() {
-		if r.machine == nil {
-			return // its first look at Asterisk finds the row
-		}
-		if effects := r.machine.Finish(r.now(), []recorder.Recording{row}); len(effects) > 0 {
-			r.perform(effects)
-		}
-	})
+	return r.do(ctx, func() { r.finish(row) })
+}
+
+// finish has the files of recordings looked at that ended without us. Before
+// Asterisk has been seen they wait: the look under way may not know of them.
+func (r *reducer) finish(rows ...recorder.Recording) {
+	if r.machine == nil {
+		r.ended = append(r.ended, rows...)
+		return
+	}
+	if effects := r.machine.Finish(r.now(), rows); len(effects) > 0 {
+		r.perform(effects)
+	}
 }
 
 // nettedRow is the recording that the net made on a channel.
