@@ -22,12 +22,16 @@ func TestReload(t *testing.T) {
 	if diff := cmp.Diff(want, now); diff != "" {
 		t.Errorf("in force (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"recordings.pause", "on_demand.code", "on_demand.cycle", "on_demand.follow_transfer", "on_demand.tones",
-		"journal.keep", "log.level"}, changed); diff != "" {
+	if diff := cmp.Diff([]string{
+		"recordings.pause", "on_demand.code", "on_demand.cycle", "on_demand.follow_transfer", "on_demand.tones",
+		"journal.keep", "log.level",
+	}, changed); diff != "" {
 		t.Errorf("changed (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]string{"asterisk.ari_password", "asterisk.technologies", "recordings.root", "on_demand.source", "http.listen",
-		"journal.poll", "log.format"}, waiting); diff != "" {
+	if diff := cmp.Diff([]string{
+		"asterisk.ari_password", "asterisk.technologies", "recordings.root", "on_demand.source", "http.listen",
+		"journal.poll", "log.format",
+	}, waiting); diff != "" {
 		t.Errorf("waiting (-want +got):\n%s", diff)
 	}
 	if _, changed, waiting := now.Reload(now); len(changed)+len(waiting) > 0 {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -57,6 +58,7 @@ type missedCalls struct {
 
 // SaveCDR implements cdr.Store.
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
+	var list []explanation
 	for _, c := range cdrs {
 		if len(c.Talks) > 0 {
 			if err := m.netted(ctx, c); err != nil {
@@ -64,18 +66,31 @@ func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpo
 			}
 		}
 		for _, t := range c.Talks {
-			if err := m.explain(ctx, c, t); err != nil {
+			e, err := m.explain(ctx, c, t)
+			if err != nil {
 				return fmt.Errorf("talks of call %s that nobody saw: %w", c.ConversationID, err)
 			}
+			if e.row != nil {
+				list = append(list, e)
+			}
 		}
+	}
+	if err := m.keep(ctx, list); err != nil {
+		return fmt.Errorf("talks that nobody saw: %w", err)
 	}
 	return m.Store.SaveCDR(ctx, cdrs, at)
 }
 
-// explain stores a row for the part of a talk that a rule wanted and nobody saw.
-func (m missedCalls) explain(ctx context.Context, c cdr.CDR, t call.TalkHistory) error {
-	var row *recorder.Recording
-	var why recorder.DecisionData
+// explanation is the row of a talk that nobody saw, with the decision that
+// would have been.
+type explanation struct {
+	row *recorder.Recording
+	why recorder.DecisionData
+}
+
+// explain makes a row for the part of a talk that a rule wanted and nobody saw,
+// none if there is no such part.
+func (m missedCalls) explain(ctx context.Context, c cdr.CDR, t call.TalkHistory) (e explanation, err error) {
 	for _, span := range t.Spans {
 		found, decision := missed(m.app.directory.Book(), c.Journal.Boot, span)
 		if found == nil {
@@ -83,33 +98,46 @@ func (m missedCalls) explain(ctx context.Context, c cdr.CDR, t call.TalkHistory)
 		}
 		seen, err := m.seen(ctx, c, span)
 		if err != nil {
-			return err
+			return explanation{}, err
 		}
 		switch {
 		case seen:
-		case row != nil:
-			row.EndedAt = span.To
+		case e.row != nil:
+			e.row.EndedAt = span.To
 		default:
-			row, why = found, decision
+			e = explanation{found, decision}
+			e.row.UUID, e.why.Talk = m.app.opt.NewUUID(), t.ID
 		}
 	}
-	if row == nil {
+	return e, nil
+}
+
+// keep stores the explanations of a batch of calls at once: after a long
+// absence there are many.
+func (m missedCalls) keep(ctx context.Context, list []explanation) error {
+	if len(list) == 0 {
 		return nil
 	}
-	row.UUID, why.Talk = m.app.opt.NewUUID(), t.ID
-	m.app.log.Error("a talk that had to be recorded was not: nobody saw it", "recording_uuid", row.UUID,
-		"from", row.IntentAt, "to", row.EndedAt, "channel", row.HookName, "cause", row.Cause)
-	return m.Write(ctx, store.High, func(tx *store.Tx) error {
-		if err := tx.InsertRecording(*row); err != nil {
-			return err
+	err := m.Write(ctx, store.Bulk, func(tx *store.Tx) error {
+		for _, e := range list {
+			note := recorder.Event{Recording: e.row.UUID, Call: e.why.Input.Parties[0].Leg, Actor: "callrecordd"}
+			decided, final := note, note
+			decided.Kind, decided.Data = recorder.EventDecision, e.why
+			final.Kind, final.Data = recorder.EventFinal, recorder.Note{State: e.row.State, Cause: e.row.Cause, Detail: e.row.Detail}
+			if err := errors.Join(tx.InsertRecording(*e.row), tx.AppendEvents(decided, final)); err != nil {
+				return err
+			}
 		}
-		return tx.AppendEvents(recorder.Event{
-			Kind: recorder.EventDecision, Recording: row.UUID, Call: why.Input.Parties[0].Leg, Actor: "callrecordd", Data: why,
-		}, recorder.Event{
-			Kind: recorder.EventFinal, Recording: row.UUID, Call: why.Input.Parties[0].Leg, Actor: "callrecordd",
-			Data: recorder.Note{State: row.State, Cause: row.Cause, Detail: row.Detail},
-		})
+		return nil
 	})
+	if err != nil {
+		return err
+	}
+	for _, e := range list {
+		m.app.log.Error("a talk that had to be recorded was not: nobody saw it", "recording_uuid", e.row.UUID,
+			"from", e.row.IntentAt, "to", e.row.EndedAt, "channel", e.row.HookName, "cause", e.row.Cause)
+	}
+	return nil
 }
 
 // seen says whether a span was decided on when it was, or is in a recording

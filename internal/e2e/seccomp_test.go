@@ -75,7 +75,7 @@ func (u unit) filter(t *testing.T) []unix.SockFilter {
 		if remove == (i == 0) {
 			t.Fatalf("SystemCallFilter=%s: the first line must allow, the others must take away", line)
 		}
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			for call := range callSet(t, name) {
 				allowed[call] = !remove
 			}

@@ -45,7 +45,6 @@ func (f files) open(row recorder.Recording) (*os.Root, error) {
 	return root, nil
 }
 
-// closeRoot drops the error: a directory that was only read has nothing to lose.
 // Prepare makes the directory of a tenant's recordings below the root, which
 // must be there.
 func Prepare(root, tenant string) error {
@@ -56,6 +55,7 @@ func Prepare(root, tenant string) error {
 	return nil
 }
 
+// closeRoot drops the error: a directory that was only read has nothing to lose.
 func closeRoot(root *os.Root) { _ = root.Close() }
 
 // prepare makes the recording's directory and returns its absolute path. It
