@@ -85,7 +85,8 @@ demo: build ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps 
 install: build ## into DESTDIR and PREFIX=/usr/local
 	install -D -m 0755 bin/callrecordd $(DESTDIR)$(PREFIX)/bin/callrecordd
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
-	sed 's|/usr/|$(PREFIX)/|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
 	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml

@@ -19,6 +19,7 @@ const DefaultPath = "/etc/callrecordd/callrecordd.yaml"
 
 // Config is everything an administrator can set. The tags are the keys of the
 // file and the comments of the sample; the values of Default are the defaults.
+// live marks what a reload puts into force.
 type Config struct {
 	Asterisk   Asterisk   `mapstructure:"asterisk" doc:"How to reach Asterisk, and what it writes."`
 	Recordings Recordings `mapstructure:"recordings" doc:"Where recordings are kept."`
@@ -47,16 +48,16 @@ type Asterisk struct {
 // Recordings is the place of the audio files.
 type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
-	Pause string `mapstructure:"pause" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
+	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
 }
 
 // OnDemand is recording by users during a call.
 type OnDemand struct {
 	Source         string `mapstructure:"source" doc:"How a press is noticed: feature is the line in features.conf; dtmf collects the digits of calls and is for an Asterisk whose features.conf cannot be changed. It sees them only where Asterisk itself handles the audio, and the other party hears them."`
-	Code           string `mapstructure:"code" doc:"The code with source dtmf. With feature it is the one in features.conf."`
-	Cycle          string `mapstructure:"cycle" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
-	FollowTransfer bool   `mapstructure:"follow_transfer" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
-	Tones          bool   `mapstructure:"tones" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
+	Code           string `mapstructure:"code" live:"yes" doc:"The code with source dtmf. With feature it is the one in features.conf."`
+	Cycle          string `mapstructure:"cycle" live:"yes" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
+	FollowTransfer bool   `mapstructure:"follow_transfer" live:"yes" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
+	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
 }
 
 // The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.
@@ -83,12 +84,12 @@ type HTTP struct {
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
-	Keep time.Duration `mapstructure:"keep" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
+	Keep time.Duration `mapstructure:"keep" live:"yes" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
 }
 
 // Log is the daemon's log.
 type Log struct {
-	Level  string `mapstructure:"level" doc:"debug, info, warn or error."`
+	Level  string `mapstructure:"level" live:"yes" doc:"debug, info, warn or error."`
 	Format string `mapstructure:"format" doc:"text, json or auto. auto is text on a terminal and under systemd, else json."`
 }
 

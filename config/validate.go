@@ -47,6 +47,12 @@ func (c Config) problems(withPasswords bool) []string {
 	}
 	c.Asterisk.validate(&r, withPasswords)
 	checkPath(&r, "recordings.root", c.Recordings.Root)
+	// Asterisk joins file, options and command by commas, and takes variables and
+	// expressions apart before that (asterisk-facts 1).
+	if i := strings.IndexAny(c.Recordings.Root, ",|${}()&\"'\\;"); i >= 0 {
+		r.add("recordings.root", "%q contains %q, which Asterisk would not take as a part of a file's name; choose another folder",
+			c.Recordings.Root, c.Recordings.Root[i])
+	}
 	checkOneOf(&r, "recordings.pause", c.Recordings.Pause, PauseMute, PauseCut)
 	c.OnDemand.validate(&r)
 	checkPath(&r, "state.dir", c.State.Dir)

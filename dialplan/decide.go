@@ -26,6 +26,9 @@ const (
 	Resync          Reason = "resync"
 	StorageStalled  Reason = "storage_stalled"
 	DiskFull        Reason = "disk_full"
+	// SafetyNetMade is a recording that Asterisk made by itself while the daemon was
+	// away.
+	SafetyNetMade Reason = "safety_net"
 )
 
 // Reasons returns every reason code, in the order of design 6.
@@ -34,7 +37,7 @@ func Reasons() []Reason {
 		RuleOutInternal, RuleOutExternal, RuleInInternal, RuleInExternal,
 		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference, NoneNoTalk,
 		RefusedUser, RefusedGroup, RefusedQueue, RefusedTrunk, RefusedPaused,
-		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull,
+		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull, SafetyNetMade,
 	}
 }
 

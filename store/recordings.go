@@ -165,6 +165,15 @@ func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error
 	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
 }
 
+// RecordingsOf returns the recordings whose talk had one of these uniqueids in
+// that boot of Asterisk, oldest first. A boot that is not known matches any.
+func (s *Store) RecordingsOf(ctx context.Context, boot time.Time, legs []string) ([]recorder.Recording, error) {
+	return s.recordings(ctx, ` WHERE uuid IN (
+		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
+		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)
+		ORDER BY intent_at, uuid`, bootKey(boot), list(legs))
+}
+
 // EventUnattached says that a recording has no CDR and that somebody was told.
 const EventUnattached = "recording_unattached"
 

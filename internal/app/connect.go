@@ -30,6 +30,10 @@ type sink struct {
 	marks func(context.Context) ([]mark, error)
 	// restarted tells the journal's follower when Asterisk has started.
 	restarted func(boot time.Time)
+	// alive tells the safety net that we are back, before recorders are looked for.
+	alive func(context.Context)
+	// watch is whether events are seen.
+	watch *watch
 	// star26 serves calls of *26; it does not block.
 	star26 func(ari.Event)
 	// ctx ends with the stream; Event has none of its own.
@@ -57,6 +61,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
+	s.alive(ctx)
 	snap, err := s.look(ctx, session.Info)
 	if err != nil {
 		return fmt.Errorf("resync: %w", err)
@@ -65,6 +70,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if err := s.reducer.do(ctx, func() { s.reducer.resync(snap) }); err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
+	s.watch.begin(s.reducer.now())
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }
@@ -81,6 +87,7 @@ func (s *sink) Event(ev ari.Event) {
 // Disconnected only keeps the recorder from starting anything unseen: recorders
 // go on, and the next Connected compares. The stream keeps and logs the state.
 func (s *sink) Disconnected(error) {
+	s.watch.end()
 	select {
 	case s.reducer.steps <- func() { s.reducer.step(recorder.Blind{}) }:
 	case <-s.stopped:

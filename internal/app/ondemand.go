@@ -123,7 +123,7 @@ func (a *App) perform(w *tones.Whisperer, apply func([]recorder.Effect)) func([]
 				rest = append(rest, e)
 				continue
 			}
-			if a.opt.Config.OnDemand.Tones {
+			if a.reducer.beeps {
 				for _, leg := range tone.Legs {
 					w.Play(leg, string(tone.Sound))
 				}

@@ -22,6 +22,7 @@ type reducer struct {
 	model   *call.Model
 	machine *recorder.Machine // nil until Asterisk has been seen once
 	boot    time.Time
+	ended   []recorder.Recording // wait for the machine
 
 	book    func() *directory.Book
 	perform func([]recorder.Effect)
@@ -32,6 +33,7 @@ type reducer struct {
 	// pauses is what this Asterisk cannot do about them, empty if nothing.
 	pauses  *atomic.Pointer[string]
 	tones   *tones.Whisperer
+	beeps   bool // tones are wanted
 	newUUID func() string
 	now     func() time.Time
 	log     *slog.Logger
@@ -200,6 +202,8 @@ func (r *reducer) resync(s snapshot) {
 	if effects := r.machine.Reconcile(now, s.rows, s.channels, s.files); len(effects) > 0 {
 		r.perform(effects)
 	}
+	r.finish(r.ended...)
+	r.ended = nil
 	r.changes(r.model.Resync(now, s.picture))
 }
 

@@ -42,6 +42,12 @@ type Options struct {
 	NewUUID func() string
 	// Notify, if set, tells the service manager (sd_notify).
 	Notify func(state string)
+	// ReloadAsked, if set, tells each time that LoadConfig is to be called and its
+	// result to be put into force as far as that goes without a restart.
+	ReloadAsked <-chan os.Signal
+	LoadConfig  func() (config.Config, error)
+	// Level, if set, is that of Log.
+	Level *slog.LevelVar
 	// WatchdogEvery is how often the service manager wants to hear from us,
 	// zero for never.
 	WatchdogEvery time.Duration
@@ -66,6 +72,9 @@ type App struct {
 	control   net.Listener
 	started   time.Time
 	needs     *needs
+	watch     watch
+	disk      *disk         // for the journal's follower
+	config    config.Config // in force; that of opt is what we were started with
 	amiBack   chan struct{} // the manager has connected
 	features  *features
 	desk      *toggle.Desk
@@ -78,13 +87,17 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	var failure error
-	select {
-	case <-ctx.Done():
-	case failure = <-a.failed:
-		a.log.Error("a part of the daemon has failed", "err", failure)
+	for {
+		select {
+		case <-ctx.Done():
+			return a.Stop()
+		case failure := <-a.failed:
+			a.log.Error("a part of the daemon has failed", "err", failure)
+			return errors.Join(failure, a.Stop())
+		case <-opt.ReloadAsked:
+			a.reload(ctx)
+		}
 	}
-	return errors.Join(failure, a.Stop())
 }
 
 // Start brings up all parts in order. A part that cannot be started stops
@@ -102,7 +115,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		config: opt.Config, needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
 	}
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
@@ -165,13 +178,16 @@ func (a *App) start(ctx context.Context) error {
 	}
 	events := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
 	}
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		events.stopped = ctx.Done()
 		return a.stream.Run(ctx, events)
 	})
+	// Stopped before the stream: it tells of the end of the sounds.
+	a.stack.push("toggle", a.desk.Close)
 	a.startManagerLink(events)
+	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
 	a.startProbe()
@@ -195,7 +211,7 @@ func (a *App) startRecorder() error {
 	}
 	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
-		presses: presses, tones: whisperer, config: machineConfig(a.opt.Config),
+		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
@@ -216,7 +232,7 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
+		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a}, Watched: a.watch.throughout, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
 		Logger:       a.log.With("part", "journal"),

@@ -92,6 +92,7 @@ func (a *App) startHeartbeat() {
 	if w := a.opt.WatchdogEvery; w > 0 {
 		every = min(every, w/3)
 	}
+	turns := func(ctx context.Context) error { return a.reducer.do(ctx, func() {}) }
 	a.stack.goStep("heartbeat", a.failed, func(ctx context.Context) error {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -101,15 +102,19 @@ func (a *App) startHeartbeat() {
 				return nil
 			case <-tick.C:
 			}
-			alive, cancel := context.WithTimeout(ctx, every)
-			err := a.reducer.do(alive, func() {})
-			cancel()
-			if err == nil && a.opt.WatchdogEvery > 0 {
+			if beats(ctx, every, turns) && a.opt.WatchdogEvery > 0 {
 				a.opt.Notify("WATCHDOG=1")
 			}
 			a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
 		}
 	})
+}
+
+// beats says whether the loop takes a step within that time.
+func beats(ctx context.Context, within time.Duration, turns func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return turns(ctx) == nil
 }
 
 // database is what the last probe of the database showed. Whoever asks for the

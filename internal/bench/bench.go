@@ -42,6 +42,7 @@ func groups() []group {
 		{"ondemand", "*3: last digit to start", onDemand},
 		{"star26", "*26: dialled to answered", star26},
 		{"memory", "300 recordings at once", memory},
+		{"restart", "the daemon stopped and started in the middle of recordings", restart},
 		{"journal", "from Asterisk's journal to CDRs", journal},
 		{"burst", "100,000 events at once", burst},
 		{"rate", "how many calls a second complete", rate},

@@ -2,7 +2,9 @@ package directory
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -159,8 +161,10 @@ func checkAll(next Contents, changed map[Ref]bool) error {
 		c.fail(f.ref(), f.check())
 		c.take(f.ref(), "feature extension", f.Exten)
 		// Every context of telephones includes the features.
-		if owner, ok := c.dialled[f.Exten]; ok {
-			c.clash("extension "+f.Exten, owner, f.ref())
+		for _, exten := range slices.Sorted(maps.Keys(c.dialled)) {
+			if dialplan.LampClash(f.Exten, exten) {
+				c.clash("extension "+exten, c.dialled[exten], f.ref())
+			}
 		}
 	}
 	return c.err

@@ -163,18 +163,23 @@ func (s *site) becomes(n int, state string) row {
 // recorders counts the recorders that Asterisk runs for alice's channel.
 func (s *site) recorders() int {
 	s.t.Helper()
+	return s.recordersOf("alice")
+}
+
+func (s *site) recordersOf(user string) int {
+	s.t.Helper()
 	list, err := s.pbx.Console(within(s.t), "core show channels concise")
 	must(s.t, err)
 	for line := range strings.Lines(list) {
 		name, _, _ := strings.Cut(line, "!")
-		if !strings.HasPrefix(name, "PJSIP/alice") {
+		if !strings.HasPrefix(name, "PJSIP/"+user) {
 			continue
 		}
 		out, err := s.pbx.Console(within(s.t), "mixmonitor list "+name)
 		must(s.t, err)
 		return strings.Count(out, "/monitor/")
 	}
-	s.t.Fatalf("alice is in no call: %s", list)
+	s.t.Fatalf("%s is in no call: %s", user, list)
 	return 0
 }
 

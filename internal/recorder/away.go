@@ -101,6 +101,22 @@ func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []E
 	return m.take()
 }
 
+// Finish takes over recordings that were made and ended without anybody here:
+// their files are looked at, and nothing else.
+func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
+	for _, row := range rows {
+		if m.recs[row.UUID] != nil {
+			continue
+		}
+		at := now
+		if !row.EndedAt.IsZero() {
+			at = row.EndedAt
+		}
+		m.apply(at, Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}, nil)
+	}
+	return m.take()
+}
+
 // join attaches an adopted recording to the talk that goes on without one.
 func (m *Machine) join(now time.Time, r *rec) {
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {

@@ -146,6 +146,12 @@ func New(cfg Config) *Machine {
 	}
 }
 
+// Configure takes over the choices ToggleStops, FollowTransfer and Cut. They
+// count from the next press or pause on.
+func (m *Machine) Configure(c Config) {
+	m.cfg.ToggleStops, m.cfg.FollowTransfer, m.cfg.Cut = c.ToggleStops, c.FollowTransfer, c.Cut
+}
+
 // Recordings returns those that are not final, in the order of their uuids.
 func (m *Machine) Recordings() []Recording {
 	var out []Recording

@@ -45,6 +45,16 @@ func (f files) open(row recorder.Recording) (*os.Root, error) {
 	return root, nil
 }
 
+// Prepare makes the directory of a tenant's recordings below the root, which
+// must be there.
+func Prepare(root, tenant string) error {
+	cause, err := files{root: root}.prepare(recorder.Recording{UUID: tenant, TenantUUID: tenant})
+	if err != nil {
+		return fmt.Errorf("make the directory of tenant %s (%s): %w", tenant, cause, err)
+	}
+	return nil
+}
+
 // closeRoot drops the error: a directory that was only read has nothing to lose.
 func closeRoot(root *os.Root) { _ = root.Close() }
 
