@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strconv"
 	"time"
+	"unicode/utf8"
 )
 
 // unmarshal decodes raw and forgives fields of another type than expected:
@@ -28,6 +29,10 @@ func (t *text) UnmarshalJSON(raw []byte) error {
 	*t = ""
 	switch raw[0] {
 	case '"':
+		if plain := raw[1 : len(raw)-1]; bytes.IndexByte(plain, '\\') < 0 && utf8.Valid(plain) {
+			*t = text(plain) // nearly all of them: nothing to decode
+			return nil
+		}
 		var s string
 		if json.Unmarshal(raw, &s) == nil {
 			*t = text(s)
