@@ -35,7 +35,7 @@ const (
 	// commits are a few pages of 4 KiB.
 	checkpointEvery = 200
 	// shareTime is how long a write waits for others to share its commit.
-	shareTime = 20 * time.Millisecond
+	shareTime = 50 * time.Millisecond
 	// shareMost is how many writes end that wait at once.
 	shareMost = 32
 	// groupTime is how long a transaction goes on taking writes: an urgent one

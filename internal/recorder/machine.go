@@ -184,10 +184,18 @@ func (m *Machine) emit(e ...Effect) { m.out = append(m.out, e...) }
 // sorted returns the recordings in a fixed order: effects must not depend on
 // the order of a map, or a replay would differ.
 func (m *Machine) sorted() []*rec {
-	out := make([]*rec, 0, len(m.recs))
-	for _, id := range slices.Sorted(maps.Keys(m.recs)) {
-		out = append(out, m.recs[id])
+	return m.sortedIf(func(*rec) bool { return true })
+}
+
+// sortedIf is sorted of those that keep wants; there may be hundreds of others.
+func (m *Machine) sortedIf(keep func(*rec) bool) []*rec {
+	var out []*rec
+	for _, r := range m.recs {
+		if keep(r) {
+			out = append(out, r)
+		}
 	}
+	slices.SortFunc(out, func(a, b *rec) int { return cmp.Compare(a.UUID, b.UUID) })
 	return out
 }
 
@@ -217,7 +225,10 @@ func (m *Machine) NextDeadline() (time.Time, bool) {
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 func (m *Machine) expire(now time.Time) {
-	for _, r := range m.sorted() {
+	overdue := func(r *rec) bool {
+		return due(r.orphanBy, now) || due(r.deadline, now) || due(r.muting.due, now) || due(r.aloneAt, now) || due(r.again, now)
+	}
+	for _, r := range m.sortedIf(overdue) {
 		if due(r.orphanBy, now) {
 			r.orphanBy = time.Time{}
 			m.orphan(now, r)
@@ -322,10 +333,7 @@ func (m *Machine) channelGone(now time.Time, leg string) {
 			t.gone[leg] = true
 		}
 	}
-	for _, r := range m.sorted() {
-		if r.Hook != leg {
-			continue
-		}
+	for _, r := range m.sortedIf(func(r *rec) bool { return r.Hook == leg }) {
 		r.gone = true
 		switch {
 		case r.active():

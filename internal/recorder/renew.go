@@ -94,10 +94,8 @@ func (m *Machine) unheld(now time.Time, leg string) {
 // counts as lower. When a recording begins Local channels are optimised away,
 // which changes nothing.
 func (m *Machine) bridged(now time.Time, leg string) {
-	for _, r := range m.sorted() {
-		if !m.records(r, leg) || !r.appends && now.Sub(r.IntentAt) < call.Grace {
-			continue
-		}
+	moved := func(r *rec) bool { return m.records(r, leg) && (r.appends || now.Sub(r.IntentAt) >= call.Grace) }
+	for _, r := range m.sortedIf(moved) {
 		at := now.Add(m.cfg.Hush)
 		if r.Hook == leg {
 			at = now.Add(m.cfg.Tone)
