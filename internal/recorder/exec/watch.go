@@ -34,8 +34,8 @@ type watch struct {
 	interval time.Duration
 	seen     bool
 	silent   bool
-	counted  bool // the packets, at half of the time
-	probed   bool // the directory
+	counted  bool          // the packets, at half of the time
+	probed   bool          // the directory
 	judge    time.Duration // since begun: the next verdict
 	rtp      rtp
 }
@@ -88,7 +88,7 @@ func (w *worker) check() {
 	size, err := w.e.files.size(p.row)
 	if err == nil && !p.seen {
 		p.seen = true
-		p.interval = 21 * w.e.cfg.Poll // growth comes in blocks of one or two seconds
+		p.interval = 10 * w.e.cfg.Poll // growth comes in blocks of one or two seconds
 		w.deliver(recorder.Seen{UUID: w.uuid})
 		p.rtp.count(w.received(p.row.Legs), elapsed)
 	}
