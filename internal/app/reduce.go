@@ -46,7 +46,7 @@ func newReducer(r reducer) *reducer {
 }
 
 // deadlineEvery is how often the next deadline is looked for at most.
-const deadlineEvery = 5 * time.Millisecond
+const deadlineEvery = 10 * time.Millisecond
 
 // run reduces until ctx ends.
 func (r *reducer) run(ctx context.Context) error {

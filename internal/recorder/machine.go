@@ -202,24 +202,27 @@ func (m *Machine) sortedIf(keep func(*rec) bool) []*rec {
 // NextDeadline returns when the next Tick is due, false if none is.
 func (m *Machine) NextDeadline() (time.Time, bool) {
 	var next time.Time
-	take := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
 	for _, r := range m.recs {
-		take(r.deadline)
-		take(r.muting.due)
-		take(r.aloneAt)
-		take(r.again)
-		take(r.orphanBy)
+		next = sooner(next, r.deadline)
+		next = sooner(next, r.muting.due)
+		next = sooner(next, r.aloneAt)
+		next = sooner(next, r.again)
+		next = sooner(next, r.orphanBy)
 	}
-	for _, t := range m.talks {
-		if !m.blind {
-			take(t.recheck)
+	if !m.blind {
+		for _, t := range m.talks {
+			next = sooner(next, t.recheck)
 		}
 	}
 	return next, !next.IsZero()
+}
+
+// sooner is the earlier one of two times; the zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
