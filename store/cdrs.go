@@ -61,12 +61,14 @@ func scanCDR(r *sql.Rows) (CDR, error) {
 	return c, nil
 }
 
-// SaveCDR saves CDRs and the checkpoint in one transaction, so that a call has
-// its CDR exactly once. One that is known from the very same rows stays as it
-// is: after a restart of the daemon calls are handed over again, and what the
-// directory says today is not what it said then. A CDR replaces those that share one of its linkedids
-// within its boot and keeps the smallest of their ids. One from the journal is
-// never replaced by a live one. It implements cdr.Store.
+// SaveCDR saves CDRs and then the checkpoint. It does so in several short
+// transactions, so that nothing urgent waits long; a call has its CDR exactly
+// once all the same, because those behind the checkpoint are handed over again
+// and one that is known from the very same rows stays as it is: what the
+// directory says today is not what it said then. A CDR replaces those that
+// share one of its linkedids within its boot and keeps the smallest of their
+// ids. One from the journal is never replaced by a live one. It implements
+// cdr.Store.
 func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	_, err := s.SaveCDRs(ctx, cdrs, at)
 	return err
@@ -75,18 +77,24 @@ func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) 
 // SaveCDRs is SaveCDR and returns the ids, in the order of cdrs.
 func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) ([]int64, error) {
 	ids := make([]int64, 0, len(cdrs))
-	err := s.Write(ctx, Bulk, func(t *Tx) error {
-		for i := range cdrs {
-			id, err := t.saveCDR(&cdrs[i])
-			if err != nil {
-				return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
+	for last := false; !last; {
+		err := s.Write(ctx, Bulk, func(t *Tx) error {
+			begun := time.Now()
+			for i := len(ids); i < len(cdrs) && time.Since(begun) < groupTime; i++ {
+				id, err := t.saveCDR(&cdrs[i])
+				if err != nil {
+					return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
+				}
+				ids = append(ids, id)
 			}
-			ids = append(ids, id)
+			if last = len(ids) == len(cdrs); !last {
+				return nil
+			}
+			return t.saveCheckpoint(at)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
 		}
-		return t.saveCheckpoint(at)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
 	}
 	return ids, nil
 }

@@ -54,12 +54,12 @@ type Store struct {
 	conn    *sql.Conn // the one writing connection, used by writeLoop alone
 	readDB  *sql.DB
 
-	high, low  chan *job // unbuffered: who could send is being served
-	checkpoint chan struct{}
-	done       chan struct{}
-	wg         sync.WaitGroup
-	closeOnce  sync.Once
-	closeErr   error
+	high, low, soon chan *job // unbuffered: who could send is being served
+	checkpoint      chan struct{}
+	done            chan struct{}
+	wg              sync.WaitGroup
+	closeOnce       sync.Once
+	closeErr        error
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
@@ -71,7 +71,7 @@ type Store struct {
 // ErrLocked, ErrNewerSchema, ErrNoFTS5 and ErrReadOnly can be told apart.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
-		opt: opt, high: make(chan *job), low: make(chan *job),
+		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
 		checkpoint: make(chan struct{}, 1), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}

@@ -46,7 +46,11 @@ func (t *Tx) saveUser(u *directory.User, at time.Time) error {
 
 // upsert inserts or updates an entry and returns its id.
 func (t *Tx) upsert(statement string, args ...any) (id int64, err error) {
-	err = t.tx.QueryRowContext(t.ctx, "INSERT INTO "+statement+" RETURNING id", args...).Scan(&id)
+	st, err := t.prepared("INSERT INTO " + statement + " RETURNING id")
+	if err != nil {
+		return 0, err
+	}
+	err = st.QueryRowContext(t.ctx, args...).Scan(&id)
 	return id, err
 }
 

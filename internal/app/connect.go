@@ -48,6 +48,7 @@ func disallowed(source string) []string {
 		"ChannelVarset", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
 		"EndpointStateChange", "TextMessageReceived", "ChannelTalkingStarted", "ChannelTalkingFinished",
 		"ChannelToneDetected", "RecordingStarted", "RecordingFinished",
+		"BridgeCreated", "BridgeDestroyed", // who is in one comes with who enters and leaves
 	}
 	if source != config.SourceDTMF {
 		out = append(out, "ChannelDtmfReceived")

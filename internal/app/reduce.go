@@ -51,12 +51,23 @@ func newReducer(r reducer) *reducer {
 	return &r
 }
 
+// deadlineEvery is how often the next deadline is looked for at most.
+const deadlineEvery = 10 * time.Millisecond
+
 // run reduces until ctx ends.
 func (r *reducer) run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var looked time.Time
 	for {
-		timer.Reset(r.untilDeadline())
+		// To look for the next deadline costs with every recording, and events
+		// come in bursts: a deadline may be late by as much.
+		if wait := deadlineEvery - r.now().Sub(looked); wait > 0 && wait <= deadlineEvery {
+			timer.Reset(wait)
+		} else {
+			looked = r.now()
+			timer.Reset(r.untilDeadline())
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -67,6 +78,9 @@ func (r *reducer) run(ctx context.Context) error {
 				r.step(in)
 			}
 		case <-timer.C:
+			if r.untilDeadline() > 0 {
+				continue // it was only time to look for it
+			}
 			r.changes(r.model.Advance(r.now()))
 			r.step(recorder.Tick{})
 		}

@@ -112,7 +112,7 @@ func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
 		if !row.EndedAt.IsZero() {
 			at = row.EndedAt
 		}
-		m.apply(at, Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}, nil)
+		m.apply(at, Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}, gap{})
 	}
 	return m.take()
 }

@@ -208,41 +208,55 @@ func (m *Machine) emit(e ...Effect) { m.out = append(m.out, e...) }
 // sorted returns the recordings in a fixed order: effects must not depend on
 // the order of a map, or a replay would differ.
 func (m *Machine) sorted() []*rec {
-	out := make([]*rec, 0, len(m.recs))
-	for _, id := range slices.Sorted(maps.Keys(m.recs)) {
-		out = append(out, m.recs[id])
+	return m.sortedIf(func(*rec) bool { return true })
+}
+
+// sortedIf is sorted of those that keep wants; there may be hundreds of others.
+func (m *Machine) sortedIf(keep func(*rec) bool) []*rec {
+	var out []*rec
+	for _, r := range m.recs {
+		if keep(r) {
+			out = append(out, r)
+		}
 	}
+	slices.SortFunc(out, func(a, b *rec) int { return cmp.Compare(a.UUID, b.UUID) })
 	return out
 }
 
 // NextDeadline returns when the next Tick is due, false if none is.
 func (m *Machine) NextDeadline() (time.Time, bool) {
 	var next time.Time
-	take := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
 	for _, r := range m.recs {
-		take(r.deadline)
-		take(r.muting.due)
-		take(r.aloneAt)
-		take(r.again)
-		take(r.orphanBy)
+		next = sooner(next, r.deadline)
+		next = sooner(next, r.muting.due)
+		next = sooner(next, r.aloneAt)
+		next = sooner(next, r.again)
+		next = sooner(next, r.orphanBy)
 	}
 	if !m.blind {
-		take(m.memory.by)
+		next = sooner(next, m.memory.by)
 		for _, t := range m.talks {
-			take(t.recheck)
+			next = sooner(next, t.recheck)
 		}
 	}
 	return next, !next.IsZero()
 }
 
+// sooner is the earlier one of two times; the zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 func (m *Machine) expire(now time.Time) {
-	for _, r := range m.sorted() {
+	overdue := func(r *rec) bool {
+		return due(r.orphanBy, now) || due(r.deadline, now) || due(r.muting.due, now) || due(r.aloneAt, now) || due(r.again, now)
+	}
+	for _, r := range m.sortedIf(overdue) {
 		if due(r.orphanBy, now) {
 			r.orphanBy = time.Time{}
 			m.orphan(now, r)
