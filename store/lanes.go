@@ -68,8 +68,10 @@ type job struct {
 // other writes wait. Writes of the same lane may share a transaction, but an
 // error of one undoes that one alone.
 func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error {
-	lane := s.high
+	var lane chan *job
 	switch p {
+	case Intent, High:
+		lane = s.high
 	case Bulk:
 		lane = s.low
 	case Soon, SoonUnsynced:
