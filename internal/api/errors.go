@@ -30,6 +30,16 @@ func unauthorized(reason, access, tenant string) *problem {
 	return &problem{http.StatusUnauthorized, "unauthorized", "Unauthorized", details}
 }
 
+// tokensUnreachable is what clients know of an auth service that is down. Ours
+// is in the same process and has no address of its own; why it cannot answer is
+// in the log.
+func tokensUnreachable() *problem {
+	return &problem{
+		http.StatusServiceUnavailable, "authentication-server-unreachable", "Authentication server unreachable",
+		map[string]any{"auth_server_host": "localhost", "auth_server_port": nil, "original_error": "tokens cannot be checked now"},
+	}
+}
+
 func unauthorizedTenant(tenant string) *problem {
 	return &problem{
 		http.StatusUnauthorized, "unauthorized-tenant", "Unauthorized tenant", map[string]any{"tenant_uuid": tenant},

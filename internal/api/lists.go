@@ -18,13 +18,13 @@ func (s *Server) listRoutes() []route {
 				{name: "direction", kind: text, choices: []string{"asc", "desc"}, about: "The newest first (desc, the default) or last."},
 				{name: "recurse", kind: boolean, about: "The tenants below as well."},
 			},
-			answers: []answer{{status: http.StatusOK, about: "The CDRs that match", body: cdrList{}}},
+			answers: []answerRow{{status: http.StatusOK, about: "The CDRs that match", body: cdrList{}}},
 			handle:  s.listCDRs,
 		},
 		{
 			service: CallLogd, method: "GET", path: "/cdr/{cdr_id:int}", acl: "call-logd.cdr.{cdr_id}.read",
 			summary: "Get a CDR",
-			answers: []answer{{status: http.StatusOK, about: "The CDR", body: cdrJSON{}}},
+			answers: []answerRow{{status: http.StatusOK, about: "The CDR", body: cdrJSON{}}},
 			handle:  s.getCDR,
 		},
 	}

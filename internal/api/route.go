@@ -65,9 +65,9 @@ type route struct {
 	summary string
 	query   []param
 	body    any // a value of the type that a JSON body has; nil: none is read
-	answers []answer
+	answers []answerRow
 
-	handle func(http.ResponseWriter, *http.Request, request) error
+	handle handler
 }
 
 // param is a query parameter, for the descriptions.
@@ -89,9 +89,9 @@ const (
 	uuidText kind = "uuid"
 )
 
-// answer is a successful answer, for the descriptions. Errors are the same
+// answerRow is a successful answer, for the descriptions. Errors are the same
 // everywhere (problem) and need not be named.
-type answer struct {
+type answerRow struct {
 	status int
 	about  string
 	// body is a value of the type that is sent as JSON; nil if it is no JSON.
@@ -107,6 +107,7 @@ type request struct {
 	// tenant is the selected one, visible it and its descendants.
 	tenant  string
 	visible []string
+	origin  origin
 }
 
 // user is the directory user whose token it is, for /users/me/….
@@ -126,6 +127,7 @@ func (s *Server) routes() []route {
 		s.mediaRoutes(),
 		s.exportRoutes(),
 		s.accountRoutes(),
+		s.serviceRoutes(),
 	)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"time"
@@ -22,6 +23,13 @@ type Options struct {
 	Log  *slog.Logger
 	// Ready says whether everything works and, in one line, what does not.
 	Ready func() (ok bool, why string)
+	// Health is for /status, Config, without secrets, for /config.
+	Health func() Health
+	Config map[string]any
+	// Signer signs links.
+	Signer *auth.Signer
+	// Proxies are those whose word is taken for who asks, and how.
+	Proxies []netip.Prefix
 }
 
 // Server answers HTTP requests.
@@ -33,11 +41,18 @@ type Server struct {
 	now     func() time.Time
 	log     *slog.Logger
 	ready   func() (bool, string)
+	health  func() Health
+	config  map[string]any
+	signer  *auth.Signer
+	proxies []netip.Prefix
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
+	return &Server{
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
+	}
 }
 
 // Handler serves what a service has at its own port, and everything as Wazo's
@@ -53,42 +68,12 @@ func (s *Server) Handler(own Service) http.Handler {
 		}
 		for _, prefix := range prefixes {
 			mux.HandleFunc(rt.method+" "+prefix+rt.service.version()+rt.plainPath(), func(w http.ResponseWriter, r *http.Request) {
-				s.serve(w, r, rt)
+				s.serve(w, r, rt, prefix)
 			})
 		}
 	}
-	return unrouted{mux}
+	return edge{own, mux}
 }
-
-// unrouted gives requests that fit no route the answers that clients know
-// (cdr-api 1.12) in place of the mux's own.
-type unrouted struct{ mux *http.ServeMux }
-
-func (u unrouted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, pattern := u.mux.Handler(r)
-	if pattern != "" {
-		u.mux.ServeHTTP(w, r)
-		return
-	}
-	said := verdict{header: make(http.Header)}
-	h.ServeHTTP(&said, r)
-	if said.status != http.StatusMethodNotAllowed {
-		writeNoRoute(w)
-		return
-	}
-	w.Header().Set("Allow", said.header.Get("Allow"))
-	writeMessage(w, http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
-}
-
-// verdict keeps what the mux would answer, without the body.
-type verdict struct {
-	header http.Header
-	status int
-}
-
-func (v *verdict) Header() http.Header         { return v.header }
-func (v *verdict) WriteHeader(status int)      { v.status = status }
-func (v *verdict) Write(p []byte) (int, error) { return len(p), nil }
 
 // getReady is for load balancers and monitoring: no token, and nothing but
 // whether all is well goes to strangers.
@@ -111,20 +96,24 @@ type failure interface {
 
 // serve checks token, ACL and tenant, in this order and before any parameter
 // (cdr-api 1.6), and turns errors into answers.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix string) {
 	if !rt.fits(r) {
 		writeNoRoute(w)
 		return
 	}
 	rc, err := s.authorize(r, rt)
 	if err == nil {
+		rc.origin = s.originOf(r, prefix)
 		err = rt.handle(w, r, rc)
 	}
 	var f failure
+	var big *http.MaxBytesError
 	switch {
 	case err == nil:
 	case errors.As(err, &f):
 		f.write(w, s.now())
+	case errors.As(err, &big):
+		writeMessage(w, http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit.")
 	default:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
@@ -151,7 +140,8 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 		return request{}, unauthorized("not_found_or_expired", required, "")
 	}
 	if err != nil {
-		return request{}, err
+		s.log.Error("tokens cannot be checked", "err", err)
+		return request{}, tokensUnreachable()
 	}
 	tenant := r.Header.Get("Wazo-Tenant")
 	if !token.Allows(required) {
