@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
 	"strconv"
 	"strings"
@@ -42,8 +43,11 @@ func serveCmd(e *environment) *cobra.Command {
 				return fmt.Errorf("watchdog of the service manager: %w", err)
 			}
 			log := newLogger(cfg.Log, e.err)
+			hup := make(chan os.Signal, 1)
+			signal.Notify(hup, syscall.SIGHUP)
+			defer signal.Stop(hup)
 			return app.Run(cmd.Context(), app.Options{
-				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
+				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog, Reload: hup,
 				Notify: func(state string) {
 					if _, err := daemon.SdNotify(false, state); err != nil {
 						log.Warn("service manager cannot be told", "state", state, "err", err)

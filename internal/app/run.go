@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -16,11 +15,9 @@ import (
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
 	"callrecordd/config"
-	"callrecordd/internal/api"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
-	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
@@ -40,6 +37,8 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewUUID func() string
+	// Reload, if set, has the certificate read again (SIGHUP).
+	Reload <-chan os.Signal
 	// Notify, if set, tells the service manager (sd_notify).
 	Notify func(state string)
 	// WatchdogEvery is how often the service manager wants to hear from us,
@@ -63,6 +62,8 @@ type App struct {
 	reducer   *reducer
 	database  database
 	listeners []listener
+	certs     *certificates // nil without HTTPS
+	linkKey   []byte
 	control   net.Listener
 	started   time.Time
 	needs     *needs
@@ -140,6 +141,9 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.bind(ctx); err != nil {
 		return err
 	}
+	if a.linkKey, err = linkKey(cfg.State.Dir); err != nil {
+		return err
+	}
 
 	base, err := url.Parse(cfg.Asterisk.ARIURL)
 	if err != nil {
@@ -176,8 +180,8 @@ func (a *App) start(ctx context.Context) error {
 	a.startHousekeeping()
 	a.startProbe()
 	a.startHeartbeat()
-	a.serveAll()
-	return nil
+	a.startReload()
+	return a.serveAll()
 }
 
 func (a *App) amiConfig() ami.Config {
@@ -239,118 +243,6 @@ func (a *App) noteGap(g cdr.Gap) {
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
 	}
-}
-
-// listener is an address of the API with the service at home there.
-type listener struct {
-	net.Listener
-	service api.Service
-}
-
-// place is where a service listens.
-type place struct {
-	key       string
-	service   api.Service
-	addresses []string
-}
-
-func places(c config.HTTP) []place {
-	return []place{
-		{"http.listen", api.CallLogd, c.Listen}, {"http.listen_auth", api.Auth, c.ListenAuth},
-		{"http.listen_confd", api.Confd, c.ListenConfd}, {"http.listen_calld", api.Calld, c.ListenCalld},
-	}
-}
-
-// bind opens all addresses and the control socket.
-func (a *App) bind(ctx context.Context) error {
-	var lc net.ListenConfig
-	for _, place := range places(a.opt.Config.HTTP) {
-		for _, address := range place.addresses {
-			l, err := lc.Listen(ctx, "tcp", address)
-			if err != nil {
-				return fmt.Errorf("%s %s: %w; stop the program that uses it or choose another address", place.key, address, err)
-			}
-			a.listeners = append(a.listeners, listener{l, place.service})
-			a.stack.push("listener "+l.Addr().String(), closeListener(l))
-		}
-	}
-	var err error
-	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
-		return err
-	}
-	a.stack.push("control socket", closeListener(a.control))
-	return nil
-}
-
-// closeListener is for a start that fails before the listener is served; a
-// server that was shut down has closed it already.
-func closeListener(l net.Listener) func(context.Context) error {
-	return func(context.Context) error {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
-func (a *App) serveAll() {
-	server := api.New(api.Options{
-		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
-		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-	})
-	for _, l := range a.listeners {
-		a.serve("http "+l.Addr().String(), l, server.Handler(l.service))
-	}
-	a.serve("control", a.control, control.NewHandler(control.Options{
-		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
-		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
-		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request,
-	}))
-}
-
-func (a *App) serve(name string, l net.Listener, h http.Handler) {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			select {
-			case a.failed <- fmt.Errorf("%s: %w", name, err):
-			default: // another part has failed before
-			}
-		}
-	}()
-	a.stack.push(name, func(ctx context.Context) error {
-		// Long downloads must not hold up a stop for ever.
-		grace, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(grace); err != nil {
-			return srv.Close()
-		}
-		return nil
-	})
-}
-
-// Addresses are those on which the API listens, call-logd's first, with the real port where the
-// configuration said 0.
-func (a *App) Addresses() []string {
-	var out []string
-	for _, l := range a.listeners {
-		out = append(out, l.Addr().String())
-	}
-	return out
-}
-
-// Address is the first of a service, empty if it has none of its own.
-func (a *App) Address(service api.Service) string {
-	for _, l := range a.listeners {
-		if l.service == service {
-			return l.Addr().String()
-		}
-	}
-	return ""
 }
 
 // Stop stops all parts, the last one started first.
