@@ -69,8 +69,8 @@ func mediaProblem(status int, id, message, uuid string) *problem {
 	return &problem{status, id, message, map[string]any{"recording_uuid": uuid}}
 }
 
-// body has the four keys in the order in which clients know them.
-type body struct {
+// problemJSON has the four keys in the order in which clients know them.
+type problemJSON struct {
 	Message   string         `json:"message"`
 	ErrorID   string         `json:"error_id"`
 	Details   map[string]any `json:"details"`
@@ -82,7 +82,7 @@ func (p *problem) write(w http.ResponseWriter, now time.Time) {
 	if details == nil {
 		details = map[string]any{}
 	}
-	writeJSON(w, p.status, body{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
+	writeJSON(w, p.status, problemJSON{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
 }
 
 // writeNoRoute is the answer for a path that does not exist: upstream's is a
@@ -96,9 +96,13 @@ func writeNoRoute(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, page) // the client may be gone, which is its own affair
 }
 
-// writeMessage is the shape of errors without an id (cdr-api 1.12).
+// messageBody is the shape of errors without an id (cdr-api 1.12).
+type messageBody struct {
+	Message string `json:"message"`
+}
+
 func writeMessage(w http.ResponseWriter, status int, message string) {
-	writeJSON(w, status, map[string]string{"message": message})
+	writeJSON(w, status, messageBody{message})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

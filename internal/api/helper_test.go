@@ -120,7 +120,7 @@ func newWorld(t *testing.T) *world {
 		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
-	s := httptest.NewServer(server.Handler(CallLogd))
+	s := httptest.NewServer(checked(t, server, server.Handler(CallLogd)))
 	t.Cleanup(s.Close)
 	w.url = s.URL
 	return w

@@ -122,13 +122,14 @@ func (rc request) user() (string, error) {
 
 // routes is the route table. Each topic has its rows in its own file.
 func (s *Server) routes() []route {
-	return slices.Concat(
+	rows := slices.Concat(
 		s.listRoutes(),
 		s.mediaRoutes(),
 		s.exportRoutes(),
 		s.accountRoutes(),
 		s.serviceRoutes(),
 	)
+	return append(rows, s.describeRoutes(rows)...)
 }
 
 // pathValue is a piece of a route's path in braces.

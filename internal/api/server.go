@@ -61,7 +61,9 @@ func New(o Options) *Server {
 func (s *Server) Handler(own Service) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.getReady)
-	for _, rt := range s.routes() {
+	rows := s.routes()
+	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
+	for _, rt := range rows {
 		prefixes := []string{rt.service.published()}
 		if rt.service == own {
 			prefixes = append(prefixes, "")
