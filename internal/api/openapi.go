@@ -99,7 +99,8 @@ func (rt route) operation(schemas *schemas) object {
 		if p.list {
 			schema = object{"type": "array", "items": schema}
 		}
-		described := object{"name": p.name, "in": p.in, "required": p.in == "path", "description": p.about, "schema": schema}
+		described := p.head()
+		described["schema"] = schema
 		if p.list {
 			described["style"], described["explode"] = "form", false
 		}
@@ -167,6 +168,18 @@ type described struct {
 	name, in, about string
 	schema          object
 	list            bool
+}
+
+// head is what both descriptions say alike.
+func (d described) head() object {
+	out := object{"name": d.name, "in": d.in}
+	if d.in == "path" {
+		out["required"] = true
+	}
+	if d.about != "" {
+		out["description"] = d.about
+	}
+	return out
 }
 
 // parameters are those in path, query and headers.
@@ -267,7 +280,7 @@ func (rt route) operation2(schemas *schemas) object {
 	}
 	params := make([]any, 0, len(rt.query))
 	for _, p := range rt.parameters() {
-		described := object{"name": p.name, "in": p.in, "required": p.in == "path", "description": p.about}
+		described := p.head()
 		if p.list {
 			described["type"], described["items"], described["collectionFormat"] = "array", p.schema, "csv"
 		} else {

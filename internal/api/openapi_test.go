@@ -16,6 +16,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers/gorillamux"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"go.yaml.in/yaml/v3"
 
 	"callrecordd/internal/api/apiclient"
@@ -176,13 +177,30 @@ func TestGeneratedClient(t *testing.T) {
 	w.recorded("ready", "RIFFdata")
 	w.cdrs.page = Page{Items: w.cdrs.records[:1], Total: 1, Filtered: 1}
 	client, err := apiclient.NewClientWithResponses(w.url, apiclient.WithRequestEditorFn(
-		func(_ context.Context, r *http.Request) error { r.Header.Set("X-Auth-Token", "all"); return nil },
+		func(_ context.Context, r *http.Request) error { r.Header.Set("X-Auth-Token", "child"); return nil },
 	))
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := client.CallLogdGetCdrWithResponse(t.Context(), &apiclient.CallLogdGetCdrParams{})
+	list, err := client.CallLogdGetCdrWithResponse(t.Context(), nil)
 	if err != nil || list.JSON200 == nil || len(list.JSON200.Items) != 1 || list.JSON200.Items[0].Id != 7 {
-		t.Fatalf("%v %+v", err, list)
+		t.Fatalf("list: %v %s", err, list.Body)
+	}
+	rec := uuid.MustParse(list.JSON200.Items[0].Recordings[0].Uuid)
+	media, err := client.CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(t.Context(), 7, rec, nil)
+	if err != nil || media.StatusCode() != 200 || string(media.Body) != "RIFFdata" {
+		t.Errorf("media: %v %s", err, media.Body)
+	}
+	link, err := client.CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkWithResponse(t.Context(), 7, rec, nil)
+	if err != nil || link.JSON201 == nil || !strings.HasPrefix(link.JSON201.Url, w.url+"/api/call-logd/1.0/links/") {
+		t.Errorf("link: %v %s", err, link.Body)
+	}
+	none, err := client.CallLogdGetCdrByCdrIdWithResponse(t.Context(), 9, nil)
+	if err != nil || none.StatusCode() != 404 || none.JSONDefault == nil {
+		t.Fatalf("no such CDR: %v %s", err, none.Body)
+	}
+	problem, err := none.JSONDefault.AsProblem()
+	if err != nil || problem.ErrorId != "cdr-not-found-with-given-id" {
+		t.Errorf("no such CDR: %v %+v", err, problem)
 	}
 }
