@@ -126,8 +126,10 @@ func (h HTTP) validate(r *report) {
 		key  string
 		list []string
 	}{
-		{"http.listen", h.Listen}, {"http.listen_auth", h.ListenAuth},
-		{"http.listen_confd", h.ListenConfd}, {"http.listen_calld", h.ListenCalld},
+		{"http.listen", h.Listen},
+		{"http.listen_auth", h.ListenAuth},
+		{"http.listen_confd", h.ListenConfd},
+		{"http.listen_calld", h.ListenCalld},
 		{"http.listen_tls", h.ListenTLS},
 	}
 	if len(h.Listen) == 0 {

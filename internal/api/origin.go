@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -54,8 +55,8 @@ func (s *Server) originOf(r *http.Request, published string) origin {
 	}
 	// The last address that is no proxy of ours; those before it are hearsay.
 	hops := hopsOf(r.Header)
-	for i := len(hops) - 1; i >= 0; i-- {
-		addr, err := netip.ParseAddr(hops[i])
+	for _, hop := range slices.Backward(hops) {
+		addr, err := netip.ParseAddr(hop)
 		if err != nil {
 			break
 		}

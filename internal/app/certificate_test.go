@@ -50,7 +50,7 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	defer func() { _ = l.Close() }() // ends the loop below
 	go func() {
 		for {
 			conn, err := l.Accept()

@@ -39,8 +39,10 @@ type place struct {
 
 func places(c config.HTTP) []place {
 	return []place{
-		{"http.listen", api.CallLogd, c.Listen, false}, {"http.listen_auth", api.Auth, c.ListenAuth, false},
-		{"http.listen_confd", api.Confd, c.ListenConfd, false}, {"http.listen_calld", api.Calld, c.ListenCalld, false},
+		{"http.listen", api.CallLogd, c.Listen, false},
+		{"http.listen_auth", api.Auth, c.ListenAuth, false},
+		{"http.listen_confd", api.Confd, c.ListenConfd, false},
+		{"http.listen_calld", api.Calld, c.ListenCalld, false},
 		{"http.listen_tls", "", c.ListenTLS, true},
 	}
 }

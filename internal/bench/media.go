@@ -228,14 +228,15 @@ func startNginx(ctx context.Context, dir, file string) (target, func() error, er
 	if os.Geteuid() == 0 {
 		user = "user root;\n" // the folders are ours alone
 	}
-	text := user + "daemon off;\nworker_processes auto;\npid " + own + "/pid;\nerror_log " + own + "/error.log;\n" +
+	var text strings.Builder
+	text.WriteString(user + "daemon off;\nworker_processes auto;\npid " + own + "/pid;\nerror_log " + own + "/error.log;\n" +
 		"events { worker_connections 768; }\nhttp {\n sendfile on;\n tcp_nopush on;\n types_hash_max_size 2048;\n" +
-		" default_type audio/wav;\n access_log off;\n"
+		" default_type audio/wav;\n access_log off;\n")
 	for _, temp := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		text += " " + temp + "_temp_path " + own + "/" + temp + ";\n"
+		text.WriteString(" " + temp + "_temp_path " + own + "/" + temp + ";\n")
 	}
-	text += " server { listen " + address + "; root " + filepath.Dir(file) + "; }\n}\n"
-	if err := errors.Join(os.MkdirAll(own, 0o755), os.WriteFile(conf, []byte(text), 0o600)); err != nil {
+	text.WriteString(" server { listen " + address + "; root " + filepath.Dir(file) + "; }\n}\n")
+	if err := errors.Join(os.MkdirAll(own, 0o755), os.WriteFile(conf, []byte(text.String()), 0o600)); err != nil {
 		return target{}, nil, fmt.Errorf("configure nginx: %w", err)
 	}
 	args := append(command[1:len(command):len(command)], "-p", own, "-e", own+"/error.log", "-c", conf)
