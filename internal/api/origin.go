@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
@@ -37,7 +38,7 @@ func (s *Server) originOf(r *http.Request, published string) origin {
 	if r.TLS != nil {
 		o.scheme = "https"
 	}
-	if hostForm.MatchString(r.Host) {
+	if validHost(r.Host) {
 		o.host = r.Host
 	}
 	if !s.trusted(o.client) {
@@ -46,7 +47,7 @@ func (s *Server) originOf(r *http.Request, published string) origin {
 	if proto := lastOf(r.Header, "X-Forwarded-Proto"); proto == "http" || proto == "https" {
 		o.scheme = proto
 	}
-	if host := lastOf(r.Header, "X-Forwarded-Host"); hostForm.MatchString(host) {
+	if host := lastOf(r.Header, "X-Forwarded-Host"); validHost(host) {
 		o.host = host
 	}
 	if script := strings.TrimRight(r.Header.Get("X-Script-Name"), "/"); len(script) <= 256 && scriptForm.MatchString(script) &&
@@ -66,6 +67,16 @@ func (s *Server) originOf(r *http.Request, published string) origin {
 		}
 	}
 	return o
+}
+
+// validHost says whether links can be made with it: brackets must hold an
+// address.
+func validHost(host string) bool {
+	if !hostForm.MatchString(host) {
+		return false
+	}
+	_, err := url.Parse("http://" + host)
+	return err == nil
 }
 
 func (s *Server) trusted(client string) bool {
