@@ -8,6 +8,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -78,7 +79,15 @@ type State struct {
 
 // HTTP is the API's server.
 type HTTP struct {
-	Listen []string `mapstructure:"listen" doc:"Addresses as host:port. There is no TLS here: for other machines put a reverse proxy in front."`
+	Listen      []string `mapstructure:"listen" doc:"Addresses of CDRs and recordings (call-logd), as host:port. On every address all services are found below /api/<service>/ as well."`
+	ListenAuth  []string `mapstructure:"listen_auth" doc:"The same of tokens and accounts (auth). [] for none."`
+	ListenConfd []string `mapstructure:"listen_confd" doc:"The same of users, groups and queues (confd)."`
+	ListenCalld []string `mapstructure:"listen_calld" doc:"The same of calls that go on (calld)."`
+
+	ListenTLS      []string `mapstructure:"listen_tls" doc:"Addresses with HTTPS, such as \":443\", where all services are found below /api/<service>/. callrecordd setup makes a certificate for it."`
+	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
+	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
+	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
 }
 
 // Journal is the follower of Asterisk's call events.
@@ -108,10 +117,34 @@ func Default() Config {
 		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
-		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
-		Journal:    Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
-		Log:        Log{Level: "info", Format: "auto"},
+		HTTP: HTTP{
+			Listen: []string{"127.0.0.1:9298"}, ListenAuth: []string{"127.0.0.1:9497"},
+			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
+			ListenTLS: []string{}, TrustedProxies: []string{},
+		},
+		Journal: Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
+		Log:     Log{Level: "info", Format: "auto"},
 	}
+}
+
+// Proxies are the trusted proxies; what Validate would refuse is left out.
+func (h HTTP) Proxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range h.TrustedProxies {
+		if p, err := parseProxy(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// parseProxy reads an address or a network.
+func parseProxy(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
 }
 
 // Database is the path of the daemon's database.
@@ -132,12 +165,36 @@ func (l Log) SlogLevel() slog.Level {
 
 // Redacted returns a copy that contains no password: one that is set is "***".
 func (c Config) Redacted() Config {
-	c.Asterisk.Technologies = slices.Clone(c.Asterisk.Technologies)
-	c.HTTP.Listen = slices.Clone(c.HTTP.Listen)
 	for _, f := range fields(&c) {
+		if list, ok := reflect.TypeAssert[[]string](f.value); ok {
+			f.value.Set(reflect.ValueOf(slices.Clone(list)))
+		}
 		if s, ok := reflect.TypeAssert[Secret](f.value); ok {
 			f.value.SetString(s.String())
 		}
 	}
 	return c
+}
+
+// Map returns all values in force by section and key, without passwords, for
+// those who read them as JSON. The key debug is what tools for Wazo look at.
+func (c Config) Map() map[string]any {
+	c = c.Redacted()
+	out := map[string]any{"debug": c.Log.SlogLevel() <= slog.LevelDebug}
+	for _, f := range fields(&c) {
+		section, ok := out[f.section].(map[string]any)
+		if !ok {
+			section = map[string]any{}
+			out[f.section] = section
+		}
+		switch v := f.value.Interface().(type) {
+		case time.Duration:
+			section[f.name] = v.String()
+		case []string:
+			section[f.name] = append([]string{}, v...)
+		default:
+			section[f.name] = v
+		}
+	}
+	return out
 }

@@ -66,11 +66,9 @@ func TestTokensCannotBeChecked(t *testing.T) {
 	w := newWorld(t)
 	w.tokens.err = errors.New("disk /var/secret on fire")
 	r := w.get("/1.0/cdr")
-	if r.status != 500 || r.body != "{\"message\":\"Internal Server Error\"}\n" {
-		t.Errorf("got %d %s", r.status, r.body)
-	}
-	if !strings.Contains(w.log.String(), "on fire") {
-		t.Errorf("log: %s", w.log.String())
+	w.fails(r, 503, "authentication-server-unreachable")
+	if strings.Contains(r.body, "secret") || !strings.Contains(w.log.String(), "on fire") {
+		t.Errorf("answer: %s, log: %s", r.body, w.log.String())
 	}
 }
 

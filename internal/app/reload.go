@@ -14,9 +14,12 @@ const reloadTime = 5 * time.Second
 // reload reads the configuration anew and puts those settings into force that
 // can change while the daemon runs (config.Config.Reload). What runs in Asterisk
 // stays as it is: a setting counts from the next press or pause on. A file with
-// a fault changes nothing.
+// a fault changes nothing. The certificate of HTTPS is read again in any case.
 func (a *App) reload(ctx context.Context) {
 	a.opt.Notify("RELOADING=1")
+	if a.certs != nil {
+		a.certs.again()
+	}
 	if err := a.tryReload(ctx); err != nil {
 		a.log.Error("configuration not reloaded, the old settings go on", "err", err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"time"
@@ -16,11 +15,9 @@ import (
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
 	"callrecordd/config"
-	"callrecordd/internal/api"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
-	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
@@ -68,7 +65,9 @@ type App struct {
 	follower  *cdr.Follower
 	reducer   *reducer
 	database  database
-	listeners []net.Listener
+	listeners []listener
+	certs     *certificates // nil without HTTPS
+	linkKey   []byte
 	control   net.Listener
 	started   time.Time
 	needs     *needs
@@ -153,6 +152,9 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.bind(ctx); err != nil {
 		return err
 	}
+	if a.linkKey, err = linkKey(cfg.State.Dir); err != nil {
+		return err
+	}
 
 	base, err := url.Parse(cfg.Asterisk.ARIURL)
 	if err != nil {
@@ -192,8 +194,7 @@ func (a *App) start(ctx context.Context) error {
 	a.startHousekeeping()
 	a.startProbe()
 	a.startHeartbeat()
-	a.serveAll()
-	return nil
+	return a.serveAll()
 }
 
 func (a *App) amiConfig() ami.Config {
@@ -255,86 +256,6 @@ func (a *App) noteGap(g cdr.Gap) {
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
 	}
-}
-
-// bind opens all addresses and the control socket.
-func (a *App) bind(ctx context.Context) error {
-	var lc net.ListenConfig
-	for _, address := range a.opt.Config.HTTP.Listen {
-		l, err := lc.Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("http.listen %s: %w; stop the program that uses it or choose another address", address, err)
-		}
-		a.listeners = append(a.listeners, l)
-		a.stack.push("listener "+l.Addr().String(), closeListener(l))
-	}
-	var err error
-	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
-		return err
-	}
-	a.stack.push("control socket", closeListener(a.control))
-	return nil
-}
-
-// closeListener is for a start that fails before the listener is served; a
-// server that was shut down has closed it already.
-func closeListener(l net.Listener) func(context.Context) error {
-	return func(context.Context) error {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
-func (a *App) serveAll() {
-	server := api.New(api.Options{
-		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
-		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-	})
-	for _, l := range a.listeners {
-		a.serve("http "+l.Addr().String(), l, server.Handler())
-	}
-	a.serve("control", a.control, control.NewHandler(control.Options{
-		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
-		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
-		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request,
-	}))
-}
-
-func (a *App) serve(name string, l net.Listener, h http.Handler) {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			select {
-			case a.failed <- fmt.Errorf("%s: %w", name, err):
-			default: // another part has failed before
-			}
-		}
-	}()
-	a.stack.push(name, func(ctx context.Context) error {
-		// Long downloads must not hold up a stop for ever.
-		grace, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(grace); err != nil {
-			return srv.Close()
-		}
-		return nil
-	})
-}
-
-// Addresses are those on which the API listens, with the real port where the
-// configuration said 0.
-func (a *App) Addresses() []string {
-	var out []string
-	for _, l := range a.listeners {
-		out = append(out, l.Addr().String())
-	}
-	return out
 }
 
 // Stop stops all parts, the last one started first.
