@@ -141,14 +141,20 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	args = append(args, micros(t.now))
+	found, err := t.findable(c)
+	if err != nil {
+		return 0, err
+	}
+	args = append(args, micros(t.now), found.tenant, found.facet, list(found.terms), list(found.peers))
 	if len(known) == 0 {
 		marks := strings.Repeat(", ?", strings.Count(cdrColumns, ",")+1)
-		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at) VALUES ("+marks[2:]+", ?)", args...)
+		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at, tenant_no, facet, terms, peers) VALUES ("+
+			marks[2:]+", ?, ?, ?, ?, ?)", args...)
 	}
 	id := known[0]
 	set := strings.ReplaceAll(cdrColumns, ",", " = ?, ")
-	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ? WHERE id = ?", append(args, id)...); err != nil {
+	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ?, tenant_no = ?, facet = ? + facet % 2, terms = ?, peers = ? WHERE id = ?",
+		append(args, id)...); err != nil {
 		return 0, err
 	}
 	for _, other := range known[1:] {
@@ -174,7 +180,7 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 }
 
 func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
-	for _, table := range []string{"cdr_participants", "cdr_tags", "cdr_texts"} {
+	for _, table := range []string{"cdr_participants", "cdr_tags"} {
 		if err := t.exec("DELETE FROM "+table+" WHERE cdr_id = ?", id); err != nil {
 			return err
 		}
@@ -200,28 +206,7 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 		bootKey(c.Journal.Boot), id, list(c.Uniqueids)); err != nil {
 		return err
 	}
-	for _, x := range []struct{ field, text string }{
-		{"name", c.SourceName},
-		{"name", c.DestinationName},
-		{"exten", c.SourceExtension},
-		{"exten", c.DestinationExtension},
-	} {
-		if err := t.saveText(id, x.field, x.text); err != nil {
-			return err
-		}
-	}
 	return nil
-}
-
-// saveText makes a call findable by a name or number.
-func (t *Tx) saveText(id int64, field, text string) error {
-	if text == "" {
-		return nil
-	}
-	if err := t.exec("INSERT INTO party_texts (text) VALUES (?) ON CONFLICT DO NOTHING", text); err != nil {
-		return err
-	}
-	return t.exec("INSERT OR IGNORE INTO cdr_texts SELECT id, ?, ? FROM party_texts WHERE text = ?", field, id, text)
 }
 
 // AttachRecordings gives the recordings of a call its CDR's id: those of its

@@ -34,8 +34,12 @@ const (
 )
 
 // checkpointEvery is after how many commits the WAL is copied back. Most
-// commits are a few pages of 4 KiB.
+// commits are a few pages of 4 KiB; large ones count for several.
 const checkpointEvery = 200
+
+// largeWAL is from how many frames of 4 KiB on writers wait for a checkpoint:
+// those who write without a break would make the file grow for ever.
+const largeWAL = 32 << 10
 
 // Tx is a write transaction. It carries its context because it lives exactly
 // as long as one call of Write.
@@ -44,6 +48,7 @@ type Tx struct {
 	tx    *sql.Conn // on which the transaction was begun
 	stmts map[string]*sql.Stmt
 	now   time.Time
+	ran   int // statements
 }
 
 type job struct {
@@ -127,9 +132,11 @@ func (s *Store) transact(ctx context.Context, j *job) error {
 			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
 		}
 	}()
-	if err := j.fn(&Tx{ctx: ctx, tx: s.conn, stmts: s.stmts, now: s.opt.Now()}); err != nil {
+	t := &Tx{ctx: ctx, tx: s.conn, stmts: s.stmts, now: s.opt.Now()}
+	if err := j.fn(t); err != nil {
 		return err
 	}
+	s.commits += t.ran / 100
 	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
@@ -165,7 +172,14 @@ func (s *Store) checkpointLoop() {
 			return
 		case <-s.checkpoint:
 		}
-		if _, err := s.writeDB.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
+		var busy, frames, copied int
+		ctx := context.Background()
+		err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+		if err == nil && frames > largeWAL {
+			// What is left to copy is what was written meanwhile.
+			_, err = s.writeDB.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)")
+		}
+		if err != nil {
 			s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
 		}
 	}
@@ -204,6 +218,7 @@ func (t *Tx) prepared(query string) (*sql.Stmt, error) {
 }
 
 func (t *Tx) run(query string, args []any) (sql.Result, error) {
+	t.ran++
 	st, err := t.prepared(query)
 	if err != nil {
 		return nil, err
