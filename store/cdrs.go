@@ -213,7 +213,8 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 // boot whose hooked leg or any other leg is among its uniqueids. Recordings
 // that have a CDR keep it.
 func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
-	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE cdr_id IS NULL AND uuid IN (
+	// The + keeps SQLite from going through all recordings without a CDR.
+	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
 		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
 		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
 		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {

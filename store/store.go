@@ -110,6 +110,12 @@ func (s *Store) open(ctx context.Context) error {
 	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
 		return err
 	}
+	// Otherwise a large transaction would write its pages out and read them
+	// back (the size is in KiB, used only as far as needed), and a statement
+	// with triggers would keep what it may have to undo in a file.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA cache_size = -131072; PRAGMA temp_store = MEMORY"); err != nil {
+		return err
+	}
 	// The automatic checkpoint would run within a commit, perhaps an intent's,
 	// which must take less than 10 ms. checkpointLoop does it instead.
 	if _, err := s.conn.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0"); err != nil {

@@ -49,6 +49,7 @@ type Tx struct {
 	stmts map[string]*sql.Stmt
 	now   time.Time
 	ran   int // statements
+	terms map[term]int64
 }
 
 type job struct {
