@@ -120,9 +120,12 @@ func (f Features) toggle(b *strings.Builder, key, rest string) {
 exten => sorry,1,Answer(%[1]d)
  same => n,Playback(%[2]s)
  same => n,Hangup()
-; It has done nothing for %.0[3]f seconds.
-exten => T,1,Set(TIMEOUT(absolute)=%.0[4]f)
+; It has done nothing for %.0[3]f seconds. Whoever comes here again has heard enough.
+exten => T,1,GotoIf($["${CALLRECORD_SORRY}" != ""]?over,1)
+ same => n,Set(CALLRECORD_SORRY=1)
+ same => n,Set(TIMEOUT(absolute)=%.0[4]f)
  same => n,Goto(sorry,1)
+exten => over,1,Hangup()
 exten => refused,1,Answer(%[1]d)
  same => n,Playback(%[5]s)
  same => n,Hangup()

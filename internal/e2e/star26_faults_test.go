@@ -78,6 +78,28 @@ func TestStar26LampsWithoutAList(t *testing.T) {
 }
 
 // The call ends in time whatever becomes of the daemon.
+// A prompt that is longer than the time left for it, as in another language, was
+// begun again and again, and the call never ended.
+func TestStar26EndsThoughItsPromptIsLong(t *testing.T) {
+	t.Parallel()
+	bin := build(t)
+	s := siteAt(t, newPBX(t, lab.Config{Sounds: spoken, SoundSeconds: 5}))
+	daemon := s.spawn(bin)
+	s.populate()
+	s.hasFeatures()
+	alice := s.phone("alice", lab.Manual())
+	must(t, daemon.cmd.Process.Signal(syscall.SIGSTOP))
+	defer func() { _ = daemon.cmd.Process.Signal(syscall.SIGCONT) }()
+	begin := time.Now()
+	c, err := alice.Dial(within(t), "*26")
+	must(t, err)
+	must(t, c.WaitTone(within(t), spoken[dialplan.SoundSorry]))
+	must(t, c.WaitEnded(within(t)))
+	if took := time.Since(begin); took > maxSwitch {
+		t.Errorf("the call took %s", took)
+	}
+}
+
 func TestStar26OfADaemonThatHangs(t *testing.T) {
 	t.Parallel()
 	bin := build(t)

@@ -44,6 +44,8 @@ type Config struct {
 	// Sounds are tones, in Hz, in place of spoken sounds such as "activated", so
 	// that a telephone can tell which one it hears. They last a second.
 	Sounds map[string]float64
+	// SoundSeconds is how long they last instead.
+	SoundSeconds float64
 	// Stock starts from the configuration that the unpacked release ships, with
 	// no snippet of ours: only folders, ports, log, telephones and their dialplan
 	// are the lab's. ARI is off then, and AMI has no user.

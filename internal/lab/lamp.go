@@ -22,6 +22,7 @@ type Lamp struct {
 
 	mu      sync.Mutex
 	state   string
+	last    uint32        // CSeq of the newest report
 	changed chan struct{} // closed and made anew at each report
 }
 
@@ -61,8 +62,11 @@ func (p *Phone) lamp(req *sip.Request) *Lamp {
 	return p.lamps[id.Value()]
 }
 
-// report takes the body of a NOTIFY. Without a dialog the line is free.
-func (l *Lamp) report(body []byte) {
+// report takes the CSeq number and the body of a NOTIFY. Without a dialog the
+// line is free. Each request has its own goroutine in the SIP library, so an
+// older report may come in after a newer one: it is no news then (RFC 6665
+// 4.1.3 orders them by CSeq).
+func (l *Lamp) report(cseq uint32, body []byte) {
 	var info struct {
 		Dialog struct {
 			State string `xml:"state"`
@@ -78,7 +82,10 @@ func (l *Lamp) report(body []byte) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.state = state
+	if cseq <= l.last {
+		return
+	}
+	l.state, l.last = state, cseq
 	close(l.changed)
 	l.changed = make(chan struct{})
 }

@@ -16,3 +16,22 @@ func TestLamp(t *testing.T) {
 		t.Error("subscribed to an extension that does not exist")
 	}
 }
+
+// TestOlderLampReportIsNoNews: two NOTIFYs that follow each other within a
+// millisecond are handled by two goroutines, the older one last at times; the
+// lamp then stayed at "early" for the whole call.
+func TestOlderLampReportIsNoNews(t *testing.T) {
+	l := &Lamp{changed: make(chan struct{})}
+	body := func(state string) []byte {
+		return []byte(`<dialog-info><dialog id="1"><state>` + state + `</state></dialog></dialog-info>`)
+	}
+	l.report(3, body(LampOn))
+	l.report(2, body("early"))
+	if l.State() != LampOn {
+		t.Errorf("the lamp is %q after an older report, want %q", l.State(), LampOn)
+	}
+	l.report(4, body(LampOff))
+	if l.State() != LampOff {
+		t.Errorf("the lamp is %q, want %q", l.State(), LampOff)
+	}
+}

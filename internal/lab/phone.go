@@ -457,7 +457,7 @@ func (p *Phone) onBye(req *sip.Request, tx sip.ServerTransaction) {
 func (p *Phone) onNotify(req *sip.Request, tx sip.ServerTransaction) {
 	p.respond(req, tx, sip.StatusOK, nil)
 	if l := p.lamp(req); l != nil {
-		l.report(req.Body())
+		l.report(req.CSeq().SeqNo, req.Body())
 		return
 	}
 	var status int

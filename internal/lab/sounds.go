@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -75,7 +76,7 @@ func (p *PBX) replaceSounds() error {
 		if found, _ := filepath.Glob(filepath.Join(p.install.DataDir, "sounds", "en", name+".*")); len(found) == 0 {
 			return fmt.Errorf("replace sound %q: it is not installed", name)
 		}
-		if err := writeTone(filepath.Join(english, name+".sln"), hz, 1); err != nil {
+		if err := writeTone(filepath.Join(english, name+".sln"), hz, cmp.Or(p.cfg.SoundSeconds, 1)); err != nil {
 			return err
 		}
 	}
