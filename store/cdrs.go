@@ -185,6 +185,10 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 			return err
 		}
 	}
+	return t.insertCDRChildren(c, id)
+}
+
+func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 	for i, p := range c.Participants {
 		if err := t.exec("INSERT INTO cdr_participants VALUES (?, ?, ?, ?, ?, ?, ?)",
 			id, i, p.UserUUID, p.LineID, p.Role, p.Answered, p.Requested); err != nil {
@@ -198,13 +202,16 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 	}
 	// Ids are added, not replaced: a call that was seen under one of them
 	// remains the same call.
-	if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.LinkedIDs)); err != nil {
-		return err
+	boot := bootKey(c.Journal.Boot)
+	for _, linkedid := range c.LinkedIDs {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids VALUES (?, ?, ?)", boot, linkedid, id); err != nil {
+			return err
+		}
 	}
-	if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.Uniqueids)); err != nil {
-		return err
+	for _, uniqueid := range c.Uniqueids {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids VALUES (?, ?, ?)", boot, uniqueid, id); err != nil {
+			return err
+		}
 	}
 	return nil
 }

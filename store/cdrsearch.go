@@ -371,7 +371,7 @@ func (x *search) findFew(ctx context.Context) error {
 	x.within(w, "id")
 	for _, terms := range x.groups {
 		if len(terms) == 1 && terms[0] == 0 {
-			w.add("id IN (SELECT cdr_id FROM cdr_latest)")
+			w.add("EXISTS (SELECT 1 FROM json_each(cdrs.peers) p WHERE (SELECT max(cdr_id) FROM cdr_peers WHERE peer = p.value) = cdrs.id)")
 			continue
 		}
 		w.add("EXISTS (SELECT 1 FROM json_each(cdrs.terms) t WHERE t.value IN (SELECT value FROM json_each(?)))", list(terms))

@@ -3,7 +3,6 @@ package store
 import (
 	"database/sql"
 	"errors"
-	"fmt"
 	"slices"
 
 	"callrecordd/internal/cdr"
@@ -39,25 +38,39 @@ func (t *Tx) findable(c *cdr.CDR) (f findable, err error) {
 		return f, err
 	}
 	f.facet = facet(c.CallDirection, c.CallStatus, false)
-	ids := make(map[term]int64)
 	for _, x := range termsOf(c) {
-		if x.text == "" || ids[x] != 0 {
-			continue
-		}
 		id, err := t.termID(x)
 		if err != nil {
 			return f, err
 		}
-		ids[x] = id
-		f.terms = append(f.terms, id)
-		if x.kind == termPeer {
-			f.peers = append(f.peers, id)
+		if id != 0 {
+			f.terms = append(f.terms, id)
 		}
 	}
+	for _, p := range c.Participants {
+		user, err := t.termID(term{termParticipant, p.UserUUID})
+		if err != nil {
+			return f, err
+		}
+		// The peer as distinct=peer_exten sees it (cdr-api 3).
+		exten := term{termPeer, c.SourceExtension}
+		if p.Role == "source" {
+			exten.text = c.RequestedExtension
+		}
+		peer, err := t.termID(exten)
+		if err != nil {
+			return f, err
+		}
+		f.peers = append(f.peers, user<<32|peer)
+	}
 	// Sorted, so that a CDR that is derived again is seen to be the same.
-	slices.Sort(f.terms)
-	slices.Sort(f.peers)
+	f.terms, f.peers = distinct(f.terms), distinct(f.peers)
 	return f, nil
+}
+
+func distinct(ids []int64) []int64 {
+	slices.Sort(ids)
+	return slices.Compact(ids)
 }
 
 func termsOf(c *cdr.CDR) []term {
@@ -72,12 +85,7 @@ func termsOf(c *cdr.CDR) []term {
 		{termRequestedContext, c.RequestedInternalContext},
 	}
 	for _, p := range c.Participants {
-		// The peer as distinct=peer_exten sees it (cdr-api 3).
-		peer := c.SourceExtension
-		if p.Role == "source" {
-			peer = c.RequestedExtension
-		}
-		terms = append(terms, term{termParticipant, p.UserUUID}, term{termPeer, p.UserUUID + " " + peer})
+		terms = append(terms, term{termParticipant, p.UserUUID})
 		for _, tag := range p.Tags {
 			terms = append(terms, term{termTag, tag})
 		}
@@ -89,7 +97,11 @@ func (t *Tx) tenantNo(uuid string) (int64, error) {
 	return t.numbered("SELECT no FROM cdr_tenants WHERE uuid = ?", "INSERT INTO cdr_tenants (uuid) VALUES (?)", uuid)
 }
 
+// termID returns 0 for the empty text.
 func (t *Tx) termID(x term) (int64, error) {
+	if x.text == "" {
+		return 0, nil
+	}
 	if id, ok := t.terms[x]; ok {
 		return id, nil
 	}
@@ -103,40 +115,6 @@ func (t *Tx) termID(x term) (int64, error) {
 	}
 	t.terms[x] = id
 	return id, nil
-}
-
-// SaveManyCDRs saves CDRs as SaveCDR does, many times faster if there are
-// thousands of them. It returns their ids. All other writes wait meanwhile.
-func (t *Tx) SaveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
-	if err := t.exec("INSERT INTO cdr_bulk VALUES (0)"); err != nil {
-		return nil, fmt.Errorf("save many cdrs: %w", err)
-	}
-	for i := range cdrs {
-		id, err := t.saveCDR(&cdrs[i])
-		if err != nil {
-			return nil, fmt.Errorf("save many cdrs: call %s: %w", cdrs[i].ConversationID, err)
-		}
-		ids = append(ids, id)
-	}
-	for _, statement := range []string{
-		// Of two CDRs that became one, one is gone.
-		"DELETE FROM cdr_bulk WHERE cdr_id NOT IN (SELECT id FROM cdrs)",
-		`INSERT INTO cdr_postings SELECT t.value, c.tenant_no, c.start_at, c.id, c.facet
-			FROM cdr_bulk b CROSS JOIN cdrs c ON c.id = b.cdr_id CROSS JOIN json_each(c.terms) t ORDER BY 1, 2, 3, 4`,
-		`INSERT INTO cdr_sums SELECT l.value, c.tenant_no,
-				(c.start_at + 62135596800000000) / 86400000000 >> (4 * l.value) AS bucket, c.facet, count(*)
-			FROM cdr_bulk b CROSS JOIN cdrs c ON c.id = b.cdr_id CROSS JOIN json_each('[0,1,2,3]') l GROUP BY 1, 2, 3, 4
-			ON CONFLICT DO UPDATE SET n = n + excluded.n`,
-		`INSERT INTO cdr_latest SELECT p.value, max(c.id)
-			FROM cdr_bulk b CROSS JOIN cdrs c ON c.id = b.cdr_id CROSS JOIN json_each(c.peers) p GROUP BY 1
-			ON CONFLICT DO UPDATE SET cdr_id = excluded.cdr_id WHERE excluded.cdr_id > cdr_id`,
-		"DELETE FROM cdr_bulk",
-	} {
-		if err := t.exec(statement); err != nil {
-			return nil, fmt.Errorf("save many cdrs: %w", err)
-		}
-	}
-	return ids, nil
 }
 
 // numbered returns the number under which a dictionary has an entry, which is

@@ -32,25 +32,23 @@ func (s *Store) VerifyLists(ctx context.Context) (wrong []string, err error) {
 				UNION SELECT cdr_id, 4, user_uuid FROM cdr_participants WHERE user_uuid <> ''
 				UNION SELECT cdr_id, 5, tag FROM cdr_tags WHERE tag <> ''
 				UNION SELECT id, 6, requested_internal_extension FROM cdrs WHERE requested_internal_extension <> ''
-				UNION SELECT id, 7, requested_internal_context FROM cdrs WHERE requested_internal_context <> ''
-				UNION SELECT cdr_id, 8, user_uuid || ' ' || iif(role = 'source', requested_extension, source_extension)
-					FROM cdr_participants JOIN cdrs ON id = cdr_id`,
+				UNION SELECT id, 7, requested_internal_context FROM cdrs WHERE requested_internal_context <> ''`,
 			},
 			{
-				"peers", "SELECT cdrs.id, value FROM cdrs, json_each(peers)",
-				"SELECT cdrs.id, value FROM cdrs, json_each(terms) JOIN cdr_terms t ON t.id = value WHERE kind = 8",
+				"peers", `SELECT cdrs.id, u.text, e.text FROM cdrs, json_each(peers)
+					LEFT JOIN cdr_terms u ON u.id = value >> 32 AND u.kind = 4 LEFT JOIN cdr_terms e ON e.id = value & 0xffffffff AND e.kind = 8`,
+				`SELECT cdr_id, nullif(user_uuid, ''), nullif(iif(role = 'source', requested_extension, source_extension), '')
+					FROM cdr_participants JOIN cdrs ON id = cdr_id`,
 			},
+			{"calls of each peer", "SELECT peer, cdr_id FROM cdr_peers", "SELECT value, cdrs.id FROM cdrs, json_each(peers)"},
 			{
 				"postings", "SELECT * FROM cdr_postings WHERE term_id <> 0",
 				"SELECT value, tenant_no, start_at, cdrs.id, facet FROM cdrs, json_each(terms)",
 			},
 			{
-				"the newest of each peer", "SELECT term_id, cdr_id FROM cdr_latest",
-				"SELECT value, max(cdrs.id) FROM cdrs, json_each(peers) GROUP BY 1",
-			},
-			{
 				"postings of the newest", "SELECT * FROM cdr_postings WHERE term_id = 0",
-				"SELECT 0, tenant_no, start_at, id, facet FROM cdrs WHERE id IN (SELECT cdr_id FROM cdr_latest)",
+				`SELECT 0, tenant_no, start_at, id, facet FROM cdrs
+					WHERE id IN (SELECT max(cdrs.id) FROM cdrs, json_each(peers) GROUP BY value)`,
 			},
 			{"tenants", "SELECT id, tenant_no FROM cdrs", "SELECT id, no FROM cdrs JOIN cdr_tenants ON uuid = tenant_uuid"},
 			{"unfinished bulk", "SELECT cdr_id FROM cdr_bulk", "SELECT 1 WHERE false"},

@@ -22,7 +22,7 @@ const (
 	Users   = 2000
 	Years   = 10
 	numbers = 500_000 // outside
-	batch   = 20_000
+	batch   = 50_000
 )
 
 // End is the time of the newest call.
@@ -216,7 +216,7 @@ func Fill(ctx context.Context, s *store.Store, n int, told func(done int)) error
 		}); err != nil {
 			return fmt.Errorf("generate calls: %w", err)
 		}
-		if done += len(cdrs); done%(25*batch) == 0 {
+		if done += len(cdrs); done%(4*batch) == 0 {
 			told(done)
 		}
 	}

@@ -34,7 +34,7 @@ func database(tb testing.TB) (s *store.Store, rows int, path string) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		tb.Fatal(err)
 	}
-	path = filepath.Join(dir, "v4-"+strconv.Itoa(rows)+".db")
+	path = filepath.Join(dir, "v5-"+strconv.Itoa(rows)+".db")
 	if _, err := os.Stat(path); err != nil {
 		generate(tb, path, rows)
 	}

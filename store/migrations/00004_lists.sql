@@ -31,7 +31,7 @@ INSERT INTO cdr_tenants (uuid) SELECT DISTINCT tenant_uuid FROM cdrs;
 -- A dictionary of the distinct texts by which calls are found.
 CREATE TABLE cdr_terms (
   id   INTEGER PRIMARY KEY,
-  kind INTEGER NOT NULL, -- 1 name, 2 extension, 3 user, 4 participant, 5 tag, 6 and 7 requested_internal_*, 8 peer
+  kind INTEGER NOT NULL, -- 1 name, 2 extension, 3 user, 4 participant, 5 tag, 6 and 7 requested_internal_*, 8 extension of a peer
   text TEXT NOT NULL,
   UNIQUE (kind, text)
 ) STRICT;
@@ -49,7 +49,7 @@ END;
 
 ALTER TABLE cdrs ADD COLUMN tenant_no INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE cdrs ADD COLUMN facet INTEGER NOT NULL DEFAULT 0;
--- JSON lists of term ids; peers are also among terms.
+-- JSON lists: ids of terms, and of peers.
 ALTER TABLE cdrs ADD COLUMN terms TEXT NOT NULL DEFAULT '[]';
 ALTER TABLE cdrs ADD COLUMN peers TEXT NOT NULL DEFAULT '[]';
 
@@ -63,12 +63,13 @@ CREATE TABLE cdr_postings (
   PRIMARY KEY (term_id, tenant_no, start_at, cdr_id)
 ) STRICT, WITHOUT ROWID;
 
--- The newest CDR of each user with each peer.
-CREATE TABLE cdr_latest (
-  term_id INTEGER PRIMARY KEY,
-  cdr_id  INTEGER NOT NULL
-) STRICT;
-CREATE INDEX cdr_latest_cdr ON cdr_latest(cdr_id);
+-- The calls of each user with each peer, of which distinct=peer_exten keeps the
+-- newest. A peer is the term of the user * 2^32 + the term of the extension.
+CREATE TABLE cdr_peers (
+  peer   INTEGER NOT NULL,
+  cdr_id INTEGER NOT NULL,
+  PRIMARY KEY (peer, cdr_id)
+) STRICT, WITHOUT ROWID;
 
 -- How many calls began in a bucket of 16^level days since the year 1.
 CREATE TABLE cdr_sums (
@@ -98,8 +99,8 @@ INSERT INTO cdr_terms (kind, text)
   UNION SELECT 5, tag FROM cdr_tags
   UNION SELECT 6, requested_internal_extension FROM cdrs WHERE requested_internal_extension <> ''
   UNION SELECT 7, requested_internal_context FROM cdrs WHERE requested_internal_context <> ''
-  UNION SELECT 8, p.user_uuid || ' ' || iif(p.role = 'source', c.requested_extension, c.source_extension)
-    FROM cdr_participants p JOIN cdrs c ON c.id = p.cdr_id;
+  UNION SELECT 8, iif(p.role = 'source', c.requested_extension, c.source_extension) AS peer
+    FROM cdr_participants p JOIN cdrs c ON c.id = p.cdr_id WHERE peer <> '';
 UPDATE cdrs SET
   tenant_no = (SELECT no FROM cdr_tenants WHERE uuid = tenant_uuid),
   facet = CASE call_direction WHEN 'internal' THEN 8 WHEN 'inbound' THEN 16 WHEN 'outbound' THEN 24 ELSE 0 END
@@ -109,15 +110,15 @@ UPDATE cdrs SET
     VALUES (1, source_name), (1, destination_name), (2, source_extension), (2, destination_extension),
       (3, source_user_uuid), (3, destination_user_uuid), (6, requested_internal_extension), (7, requested_internal_context)
     UNION SELECT 4, user_uuid FROM cdr_participants WHERE cdr_id = cdrs.id
-    UNION SELECT 5, tag FROM cdr_tags WHERE cdr_id = cdrs.id
-    UNION SELECT 8, user_uuid || ' ' || iif(role = 'source', requested_extension, source_extension)
-      FROM cdr_participants WHERE cdr_id = cdrs.id)),
-  peers = (SELECT json_group_array(id) FROM cdr_terms WHERE (kind, text) IN (
-    SELECT 8, user_uuid || ' ' || iif(role = 'source', requested_extension, source_extension)
-      FROM cdr_participants WHERE cdr_id = cdrs.id));
+    UNION SELECT 5, tag FROM cdr_tags WHERE cdr_id = cdrs.id)),
+  peers = (SELECT json_group_array(peer) FROM (SELECT DISTINCT
+      coalesce((SELECT id FROM cdr_terms WHERE kind = 4 AND text = user_uuid), 0) << 32
+      | coalesce((SELECT id FROM cdr_terms WHERE kind = 8 AND text = iif(role = 'source', requested_extension, source_extension)), 0) AS peer
+    FROM cdr_participants WHERE cdr_id = cdrs.id));
 INSERT INTO cdr_postings SELECT t.value, tenant_no, start_at, cdrs.id, facet FROM cdrs, json_each(terms) t;
-INSERT INTO cdr_latest SELECT p.value, max(cdrs.id) FROM cdrs, json_each(peers) p GROUP BY p.value;
-INSERT INTO cdr_postings SELECT 0, tenant_no, start_at, id, facet FROM cdrs WHERE id IN (SELECT cdr_id FROM cdr_latest);
+INSERT INTO cdr_peers SELECT p.value, cdrs.id FROM cdrs, json_each(peers) p;
+INSERT INTO cdr_postings SELECT 0, tenant_no, start_at, id, facet FROM cdrs
+  WHERE id IN (SELECT max(cdr_id) FROM cdr_peers GROUP BY peer);
 INSERT INTO cdr_sums
   SELECT l.value, tenant_no, ((start_at + 62135596800000000) / 86400000000) >> (4 * l.value) AS bucket, facet, count(*)
   FROM cdrs, json_each('[0,1,2,3]') l GROUP BY l.value, tenant_no, bucket, facet;
@@ -148,8 +149,7 @@ CREATE TRIGGER cdrs_listed AFTER INSERT ON cdrs WHEN NOT EXISTS (SELECT 1 FROM c
     (3, NEW.tenant_no, (NEW.start_at + 62135596800000000) / 86400000000 >> 12, NEW.facet, 1)
     ON CONFLICT DO UPDATE SET n = n + 1;
   INSERT INTO cdr_postings SELECT value, NEW.tenant_no, NEW.start_at, NEW.id, NEW.facet FROM json_each(NEW.terms);
-  INSERT INTO cdr_latest SELECT value, NEW.id FROM json_each(NEW.peers) WHERE true
-    ON CONFLICT DO UPDATE SET cdr_id = excluded.cdr_id WHERE excluded.cdr_id > cdr_id;
+  INSERT INTO cdr_peers SELECT value, NEW.id FROM json_each(NEW.peers);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -159,9 +159,7 @@ CREATE TRIGGER cdrs_unlisted AFTER DELETE ON cdrs WHEN NOT EXISTS (SELECT 1 FROM
       SELECT value, ((OLD.start_at + 62135596800000000) / 86400000000) >> (4 * value) FROM json_each('[0,1,2,3]'));
   DELETE FROM cdr_postings WHERE term_id IN (SELECT 0 UNION ALL SELECT value FROM json_each(OLD.terms))
     AND tenant_no = OLD.tenant_no AND start_at = OLD.start_at AND cdr_id = OLD.id;
-  UPDATE cdr_latest SET cdr_id = (SELECT max(p.cdr_id) FROM cdr_postings p WHERE p.term_id = cdr_latest.term_id)
-    WHERE cdr_id = OLD.id AND EXISTS (SELECT 1 FROM cdr_postings p WHERE p.term_id = cdr_latest.term_id);
-  DELETE FROM cdr_latest WHERE cdr_id = OLD.id;
+  DELETE FROM cdr_peers WHERE peer IN (SELECT value FROM json_each(OLD.peers)) AND cdr_id = OLD.id;
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
@@ -177,15 +175,8 @@ WHEN (OLD.tenant_no <> NEW.tenant_no OR OLD.start_at <> NEW.start_at OR OLD.term
   DELETE FROM cdr_postings WHERE term_id IN (SELECT 0 UNION ALL SELECT value FROM json_each(OLD.terms))
     AND tenant_no = OLD.tenant_no AND start_at = OLD.start_at AND cdr_id = OLD.id;
   INSERT INTO cdr_postings SELECT value, NEW.tenant_no, NEW.start_at, NEW.id, NEW.facet FROM json_each(NEW.terms);
-  UPDATE cdr_latest SET cdr_id = (SELECT max(p.cdr_id) FROM cdr_postings p WHERE p.term_id = cdr_latest.term_id)
-    WHERE cdr_id = OLD.id AND term_id NOT IN (SELECT value FROM json_each(NEW.peers))
-    AND EXISTS (SELECT 1 FROM cdr_postings p WHERE p.term_id = cdr_latest.term_id);
-  DELETE FROM cdr_latest WHERE cdr_id = OLD.id AND term_id NOT IN (SELECT value FROM json_each(NEW.peers));
-  INSERT INTO cdr_latest SELECT value, NEW.id FROM json_each(NEW.peers) WHERE true
-    ON CONFLICT DO UPDATE SET cdr_id = excluded.cdr_id WHERE excluded.cdr_id > cdr_id;
-  INSERT INTO cdr_postings SELECT 0, NEW.tenant_no, NEW.start_at, NEW.id, NEW.facet
-    WHERE EXISTS (SELECT 1 FROM cdr_latest WHERE cdr_id = NEW.id)
-    AND NOT EXISTS (SELECT 1 FROM cdr_postings WHERE term_id = 0 AND tenant_no = NEW.tenant_no AND start_at = NEW.start_at AND cdr_id = NEW.id);
+  DELETE FROM cdr_peers WHERE peer IN (SELECT value FROM json_each(OLD.peers)) AND cdr_id = OLD.id;
+  INSERT INTO cdr_peers SELECT value, NEW.id FROM json_each(NEW.peers);
 END;
 -- +goose StatementEnd
 -- A recording that comes or goes, and nothing else, changes only the facet.
@@ -203,19 +194,24 @@ WHEN OLD.facet <> NEW.facet AND OLD.tenant_no = NEW.tenant_no AND OLD.start_at =
     AND tenant_no = NEW.tenant_no AND start_at = NEW.start_at AND cdr_id = NEW.id;
 END;
 -- +goose StatementEnd
+-- A newer call with a peer takes the place of the one before; when it goes, that
+-- one has it again.
 -- +goose StatementBegin
-CREATE TRIGGER cdr_latest_first AFTER INSERT ON cdr_latest BEGIN
+CREATE TRIGGER cdr_peers_insert AFTER INSERT ON cdr_peers WHEN NOT EXISTS (SELECT 1 FROM cdr_bulk WHERE cdr_id = NEW.cdr_id) BEGIN
+  DELETE FROM cdr_postings WHERE term_id = 0 AND (tenant_no, start_at, cdr_id) = (
+    SELECT tenant_no, start_at, id FROM cdrs c
+    WHERE id = (SELECT max(cdr_id) FROM cdr_peers WHERE peer = NEW.peer AND cdr_id < NEW.cdr_id)
+    AND NOT EXISTS (SELECT 1 FROM json_each(c.peers) p WHERE (SELECT max(cdr_id) FROM cdr_peers WHERE peer = p.value) = c.id));
   INSERT INTO cdr_postings SELECT 0, tenant_no, start_at, id, facet FROM cdrs c WHERE id = NEW.cdr_id
+    AND (SELECT max(cdr_id) FROM cdr_peers WHERE peer = NEW.peer) = NEW.cdr_id
     AND NOT EXISTS (SELECT 1 FROM cdr_postings WHERE term_id = 0 AND tenant_no = c.tenant_no AND start_at = c.start_at AND cdr_id = c.id);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
-CREATE TRIGGER cdr_latest_next AFTER UPDATE ON cdr_latest BEGIN
-  INSERT INTO cdr_postings SELECT 0, tenant_no, start_at, id, facet FROM cdrs c WHERE id = NEW.cdr_id
+CREATE TRIGGER cdr_peers_delete AFTER DELETE ON cdr_peers BEGIN
+  INSERT INTO cdr_postings SELECT 0, tenant_no, start_at, id, facet FROM cdrs c
+    WHERE id = (SELECT max(cdr_id) FROM cdr_peers WHERE peer = OLD.peer) AND id < OLD.cdr_id
     AND NOT EXISTS (SELECT 1 FROM cdr_postings WHERE term_id = 0 AND tenant_no = c.tenant_no AND start_at = c.start_at AND cdr_id = c.id);
-  DELETE FROM cdr_postings WHERE term_id = 0 AND (tenant_no, start_at, cdr_id) = (
-      SELECT tenant_no, start_at, id FROM cdrs WHERE id = OLD.cdr_id)
-    AND NOT EXISTS (SELECT 1 FROM cdr_latest WHERE cdr_id = OLD.cdr_id);
 END;
 -- +goose StatementEnd
 -- +goose StatementBegin
