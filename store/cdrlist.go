@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -158,6 +160,65 @@ func (s *Store) FindCDRs(ctx context.Context, f Filter) (Found, error) {
 		return Found{}, fmt.Errorf("list cdrs: %w", err)
 	}
 	return found, nil
+}
+
+// Walk is a list whose CDRs are loaded as they are asked for.
+type Walk struct {
+	All             iter.Seq2[CDR, error]
+	Total, Filtered int
+}
+
+// stride is how many ids of a list are found at a time.
+const stride = 100_000
+
+// WalkCDRs is ListCDRs for lists of any length. Those in the default order take
+// the same memory however long they are, and hold no transaction between their
+// parts: calls may come and go meanwhile.
+func (s *Store) WalkCDRs(ctx context.Context, f Filter) (Walk, error) {
+	left := f.Limit
+	if left <= 0 {
+		left = math.MaxInt
+	}
+	if orDefault(f.Order, "start") == "start" {
+		f.Limit = min(left, stride)
+	}
+	found, err := s.FindCDRs(ctx, f)
+	if err != nil {
+		return Walk{}, err
+	}
+	return Walk{Total: found.Total, Filtered: found.Filtered, All: func(yield func(CDR, error) bool) {
+		s.walk(ctx, f, found.IDs, left, yield)
+	}}, nil
+}
+
+func (s *Store) walk(ctx context.Context, f Filter, found []int64, left int, yield func(CDR, error) bool) {
+	for {
+		var last *Cursor
+		for ids := range slices.Chunk(found, chunk) {
+			items, err := s.CDRsByID(ctx, ids)
+			if err != nil {
+				yield(CDR{}, err)
+				return
+			}
+			for _, c := range items {
+				if !yield(c, nil) {
+					return
+				}
+				last = &Cursor{Start: c.Start, ID: c.ID}
+			}
+		}
+		left -= len(found)
+		if left <= 0 || last == nil || len(found) < f.Limit || f.Limit <= 0 {
+			return
+		}
+		f.After, f.Offset, f.Limit = last, 0, min(left, stride)
+		next, err := s.FindCDRs(ctx, f)
+		if err != nil {
+			yield(CDR{}, err)
+			return
+		}
+		found = next.IDs
+	}
 }
 
 // CDRsByID returns CDRs in the order of their ids; those that are gone are left
