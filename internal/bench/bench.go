@@ -45,6 +45,7 @@ func groups() []group {
 		{"journal", "from Asterisk's journal to CDRs", journal},
 		{"burst", "100,000 events at once", burst},
 		{"rate", "how many calls a second complete", rate},
+		{"lists", "lists of ten million CDRs, or ROWS of them", lists},
 	}
 }
 

@@ -37,14 +37,15 @@ const (
 
 // lists is the API over a database with calls, without an Asterisk.
 type lists struct {
-	t     *testing.T
-	store *store.Store
-	down  bool // tokens cannot be checked
-	url   string
-	n     int
+	t       testing.TB
+	store   *store.Store
+	handler http.Handler
+	down    bool // tokens cannot be checked
+	url     string
+	n       int
 }
 
-func newLists(t *testing.T) *lists {
+func newLists(t testing.TB) *lists {
 	t.Helper()
 	l := &lists{t: t}
 	log := slog.New(slog.DiscardHandler)
@@ -52,10 +53,11 @@ func newLists(t *testing.T) *lists {
 	l.store, err = store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "cdr.db"), Now: time.Now, Log: log})
 	must(t, err)
 	t.Cleanup(func() { must(t, l.store.Close()) })
-	server := httptest.NewServer(api.New(api.Options{
+	l.handler = api.New(api.Options{
 		CDRs: app.CDRs(l.store), Tokens: l, Tenants: l, Root: t.TempDir(), Now: time.Now, Log: log,
 		Ready: func() (bool, string) { return true, "" },
-	}).Handler(api.CallLogd))
+	}).Handler(api.CallLogd)
+	server := httptest.NewServer(l.handler)
 	t.Cleanup(server.Close)
 	l.url = server.URL
 	return l
