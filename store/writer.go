@@ -37,9 +37,16 @@ const (
 // commits are a few pages of 4 KiB; large ones count for several.
 const checkpointEvery = 200
 
-// largeWAL is from how many frames of 4 KiB on writers wait for a checkpoint:
-// those who write without a break would make the file grow for ever.
-const largeWAL = 32 << 10
+// Those who write much without a break would make the file grow for ever,
+// because a checkpoint copies what there was when it began, and the file starts
+// anew only when there is nothing left to copy. So after writes worth
+// largeWrite commits bulk work waits for a checkpoint; urgent writes go on. From
+// largeWAL frames of 4 KiB on the checkpoint waits for them, too, which takes
+// no longer than to copy what was written meanwhile.
+const (
+	largeWrite = 2000
+	largeWAL   = 8 << 10
+)
 
 // Tx is a write transaction. It carries its context because it lives exactly
 // as long as one call of Write.
@@ -92,11 +99,16 @@ func (s *Store) writeLoop() {
 			continue
 		default:
 		}
+		low := s.low
+		if s.copying.Load() {
+			low = nil
+		}
 		select {
 		case j := <-s.high:
 			s.run(j)
-		case j := <-s.low:
+		case j := <-low:
 			s.run(j)
+		case <-s.copied:
 		case <-s.done:
 			return
 		}
@@ -107,8 +119,12 @@ func (s *Store) run(j *job) {
 	// The driver needs no goroutine per statement for a context that cannot
 	// end, and a commit must not be torn by a client that hangs up.
 	err := s.transact(context.WithoutCancel(j.ctx), j)
+	s.commits++
+	if s.commits >= largeWrite {
+		s.copying.Store(true)
+	}
 	j.result <- explain(err)
-	if s.commits++; s.commits >= checkpointEvery {
+	if s.commits >= checkpointEvery {
 		s.commits = 0
 		select {
 		case s.checkpoint <- struct{}{}:
@@ -173,16 +189,24 @@ func (s *Store) checkpointLoop() {
 			return
 		case <-s.checkpoint:
 		}
-		var busy, frames, copied int
-		ctx := context.Background()
-		err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
-		if err == nil && frames > largeWAL {
-			// What is left to copy is what was written meanwhile.
-			_, err = s.writeDB.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)")
+		s.copyBack()
+		s.copying.Store(false)
+		select {
+		case s.copied <- struct{}{}:
+		default: // the writer is told already
 		}
-		if err != nil {
-			s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
-		}
+	}
+}
+
+func (s *Store) copyBack() {
+	var busy, frames, copied int
+	ctx := context.Background()
+	err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+	if err == nil && frames > largeWAL {
+		_, err = s.writeDB.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)")
+	}
+	if err != nil {
+		s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
 	}
 }
 

@@ -55,15 +55,10 @@ func Open(ctx context.Context, path string) (*store.Store, error) {
 	return store.Open(ctx, store.Options{Path: path, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 }
 
-// generate makes the file under another name first: one that was begun and not
-// finished is never used.
+// generate makes the file under another name first. One that was begun and not
+// finished is continued, and never used before.
 func generate(ctx context.Context, path string, rows int, say func(string)) error {
 	tmp := path + ".part"
-	for _, suffix := range []string{"", "-wal", "-shm", ".lock"} {
-		if err := os.Remove(tmp + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
 	s, err := Open(ctx, tmp)
 	if err != nil {
 		return err

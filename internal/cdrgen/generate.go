@@ -192,10 +192,18 @@ func destination(c *cdr.CDR, u user) {
 	c.Participants = append(c.Participants, cdr.Participant{UserUUID: u.uuid, Role: "destination", Tags: u.tags, Requested: true})
 }
 
-// Fill stores n calls and tells now and then how many there are.
+// Fill stores n calls and tells now and then how many there are. What is there
+// already of an earlier attempt stays.
 func Fill(ctx context.Context, s *store.Store, n int, told func(done int)) error {
 	g := NewGenerator(n)
-	for done := 0; done < n; {
+	all, err := s.ListCDRs(ctx, store.Filter{Tenants: AllTenants(), Blocked: true, Limit: 1})
+	if err != nil {
+		return fmt.Errorf("generate calls: %w", err)
+	}
+	for range all.Total {
+		g.Next()
+	}
+	for done := all.Total; done < n; {
 		var cdrs []cdr.CDR
 		var recordings []recorder.Recording
 		for range min(batch, n-done) {
@@ -205,15 +213,7 @@ func Fill(ctx context.Context, s *store.Store, n int, told func(done int)) error
 				recordings = append(recordings, *r)
 			}
 		}
-		if err := s.Write(ctx, store.Bulk, func(t *store.Tx) error {
-			for _, r := range recordings { // first, as in life
-				if err := t.InsertRecording(r); err != nil {
-					return err
-				}
-			}
-			_, err := t.SaveManyCDRs(cdrs)
-			return err
-		}); err != nil {
+		if err := fill(ctx, s, cdrs, recordings); err != nil {
 			return fmt.Errorf("generate calls: %w", err)
 		}
 		if done += len(cdrs); done%(4*batch) == 0 {
@@ -221,4 +221,16 @@ func Fill(ctx context.Context, s *store.Store, n int, told func(done int)) error
 		}
 	}
 	return nil
+}
+
+func fill(ctx context.Context, s *store.Store, cdrs []cdr.CDR, recordings []recorder.Recording) error {
+	return s.Write(ctx, store.Bulk, func(t *store.Tx) error {
+		for _, r := range recordings { // first, as in life
+			if err := t.InsertRecording(r); err != nil {
+				return err
+			}
+		}
+		_, err := t.SaveManyCDRs(cdrs)
+		return err
+	})
 }
