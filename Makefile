@@ -70,8 +70,8 @@ fuzz: ## every fuzz target, each for FUZZTIME=20s
 # The processes do not share the processors: one package after another, then
 # the programme with real calls.
 bench: build ## figures with their references, BENCHMARKS.md; BENCH=short for a smoke run, ONLY=rate for a group
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m -p 1 \
-		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=3) ./...
+	$(if $(ONLY),,$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m -p 1 \
+		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=3) ./...)
 	$(GOBUILD) -o bin/callrecord-bench ./cmd/callrecord-bench
 	bin/callrecord-bench $(if $(filter short,$(BENCH)),-short) $(if $(ONLY),-only $(ONLY)) \
 		-markdown -json bin/bench-$(if $(filter short,$(BENCH)),short,$(shell date +%Y%m%d-%H%M)).json

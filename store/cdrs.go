@@ -149,14 +149,20 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	args = append(args, micros(t.now))
+	found, err := t.findable(c)
+	if err != nil {
+		return 0, err
+	}
+	args = append(args, micros(t.now), found.tenant, found.facet, list(found.terms), list(found.peers))
 	if len(known) == 0 {
 		marks := strings.Repeat(", ?", strings.Count(cdrColumns, ",")+1)
-		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at) VALUES ("+marks[2:]+", ?)", args...)
+		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at, tenant_no, facet, terms, peers) VALUES ("+
+			marks[2:]+", ?, ?, ?, ?, ?)", args...)
 	}
 	id := known[0]
 	set := strings.ReplaceAll(cdrColumns, ",", " = ?, ")
-	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ? WHERE id = ?", append(args, id)...); err != nil {
+	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ?, tenant_no = ?, facet = ? + facet % 2, terms = ?, peers = ? WHERE id = ?",
+		append(args, id)...); err != nil {
 		return 0, err
 	}
 	for _, other := range known[1:] {
@@ -182,11 +188,15 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 }
 
 func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
-	for _, table := range []string{"cdr_participants", "cdr_tags", "cdr_texts"} {
+	for _, table := range []string{"cdr_participants", "cdr_tags"} {
 		if err := t.exec("DELETE FROM "+table+" WHERE cdr_id = ?", id); err != nil {
 			return err
 		}
 	}
+	return t.insertCDRChildren(c, id)
+}
+
+func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 	for i, p := range c.Participants {
 		if err := t.exec("INSERT INTO cdr_participants VALUES (?, ?, ?, ?, ?, ?, ?)",
 			id, i, p.UserUUID, p.LineID, p.Role, p.Answered, p.Requested); err != nil {
@@ -200,43 +210,26 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 	}
 	// Ids are added, not replaced: a call that was seen under one of them
 	// remains the same call.
-	if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.LinkedIDs)); err != nil {
-		return err
+	boot := bootKey(c.Journal.Boot)
+	for _, linkedid := range c.LinkedIDs {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids VALUES (?, ?, ?)", boot, linkedid, id); err != nil {
+			return err
+		}
 	}
-	if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.Uniqueids)); err != nil {
-		return err
-	}
-	for _, x := range []struct{ field, text string }{
-		{"name", c.SourceName},
-		{"name", c.DestinationName},
-		{"exten", c.SourceExtension},
-		{"exten", c.DestinationExtension},
-	} {
-		if err := t.saveText(id, x.field, x.text); err != nil {
+	for _, uniqueid := range c.Uniqueids {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids VALUES (?, ?, ?)", boot, uniqueid, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// saveText makes a call findable by a name or number.
-func (t *Tx) saveText(id int64, field, text string) error {
-	if text == "" {
-		return nil
-	}
-	if err := t.exec("INSERT INTO party_texts (text) VALUES (?) ON CONFLICT DO NOTHING", text); err != nil {
-		return err
-	}
-	return t.exec("INSERT OR IGNORE INTO cdr_texts SELECT id, ?, ? FROM party_texts WHERE text = ?", field, id, text)
-}
-
 // AttachRecordings gives the recordings of a call its CDR's id: those of its
 // boot whose hooked leg or any other leg is among its uniqueids. Recordings
 // that have a CDR keep it.
 func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
-	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE cdr_id IS NULL AND uuid IN (
+	// The + keeps SQLite from going through all recordings without a CDR.
+	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
 		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
 		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
 		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {

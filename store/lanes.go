@@ -32,7 +32,7 @@ func (p Priority) synced() bool { return p != Intent && p != SoonUnsynced }
 
 const (
 	// checkpointEvery is after how many commits the WAL is copied back. Most
-	// commits are a few pages of 4 KiB.
+	// commits are a few pages of 4 KiB; large ones count for several.
 	checkpointEvery = 200
 	// shareTime is how long a write waits for others to share its commit.
 	shareTime = 50 * time.Millisecond
@@ -45,6 +45,17 @@ const (
 	calm = time.Second
 )
 
+// Those who write much without a break would make the file grow for ever,
+// because a checkpoint copies what there was when it began, and the file starts
+// anew only when there is nothing left to copy. So after writes worth
+// largeWrite commits bulk work waits for a checkpoint; urgent writes go on. From
+// largeWAL frames of 4 KiB on the checkpoint waits for them, too, which takes
+// no longer than to copy what was written meanwhile.
+const (
+	largeWrite = 2000
+	largeWAL   = 8 << 10
+)
+
 // Tx is a write transaction. It carries its context because it lives exactly
 // as long as one call of Write.
 type Tx struct {
@@ -52,6 +63,8 @@ type Tx struct {
 	tx    *sql.Conn // on which the transaction was begun
 	stmts map[string]*sql.Stmt
 	now   time.Time
+	ran   int // statements
+	terms map[term]int64
 }
 
 type job struct {
@@ -125,6 +138,10 @@ func (l *lanes) turn() bool {
 		l.runUrgent(j)
 		return true
 	}
+	low := l.low
+	if l.s.copying.Load() {
+		low = nil
+	}
 	select {
 	case j := <-l.s.high:
 		l.runUrgent(j)
@@ -136,8 +153,9 @@ func (l *lanes) turn() bool {
 		}
 	case <-l.share.C:
 		l.runSoon()
-	case j := <-l.low:
+	case j := <-low:
 		l.runBulk(j)
+	case <-l.s.copied:
 	case <-l.rest.C:
 		l.low = l.s.low
 	case <-l.s.done:
@@ -217,13 +235,17 @@ func (l *lanes) runBulk(j *job) {
 // transaction, and tells each how it went.
 func (s *Store) run(first *job, more func() *job, synced bool) {
 	members, err := s.transact(first, more, synced)
+	s.commits++
+	if s.commits >= largeWrite {
+		s.copying.Store(true)
+	}
 	for _, j := range members {
 		if j.err == nil {
 			j.err = err
 		}
 		j.result <- explain(j.err)
 	}
-	if s.commits++; s.commits >= checkpointEvery {
+	if s.commits >= checkpointEvery {
 		s.commits = 0
 		select {
 		case s.checkpoint <- struct{}{}:
@@ -264,6 +286,7 @@ func (s *Store) transact(first *job, more func() *job, synced bool) (members []*
 			return members, err
 		}
 	}
+	s.commits += tx.ran / 100
 	if err := tx.exec("COMMIT"); err != nil {
 		return members, fmt.Errorf("commit: %w", err)
 	}

@@ -47,9 +47,24 @@ func (s *Store) checkpointLoop() {
 			return
 		case <-s.checkpoint:
 		}
-		if _, err := s.writeDB.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
-			s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
+		s.copyBack()
+		s.copying.Store(false)
+		select {
+		case s.copied <- struct{}{}:
+		default: // the writer is told already
 		}
+	}
+}
+
+func (s *Store) copyBack() {
+	var busy, frames, copied int
+	ctx := context.Background()
+	err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+	if err == nil && frames > largeWAL {
+		_, err = s.writeDB.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)")
+	}
+	if err != nil {
+		s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
 	}
 }
 
@@ -86,6 +101,7 @@ func (t *Tx) prepared(query string) (*sql.Stmt, error) {
 }
 
 func (t *Tx) run(query string, args []any) (sql.Result, error) {
+	t.ran++
 	st, err := t.prepared(query)
 	if err != nil {
 		return nil, err

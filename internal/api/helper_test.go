@@ -30,15 +30,22 @@ const (
 
 // fakeCDRs remembers what it was asked.
 type fakeCDRs struct {
-	query   Query
-	page    Page
-	records []Record
-	err     error
+	query           Query
+	items           []Record // that a list has
+	total, filtered int
+	records         []Record
+	err             error
 }
 
 func (f *fakeCDRs) List(_ context.Context, q Query) (Page, error) {
 	f.query = q
-	return f.page, f.err
+	return Page{Total: f.total, Filtered: f.filtered, Records: func(yield func(Record, error) bool) {
+		for _, r := range f.items {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}}, f.err
 }
 
 func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, bool, error) {

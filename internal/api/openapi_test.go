@@ -175,7 +175,7 @@ func TestSwagger(t *testing.T) {
 func TestGeneratedClient(t *testing.T) {
 	w := newWorld(t)
 	w.recorded("ready", "RIFFdata")
-	w.cdrs.page = Page{Items: w.cdrs.records[:1], Total: 1, Filtered: 1}
+	w.cdrs.items, w.cdrs.total, w.cdrs.filtered = w.cdrs.records[:1], 1, 1
 	client, err := apiclient.NewClientWithResponses(w.url, apiclient.WithRequestEditorFn(
 		func(_ context.Context, r *http.Request) error { r.Header.Set("X-Auth-Token", "child"); return nil },
 	))

@@ -104,21 +104,33 @@ func (l liveCalls) Channels() (uniqueids map[string]struct{}, at time.Time, ok b
 	return s.uniqueids, s.at, err == nil
 }
 
-// apiCDRs is what the API asks of the store.
+// CDRs is what the API asks of the store.
+func CDRs(s *store.Store) api.CDRs { return apiCDRs{s} }
+
 type apiCDRs struct{ *store.Store }
 
 func (s apiCDRs) List(ctx context.Context, q api.Query) (api.Page, error) {
-	found, err := s.ListCDRs(ctx, store.Filter{
-		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Ascending: !q.Descending,
-	})
+	f := store.Filter{
+		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Order: q.Order,
+		Ascending: !q.Descending, IDs: q.IDs, FromID: q.FromID, Search: q.Search, Number: q.Number,
+		CallDirection: q.CallDirection, CallStatus: q.CallStatus, Tags: q.Tags, UserUUIDs: q.UserUUIDs, Me: q.Me,
+		Recorded: q.Recorded, ConversationID: q.ConversationID, DistinctPeer: q.DistinctPeer,
+		RequestedInternalExtension: q.RequestedInternalExtension, RequestedInternalContext: q.RequestedInternalContext,
+	}
+	if q.After != nil {
+		f.After = &store.Cursor{Start: q.After.Start, ID: q.After.ID}
+	}
+	found, err := s.WalkCDRs(ctx, f)
 	if err != nil {
 		return api.Page{}, err
 	}
-	page := api.Page{Total: found.Total, Filtered: found.Filtered}
-	for _, r := range found.Items {
-		page.Items = append(page.Items, api.Record{CDR: r.CDR, Recordings: r.Recordings})
-	}
-	return page, nil
+	return api.Page{Total: found.Total, Filtered: found.Filtered, Records: func(yield func(api.Record, error) bool) {
+		for r, err := range found.All {
+			if !yield(api.Record{CDR: r.CDR, Recordings: r.Recordings}, err) {
+				return
+			}
+		}
+	}}, nil
 }
 
 func (s apiCDRs) ByID(ctx context.Context, id int64, tenants []string) (api.Record, bool, error) {

@@ -48,6 +48,7 @@ func groups() []group {
 		{name: "burst", about: "100,000 events at once", run: burst},
 		{name: "media", about: "download of a recording beside nginx", run: media},
 		{name: "rate", about: "how many calls a second complete", run: rate},
+		{name: "lists", about: "lists of ten million CDRs, or ROWS of them", run: lists},
 	}
 }
 

@@ -24,18 +24,603 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for CallLogdGetCdrParamsCallDirection.
+const (
+	CallLogdGetCdrParamsCallDirectionInbound  CallLogdGetCdrParamsCallDirection = "inbound"
+	CallLogdGetCdrParamsCallDirectionInternal CallLogdGetCdrParamsCallDirection = "internal"
+	CallLogdGetCdrParamsCallDirectionOutbound CallLogdGetCdrParamsCallDirection = "outbound"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrParamsCallDirection enum.
+func (e CallLogdGetCdrParamsCallDirection) Valid() bool {
+	switch e {
+	case CallLogdGetCdrParamsCallDirectionInbound:
+		return true
+	case CallLogdGetCdrParamsCallDirectionInternal:
+		return true
+	case CallLogdGetCdrParamsCallDirectionOutbound:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetCdrParamsCallStatus.
+const (
+	CallLogdGetCdrParamsCallStatusAnswered  CallLogdGetCdrParamsCallStatus = "answered"
+	CallLogdGetCdrParamsCallStatusBlocked   CallLogdGetCdrParamsCallStatus = "blocked"
+	CallLogdGetCdrParamsCallStatusUnknown   CallLogdGetCdrParamsCallStatus = "unknown"
+	CallLogdGetCdrParamsCallStatusVoicemail CallLogdGetCdrParamsCallStatus = "voicemail"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrParamsCallStatus enum.
+func (e CallLogdGetCdrParamsCallStatus) Valid() bool {
+	switch e {
+	case CallLogdGetCdrParamsCallStatusAnswered:
+		return true
+	case CallLogdGetCdrParamsCallStatusBlocked:
+		return true
+	case CallLogdGetCdrParamsCallStatusUnknown:
+		return true
+	case CallLogdGetCdrParamsCallStatusVoicemail:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetCdrParamsDistinct.
+const (
+	CallLogdGetCdrParamsDistinctPeerExten CallLogdGetCdrParamsDistinct = "peer_exten"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrParamsDistinct enum.
+func (e CallLogdGetCdrParamsDistinct) Valid() bool {
+	switch e {
+	case CallLogdGetCdrParamsDistinctPeerExten:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetCdrParamsOrder.
+const (
+	CallLogdGetCdrParamsOrderAnswer                       CallLogdGetCdrParamsOrder = "answer"
+	CallLogdGetCdrParamsOrderAnswered                     CallLogdGetCdrParamsOrder = "answered"
+	CallLogdGetCdrParamsOrderCallDirection                CallLogdGetCdrParamsOrder = "call_direction"
+	CallLogdGetCdrParamsOrderCallStatus                   CallLogdGetCdrParamsOrder = "call_status"
+	CallLogdGetCdrParamsOrderConversationId               CallLogdGetCdrParamsOrder = "conversation_id"
+	CallLogdGetCdrParamsOrderDestinationDetails           CallLogdGetCdrParamsOrder = "destination_details"
+	CallLogdGetCdrParamsOrderDestinationExtension         CallLogdGetCdrParamsOrder = "destination_extension"
+	CallLogdGetCdrParamsOrderDestinationInternalContext   CallLogdGetCdrParamsOrder = "destination_internal_context"
+	CallLogdGetCdrParamsOrderDestinationInternalExtension CallLogdGetCdrParamsOrder = "destination_internal_extension"
+	CallLogdGetCdrParamsOrderDestinationLineId            CallLogdGetCdrParamsOrder = "destination_line_id"
+	CallLogdGetCdrParamsOrderDestinationName              CallLogdGetCdrParamsOrder = "destination_name"
+	CallLogdGetCdrParamsOrderDestinationUserUuid          CallLogdGetCdrParamsOrder = "destination_user_uuid"
+	CallLogdGetCdrParamsOrderDuration                     CallLogdGetCdrParamsOrder = "duration"
+	CallLogdGetCdrParamsOrderId                           CallLogdGetCdrParamsOrder = "id"
+	CallLogdGetCdrParamsOrderRequestedContext             CallLogdGetCdrParamsOrder = "requested_context"
+	CallLogdGetCdrParamsOrderRequestedExtension           CallLogdGetCdrParamsOrder = "requested_extension"
+	CallLogdGetCdrParamsOrderRequestedInternalContext     CallLogdGetCdrParamsOrder = "requested_internal_context"
+	CallLogdGetCdrParamsOrderRequestedInternalExtension   CallLogdGetCdrParamsOrder = "requested_internal_extension"
+	CallLogdGetCdrParamsOrderRequestedName                CallLogdGetCdrParamsOrder = "requested_name"
+	CallLogdGetCdrParamsOrderRequestedUserUuid            CallLogdGetCdrParamsOrder = "requested_user_uuid"
+	CallLogdGetCdrParamsOrderSourceExtension              CallLogdGetCdrParamsOrder = "source_extension"
+	CallLogdGetCdrParamsOrderSourceInternalContext        CallLogdGetCdrParamsOrder = "source_internal_context"
+	CallLogdGetCdrParamsOrderSourceInternalExtension      CallLogdGetCdrParamsOrder = "source_internal_extension"
+	CallLogdGetCdrParamsOrderSourceInternalName           CallLogdGetCdrParamsOrder = "source_internal_name"
+	CallLogdGetCdrParamsOrderSourceLineId                 CallLogdGetCdrParamsOrder = "source_line_id"
+	CallLogdGetCdrParamsOrderSourceName                   CallLogdGetCdrParamsOrder = "source_name"
+	CallLogdGetCdrParamsOrderSourceUserUuid               CallLogdGetCdrParamsOrder = "source_user_uuid"
+	CallLogdGetCdrParamsOrderStart                        CallLogdGetCdrParamsOrder = "start"
+	CallLogdGetCdrParamsOrderTenantUuid                   CallLogdGetCdrParamsOrder = "tenant_uuid"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrParamsOrder enum.
+func (e CallLogdGetCdrParamsOrder) Valid() bool {
+	switch e {
+	case CallLogdGetCdrParamsOrderAnswer:
+		return true
+	case CallLogdGetCdrParamsOrderAnswered:
+		return true
+	case CallLogdGetCdrParamsOrderCallDirection:
+		return true
+	case CallLogdGetCdrParamsOrderCallStatus:
+		return true
+	case CallLogdGetCdrParamsOrderConversationId:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationDetails:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationExtension:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationInternalContext:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationInternalExtension:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationLineId:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationName:
+		return true
+	case CallLogdGetCdrParamsOrderDestinationUserUuid:
+		return true
+	case CallLogdGetCdrParamsOrderDuration:
+		return true
+	case CallLogdGetCdrParamsOrderId:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedContext:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedExtension:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedInternalContext:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedInternalExtension:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedName:
+		return true
+	case CallLogdGetCdrParamsOrderRequestedUserUuid:
+		return true
+	case CallLogdGetCdrParamsOrderSourceExtension:
+		return true
+	case CallLogdGetCdrParamsOrderSourceInternalContext:
+		return true
+	case CallLogdGetCdrParamsOrderSourceInternalExtension:
+		return true
+	case CallLogdGetCdrParamsOrderSourceInternalName:
+		return true
+	case CallLogdGetCdrParamsOrderSourceLineId:
+		return true
+	case CallLogdGetCdrParamsOrderSourceName:
+		return true
+	case CallLogdGetCdrParamsOrderSourceUserUuid:
+		return true
+	case CallLogdGetCdrParamsOrderStart:
+		return true
+	case CallLogdGetCdrParamsOrderTenantUuid:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallLogdGetCdrParamsDirection.
 const (
-	Asc  CallLogdGetCdrParamsDirection = "asc"
-	Desc CallLogdGetCdrParamsDirection = "desc"
+	CallLogdGetCdrParamsDirectionAsc  CallLogdGetCdrParamsDirection = "asc"
+	CallLogdGetCdrParamsDirectionDesc CallLogdGetCdrParamsDirection = "desc"
 )
 
 // Valid indicates whether the value is a known member of the CallLogdGetCdrParamsDirection enum.
 func (e CallLogdGetCdrParamsDirection) Valid() bool {
 	switch e {
-	case Asc:
+	case CallLogdGetCdrParamsDirectionAsc:
 		return true
-	case Desc:
+	case CallLogdGetCdrParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetCdrParamsFormat.
+const (
+	CallLogdGetCdrParamsFormatCsv  CallLogdGetCdrParamsFormat = "csv"
+	CallLogdGetCdrParamsFormatJson CallLogdGetCdrParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrParamsFormat enum.
+func (e CallLogdGetCdrParamsFormat) Valid() bool {
+	switch e {
+	case CallLogdGetCdrParamsFormatCsv:
+		return true
+	case CallLogdGetCdrParamsFormatJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetCdrByCdrIdParamsFormat.
+const (
+	CallLogdGetCdrByCdrIdParamsFormatCsv  CallLogdGetCdrByCdrIdParamsFormat = "csv"
+	CallLogdGetCdrByCdrIdParamsFormatJson CallLogdGetCdrByCdrIdParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetCdrByCdrIdParamsFormat enum.
+func (e CallLogdGetCdrByCdrIdParamsFormat) Valid() bool {
+	switch e {
+	case CallLogdGetCdrByCdrIdParamsFormatCsv:
+		return true
+	case CallLogdGetCdrByCdrIdParamsFormatJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsCallDirection.
+const (
+	CallLogdGetUsersMeCdrParamsCallDirectionInbound  CallLogdGetUsersMeCdrParamsCallDirection = "inbound"
+	CallLogdGetUsersMeCdrParamsCallDirectionInternal CallLogdGetUsersMeCdrParamsCallDirection = "internal"
+	CallLogdGetUsersMeCdrParamsCallDirectionOutbound CallLogdGetUsersMeCdrParamsCallDirection = "outbound"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsCallDirection enum.
+func (e CallLogdGetUsersMeCdrParamsCallDirection) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsCallDirectionInbound:
+		return true
+	case CallLogdGetUsersMeCdrParamsCallDirectionInternal:
+		return true
+	case CallLogdGetUsersMeCdrParamsCallDirectionOutbound:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsCallStatus.
+const (
+	CallLogdGetUsersMeCdrParamsCallStatusAnswered  CallLogdGetUsersMeCdrParamsCallStatus = "answered"
+	CallLogdGetUsersMeCdrParamsCallStatusBlocked   CallLogdGetUsersMeCdrParamsCallStatus = "blocked"
+	CallLogdGetUsersMeCdrParamsCallStatusUnknown   CallLogdGetUsersMeCdrParamsCallStatus = "unknown"
+	CallLogdGetUsersMeCdrParamsCallStatusVoicemail CallLogdGetUsersMeCdrParamsCallStatus = "voicemail"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsCallStatus enum.
+func (e CallLogdGetUsersMeCdrParamsCallStatus) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsCallStatusAnswered:
+		return true
+	case CallLogdGetUsersMeCdrParamsCallStatusBlocked:
+		return true
+	case CallLogdGetUsersMeCdrParamsCallStatusUnknown:
+		return true
+	case CallLogdGetUsersMeCdrParamsCallStatusVoicemail:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsDistinct.
+const (
+	CallLogdGetUsersMeCdrParamsDistinctPeerExten CallLogdGetUsersMeCdrParamsDistinct = "peer_exten"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsDistinct enum.
+func (e CallLogdGetUsersMeCdrParamsDistinct) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsDistinctPeerExten:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsOrder.
+const (
+	CallLogdGetUsersMeCdrParamsOrderAnswer                       CallLogdGetUsersMeCdrParamsOrder = "answer"
+	CallLogdGetUsersMeCdrParamsOrderAnswered                     CallLogdGetUsersMeCdrParamsOrder = "answered"
+	CallLogdGetUsersMeCdrParamsOrderCallDirection                CallLogdGetUsersMeCdrParamsOrder = "call_direction"
+	CallLogdGetUsersMeCdrParamsOrderCallStatus                   CallLogdGetUsersMeCdrParamsOrder = "call_status"
+	CallLogdGetUsersMeCdrParamsOrderConversationId               CallLogdGetUsersMeCdrParamsOrder = "conversation_id"
+	CallLogdGetUsersMeCdrParamsOrderDestinationDetails           CallLogdGetUsersMeCdrParamsOrder = "destination_details"
+	CallLogdGetUsersMeCdrParamsOrderDestinationExtension         CallLogdGetUsersMeCdrParamsOrder = "destination_extension"
+	CallLogdGetUsersMeCdrParamsOrderDestinationInternalContext   CallLogdGetUsersMeCdrParamsOrder = "destination_internal_context"
+	CallLogdGetUsersMeCdrParamsOrderDestinationInternalExtension CallLogdGetUsersMeCdrParamsOrder = "destination_internal_extension"
+	CallLogdGetUsersMeCdrParamsOrderDestinationLineId            CallLogdGetUsersMeCdrParamsOrder = "destination_line_id"
+	CallLogdGetUsersMeCdrParamsOrderDestinationName              CallLogdGetUsersMeCdrParamsOrder = "destination_name"
+	CallLogdGetUsersMeCdrParamsOrderDestinationUserUuid          CallLogdGetUsersMeCdrParamsOrder = "destination_user_uuid"
+	CallLogdGetUsersMeCdrParamsOrderDuration                     CallLogdGetUsersMeCdrParamsOrder = "duration"
+	CallLogdGetUsersMeCdrParamsOrderId                           CallLogdGetUsersMeCdrParamsOrder = "id"
+	CallLogdGetUsersMeCdrParamsOrderRequestedContext             CallLogdGetUsersMeCdrParamsOrder = "requested_context"
+	CallLogdGetUsersMeCdrParamsOrderRequestedExtension           CallLogdGetUsersMeCdrParamsOrder = "requested_extension"
+	CallLogdGetUsersMeCdrParamsOrderRequestedInternalContext     CallLogdGetUsersMeCdrParamsOrder = "requested_internal_context"
+	CallLogdGetUsersMeCdrParamsOrderRequestedInternalExtension   CallLogdGetUsersMeCdrParamsOrder = "requested_internal_extension"
+	CallLogdGetUsersMeCdrParamsOrderRequestedName                CallLogdGetUsersMeCdrParamsOrder = "requested_name"
+	CallLogdGetUsersMeCdrParamsOrderRequestedUserUuid            CallLogdGetUsersMeCdrParamsOrder = "requested_user_uuid"
+	CallLogdGetUsersMeCdrParamsOrderSourceExtension              CallLogdGetUsersMeCdrParamsOrder = "source_extension"
+	CallLogdGetUsersMeCdrParamsOrderSourceInternalContext        CallLogdGetUsersMeCdrParamsOrder = "source_internal_context"
+	CallLogdGetUsersMeCdrParamsOrderSourceInternalExtension      CallLogdGetUsersMeCdrParamsOrder = "source_internal_extension"
+	CallLogdGetUsersMeCdrParamsOrderSourceInternalName           CallLogdGetUsersMeCdrParamsOrder = "source_internal_name"
+	CallLogdGetUsersMeCdrParamsOrderSourceLineId                 CallLogdGetUsersMeCdrParamsOrder = "source_line_id"
+	CallLogdGetUsersMeCdrParamsOrderSourceName                   CallLogdGetUsersMeCdrParamsOrder = "source_name"
+	CallLogdGetUsersMeCdrParamsOrderSourceUserUuid               CallLogdGetUsersMeCdrParamsOrder = "source_user_uuid"
+	CallLogdGetUsersMeCdrParamsOrderStart                        CallLogdGetUsersMeCdrParamsOrder = "start"
+	CallLogdGetUsersMeCdrParamsOrderTenantUuid                   CallLogdGetUsersMeCdrParamsOrder = "tenant_uuid"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsOrder enum.
+func (e CallLogdGetUsersMeCdrParamsOrder) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsOrderAnswer:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderAnswered:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderCallDirection:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderCallStatus:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderConversationId:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationDetails:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationInternalContext:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationInternalExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationLineId:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationName:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDestinationUserUuid:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderDuration:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderId:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedContext:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedInternalContext:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedInternalExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedName:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderRequestedUserUuid:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceInternalContext:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceInternalExtension:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceInternalName:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceLineId:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceName:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderSourceUserUuid:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderStart:
+		return true
+	case CallLogdGetUsersMeCdrParamsOrderTenantUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsDirection.
+const (
+	CallLogdGetUsersMeCdrParamsDirectionAsc  CallLogdGetUsersMeCdrParamsDirection = "asc"
+	CallLogdGetUsersMeCdrParamsDirectionDesc CallLogdGetUsersMeCdrParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsDirection enum.
+func (e CallLogdGetUsersMeCdrParamsDirection) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsDirectionAsc:
+		return true
+	case CallLogdGetUsersMeCdrParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersMeCdrParamsFormat.
+const (
+	CallLogdGetUsersMeCdrParamsFormatCsv  CallLogdGetUsersMeCdrParamsFormat = "csv"
+	CallLogdGetUsersMeCdrParamsFormatJson CallLogdGetUsersMeCdrParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersMeCdrParamsFormat enum.
+func (e CallLogdGetUsersMeCdrParamsFormat) Valid() bool {
+	switch e {
+	case CallLogdGetUsersMeCdrParamsFormatCsv:
+		return true
+	case CallLogdGetUsersMeCdrParamsFormatJson:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsCallDirection.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsCallDirectionInbound  CallLogdGetUsersByUserUuidCdrParamsCallDirection = "inbound"
+	CallLogdGetUsersByUserUuidCdrParamsCallDirectionInternal CallLogdGetUsersByUserUuidCdrParamsCallDirection = "internal"
+	CallLogdGetUsersByUserUuidCdrParamsCallDirectionOutbound CallLogdGetUsersByUserUuidCdrParamsCallDirection = "outbound"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsCallDirection enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsCallDirection) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsCallDirectionInbound:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsCallDirectionInternal:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsCallDirectionOutbound:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsCallStatus.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsCallStatusAnswered  CallLogdGetUsersByUserUuidCdrParamsCallStatus = "answered"
+	CallLogdGetUsersByUserUuidCdrParamsCallStatusBlocked   CallLogdGetUsersByUserUuidCdrParamsCallStatus = "blocked"
+	CallLogdGetUsersByUserUuidCdrParamsCallStatusUnknown   CallLogdGetUsersByUserUuidCdrParamsCallStatus = "unknown"
+	CallLogdGetUsersByUserUuidCdrParamsCallStatusVoicemail CallLogdGetUsersByUserUuidCdrParamsCallStatus = "voicemail"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsCallStatus enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsCallStatus) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsCallStatusAnswered:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsCallStatusBlocked:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsCallStatusUnknown:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsCallStatusVoicemail:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsDistinct.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsDistinctPeerExten CallLogdGetUsersByUserUuidCdrParamsDistinct = "peer_exten"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsDistinct enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsDistinct) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsDistinctPeerExten:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsOrder.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsOrderAnswer                       CallLogdGetUsersByUserUuidCdrParamsOrder = "answer"
+	CallLogdGetUsersByUserUuidCdrParamsOrderAnswered                     CallLogdGetUsersByUserUuidCdrParamsOrder = "answered"
+	CallLogdGetUsersByUserUuidCdrParamsOrderCallDirection                CallLogdGetUsersByUserUuidCdrParamsOrder = "call_direction"
+	CallLogdGetUsersByUserUuidCdrParamsOrderCallStatus                   CallLogdGetUsersByUserUuidCdrParamsOrder = "call_status"
+	CallLogdGetUsersByUserUuidCdrParamsOrderConversationId               CallLogdGetUsersByUserUuidCdrParamsOrder = "conversation_id"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationDetails           CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_details"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationExtension         CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationInternalContext   CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_internal_context"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationInternalExtension CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_internal_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationLineId            CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_line_id"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationName              CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_name"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDestinationUserUuid          CallLogdGetUsersByUserUuidCdrParamsOrder = "destination_user_uuid"
+	CallLogdGetUsersByUserUuidCdrParamsOrderDuration                     CallLogdGetUsersByUserUuidCdrParamsOrder = "duration"
+	CallLogdGetUsersByUserUuidCdrParamsOrderId                           CallLogdGetUsersByUserUuidCdrParamsOrder = "id"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedContext             CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_context"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedExtension           CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedInternalContext     CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_internal_context"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedInternalExtension   CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_internal_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedName                CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_name"
+	CallLogdGetUsersByUserUuidCdrParamsOrderRequestedUserUuid            CallLogdGetUsersByUserUuidCdrParamsOrder = "requested_user_uuid"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceExtension              CallLogdGetUsersByUserUuidCdrParamsOrder = "source_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalContext        CallLogdGetUsersByUserUuidCdrParamsOrder = "source_internal_context"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalExtension      CallLogdGetUsersByUserUuidCdrParamsOrder = "source_internal_extension"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalName           CallLogdGetUsersByUserUuidCdrParamsOrder = "source_internal_name"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceLineId                 CallLogdGetUsersByUserUuidCdrParamsOrder = "source_line_id"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceName                   CallLogdGetUsersByUserUuidCdrParamsOrder = "source_name"
+	CallLogdGetUsersByUserUuidCdrParamsOrderSourceUserUuid               CallLogdGetUsersByUserUuidCdrParamsOrder = "source_user_uuid"
+	CallLogdGetUsersByUserUuidCdrParamsOrderStart                        CallLogdGetUsersByUserUuidCdrParamsOrder = "start"
+	CallLogdGetUsersByUserUuidCdrParamsOrderTenantUuid                   CallLogdGetUsersByUserUuidCdrParamsOrder = "tenant_uuid"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsOrder enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsOrder) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsOrderAnswer:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderAnswered:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderCallDirection:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderCallStatus:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderConversationId:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationDetails:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationInternalContext:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationInternalExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationLineId:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationName:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDestinationUserUuid:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderDuration:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderId:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedContext:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedInternalContext:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedInternalExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedName:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderRequestedUserUuid:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalContext:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalExtension:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceInternalName:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceLineId:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceName:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderSourceUserUuid:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderStart:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsOrderTenantUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsDirection.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsDirectionAsc  CallLogdGetUsersByUserUuidCdrParamsDirection = "asc"
+	CallLogdGetUsersByUserUuidCdrParamsDirectionDesc CallLogdGetUsersByUserUuidCdrParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsDirection enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsDirection) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsDirectionAsc:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for CallLogdGetUsersByUserUuidCdrParamsFormat.
+const (
+	CallLogdGetUsersByUserUuidCdrParamsFormatCsv  CallLogdGetUsersByUserUuidCdrParamsFormat = "csv"
+	CallLogdGetUsersByUserUuidCdrParamsFormatJson CallLogdGetUsersByUserUuidCdrParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetUsersByUserUuidCdrParamsFormat enum.
+func (e CallLogdGetUsersByUserUuidCdrParamsFormat) Valid() bool {
+	switch e {
+	case CallLogdGetUsersByUserUuidCdrParamsFormatCsv:
+		return true
+	case CallLogdGetUsersByUserUuidCdrParamsFormatJson:
 		return true
 	default:
 		return false
@@ -94,9 +679,10 @@ type Cdr struct {
 
 // CdrList defines model for CdrList.
 type CdrList struct {
-	Filtered int64 `json:"filtered"`
-	Items    []Cdr `json:"items"`
-	Total    int64 `json:"total"`
+	Filtered   int64   `json:"filtered"`
+	Items      []Cdr   `json:"items"`
+	NextCursor *string `json:"next_cursor"`
+	Total      int64   `json:"total"`
 }
 
 // Component defines model for Component.
@@ -178,17 +764,65 @@ type CallLogdGetCdrParams struct {
 	// Until The call began before this time.
 	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
 
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Search Part of a name or an extension of either party, whatever the case; or a recording's file name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// CallDirection The call's direction.
+	CallDirection *CallLogdGetCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
+
+	// Number The extension of either party; _ at an end stands for anything.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Tags Participants have all of these tags.
+	Tags *[]string `form:"tags,omitempty" json:"tags,omitempty"`
+
+	// UserUuid The source or the destination is one of these users.
+	UserUuid *[]openapi_types.UUID `form:"user_uuid,omitempty" json:"user_uuid,omitempty"`
+
+	// FromId The CDR's id is this one or higher.
+	FromId *int `form:"from_id,omitempty" json:"from_id,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Distinct Only the newest call of each user with each extension.
+	Distinct *CallLogdGetCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
+
+	// Recorded Whether the call has a recording.
+	Recorded *bool `form:"recorded,omitempty" json:"recorded,omitempty"`
+
+	// ConversationId The call's conversation.
+	ConversationId *string `form:"conversation_id,omitempty" json:"conversation_id,omitempty"`
+
+	// RequestedInternalExtension The internal extension that was called first.
+	RequestedInternalExtension *string `form:"requested_internal_extension,omitempty" json:"requested_internal_extension,omitempty"`
+
+	// RequestedInternalContext Its context.
+	RequestedInternalContext *string `form:"requested_internal_context,omitempty" json:"requested_internal_context,omitempty"`
+
+	// Order What to order by, start by default.
+	Order *CallLogdGetCdrParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Of the order: the newest first (desc, the default) or last.
+	Direction *CallLogdGetCdrParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
 	// Limit How many at most; 0 is no limit, 1000 the default.
 	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 
 	// Offset How many to leave out.
 	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
 
-	// Direction The newest first (desc, the default) or last.
-	Direction *CallLogdGetCdrParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+	// Cursor Go on where a list with this next_cursor has ended; as fast on any page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
 
-	// Recurse The tenants below as well.
-	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+	// Format CSV in place of JSON.
+	Format *CallLogdGetCdrParamsFormat `form:"format,omitempty" json:"format,omitempty"`
 
 	// Token The token, if no header can be sent. It wins over the header.
 	Token *string `form:"token,omitempty" json:"token,omitempty"`
@@ -200,8 +834,23 @@ type CallLogdGetCdrParams struct {
 	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
 }
 
+// CallLogdGetCdrParamsCallDirection defines parameters for CallLogdGetCdr.
+type CallLogdGetCdrParamsCallDirection string
+
+// CallLogdGetCdrParamsCallStatus defines parameters for CallLogdGetCdr.
+type CallLogdGetCdrParamsCallStatus string
+
+// CallLogdGetCdrParamsDistinct defines parameters for CallLogdGetCdr.
+type CallLogdGetCdrParamsDistinct string
+
+// CallLogdGetCdrParamsOrder defines parameters for CallLogdGetCdr.
+type CallLogdGetCdrParamsOrder string
+
 // CallLogdGetCdrParamsDirection defines parameters for CallLogdGetCdr.
 type CallLogdGetCdrParamsDirection string
+
+// CallLogdGetCdrParamsFormat defines parameters for CallLogdGetCdr.
+type CallLogdGetCdrParamsFormat string
 
 // CallLogdGetCdrdefaultJSONResponseBody defines parameters for CallLogdGetCdr.
 type CallLogdGetCdrdefaultJSONResponseBody struct {
@@ -210,9 +859,15 @@ type CallLogdGetCdrdefaultJSONResponseBody struct {
 
 // CallLogdGetCdrByCdrIdParams defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIdParams struct {
+	// Format CSV in place of JSON.
+	Format *CallLogdGetCdrByCdrIdParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
 	// WazoTenant The tenant, if not the token's own.
 	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
 }
+
+// CallLogdGetCdrByCdrIdParamsFormat defines parameters for CallLogdGetCdrByCdrId.
+type CallLogdGetCdrByCdrIdParamsFormat string
 
 // CallLogdGetCdrByCdrIddefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIddefaultJSONResponseBody struct {
@@ -286,6 +941,107 @@ type CallLogdGetStatusdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdGetUsersMeCdrParams defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParams struct {
+	// From The call began at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The call began before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Search Part of a name or an extension of either party, whatever the case; or a recording's file name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// CallDirection The call's direction.
+	CallDirection *CallLogdGetUsersMeCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersMeCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
+
+	// Number The extension of either party; _ at an end stands for anything.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Tags Participants have all of these tags.
+	Tags *[]string `form:"tags,omitempty" json:"tags,omitempty"`
+
+	// UserUuid The source or the destination is one of these users.
+	UserUuid *[]openapi_types.UUID `form:"user_uuid,omitempty" json:"user_uuid,omitempty"`
+
+	// FromId The CDR's id is this one or higher.
+	FromId *int `form:"from_id,omitempty" json:"from_id,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Distinct Only the newest call of each user with each extension.
+	Distinct *CallLogdGetUsersMeCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
+
+	// Recorded Whether the call has a recording.
+	Recorded *bool `form:"recorded,omitempty" json:"recorded,omitempty"`
+
+	// ConversationId The call's conversation.
+	ConversationId *string `form:"conversation_id,omitempty" json:"conversation_id,omitempty"`
+
+	// RequestedInternalExtension The internal extension that was called first.
+	RequestedInternalExtension *string `form:"requested_internal_extension,omitempty" json:"requested_internal_extension,omitempty"`
+
+	// RequestedInternalContext Its context.
+	RequestedInternalContext *string `form:"requested_internal_context,omitempty" json:"requested_internal_context,omitempty"`
+
+	// Order What to order by, start by default.
+	Order *CallLogdGetUsersMeCdrParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Of the order: the newest first (desc, the default) or last.
+	Direction *CallLogdGetUsersMeCdrParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most; 0 is no limit, 1000 the default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Cursor Go on where a list with this next_cursor has ended; as fast on any page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Format CSV in place of JSON.
+	Format *CallLogdGetUsersMeCdrParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetUsersMeCdrParamsCallDirection defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsCallDirection string
+
+// CallLogdGetUsersMeCdrParamsCallStatus defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsCallStatus string
+
+// CallLogdGetUsersMeCdrParamsDistinct defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsDistinct string
+
+// CallLogdGetUsersMeCdrParamsOrder defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsOrder string
+
+// CallLogdGetUsersMeCdrParamsDirection defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsDirection string
+
+// CallLogdGetUsersMeCdrParamsFormat defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrParamsFormat string
+
+// CallLogdGetUsersMeCdrdefaultJSONResponseBody defines parameters for CallLogdGetUsersMeCdr.
+type CallLogdGetUsersMeCdrdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaParams defines parameters for CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia.
 type CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
 	// Tenant The tenant, if no header can be sent. It wins over the header.
@@ -311,6 +1067,107 @@ type CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams struc
 
 // CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody defines parameters for CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink.
 type CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetUsersByUserUuidCdrParams defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParams struct {
+	// From The call began at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The call began before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Search Part of a name or an extension of either party, whatever the case; or a recording's file name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// CallDirection The call's direction.
+	CallDirection *CallLogdGetUsersByUserUuidCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersByUserUuidCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
+
+	// Number The extension of either party; _ at an end stands for anything.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Tags Participants have all of these tags.
+	Tags *[]string `form:"tags,omitempty" json:"tags,omitempty"`
+
+	// UserUuid The source or the destination is one of these users.
+	UserUuid *[]openapi_types.UUID `form:"user_uuid,omitempty" json:"user_uuid,omitempty"`
+
+	// FromId The CDR's id is this one or higher.
+	FromId *int `form:"from_id,omitempty" json:"from_id,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Distinct Only the newest call of each user with each extension.
+	Distinct *CallLogdGetUsersByUserUuidCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
+
+	// Recorded Whether the call has a recording.
+	Recorded *bool `form:"recorded,omitempty" json:"recorded,omitempty"`
+
+	// ConversationId The call's conversation.
+	ConversationId *string `form:"conversation_id,omitempty" json:"conversation_id,omitempty"`
+
+	// RequestedInternalExtension The internal extension that was called first.
+	RequestedInternalExtension *string `form:"requested_internal_extension,omitempty" json:"requested_internal_extension,omitempty"`
+
+	// RequestedInternalContext Its context.
+	RequestedInternalContext *string `form:"requested_internal_context,omitempty" json:"requested_internal_context,omitempty"`
+
+	// Order What to order by, start by default.
+	Order *CallLogdGetUsersByUserUuidCdrParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Of the order: the newest first (desc, the default) or last.
+	Direction *CallLogdGetUsersByUserUuidCdrParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most; 0 is no limit, 1000 the default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Cursor Go on where a list with this next_cursor has ended; as fast on any page.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Format CSV in place of JSON.
+	Format *CallLogdGetUsersByUserUuidCdrParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetUsersByUserUuidCdrParamsCallDirection defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsCallDirection string
+
+// CallLogdGetUsersByUserUuidCdrParamsCallStatus defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsCallStatus string
+
+// CallLogdGetUsersByUserUuidCdrParamsDistinct defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsDistinct string
+
+// CallLogdGetUsersByUserUuidCdrParamsOrder defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsOrder string
+
+// CallLogdGetUsersByUserUuidCdrParamsDirection defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsDirection string
+
+// CallLogdGetUsersByUserUuidCdrParamsFormat defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrParamsFormat string
+
+// CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody defines parameters for CallLogdGetUsersByUserUuidCdr.
+type CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -1050,6 +1907,68 @@ func (t *CallLogdGetStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody as a Problem
+func (t CallLogdGetUsersMeCdrdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetUsersMeCdrdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetUsersMeCdrdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetUsersMeCdrdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetUsersMeCdrdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetUsersMeCdrdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetUsersMeCdrdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetUsersMeCdrdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetUsersMeCdrdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a Problem
 func (t CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -1170,6 +2089,68 @@ func (t CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJS
 }
 
 func (t *CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody as a Problem
+func (t CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -1675,6 +2656,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/status (the `CallLogdGetStatus` operationId).
 	CallLogdGetStatus(ctx context.Context, params *CallLogdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetUsersMeCdr List CDRs of the token's user
+	//
+	// Corresponds with GET /api/call-logd/1.0/users/me/cdr (the `CallLogdGetUsersMeCdr` operationId).
+	CallLogdGetUsersMeCdr(ctx context.Context, params *CallLogdGetUsersMeCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia Get the audio of a recording of one's own call
 	//
 	// Corresponds with GET /api/call-logd/1.0/users/me/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
@@ -1684,6 +2670,11 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/call-logd/1.0/users/me/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetUsersByUserUuidCdr List CDRs of a user
+	//
+	// Corresponds with GET /api/call-logd/1.0/users/{user_uuid}/cdr (the `CallLogdGetUsersByUserUuidCdr` operationId).
+	CallLogdGetUsersByUserUuidCdr(ctx context.Context, userUuid openapi_types.UUID, params *CallLogdGetUsersByUserUuidCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CalldGetApiApiYml Describe this service (Swagger 2.0)
 	//
@@ -1881,6 +2872,21 @@ func (c *Client) CallLogdGetStatus(ctx context.Context, params *CallLogdGetStatu
 	return c.Client.Do(req)
 }
 
+// CallLogdGetUsersMeCdr List CDRs of the token's user
+//
+// Corresponds with GET /api/call-logd/1.0/users/me/cdr (the `CallLogdGetUsersMeCdr` operationId).
+func (c *Client) CallLogdGetUsersMeCdr(ctx context.Context, params *CallLogdGetUsersMeCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetUsersMeCdrRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia Get the audio of a recording of one's own call
 //
 // Corresponds with GET /api/call-logd/1.0/users/me/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
@@ -1901,6 +2907,21 @@ func (c *Client) CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia(ctx 
 // Corresponds with POST /api/call-logd/1.0/users/me/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 func (c *Client) CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetUsersByUserUuidCdr List CDRs of a user
+//
+// Corresponds with GET /api/call-logd/1.0/users/{user_uuid}/cdr (the `CallLogdGetUsersByUserUuidCdr` operationId).
+func (c *Client) CallLogdGetUsersByUserUuidCdr(ctx context.Context, userUuid openapi_types.UUID, params *CallLogdGetUsersByUserUuidCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetUsersByUserUuidCdrRequest(c.Server, userUuid, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2176,6 +3197,198 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 
 		}
 
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallDirection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_direction", *params.CallDirection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Number != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tags != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tags", *params.Tags, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "user_uuid", *params.UserUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_id", *params.FromId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Distinct != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "distinct", *params.Distinct, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recorded != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recorded", *params.Recorded, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ConversationId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "conversation_id", *params.ConversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalExtension != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_extension", *params.RequestedInternalExtension, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalContext != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_context", *params.RequestedInternalContext, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Limit != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
@@ -2200,9 +3413,9 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 
 		}
 
-		if params.Direction != nil {
+		if params.Cursor != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2212,9 +3425,9 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 
 		}
 
-		if params.Recurse != nil {
+		if params.Format != nil {
 
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -2301,6 +3514,33 @@ func NewCallLogdGetCdrByCdrIdRequest(server string, cdrId int64, params *CallLog
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -2668,6 +3908,351 @@ func NewCallLogdGetStatusRequest(server string, params *CallLogdGetStatusParams)
 	return req, nil
 }
 
+// NewCallLogdGetUsersMeCdrRequest constructs an http.Request for the CallLogdGetUsersMeCdr method
+func NewCallLogdGetUsersMeCdrRequest(server string, params *CallLogdGetUsersMeCdrParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/users/me/cdr")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallDirection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_direction", *params.CallDirection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Number != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tags != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tags", *params.Tags, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "user_uuid", *params.UserUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_id", *params.FromId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Distinct != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "distinct", *params.Distinct, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recorded != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recorded", *params.Recorded, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ConversationId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "conversation_id", *params.ConversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalExtension != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_extension", *params.RequestedInternalExtension, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalContext != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_context", *params.RequestedInternalContext, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaRequest constructs an http.Request for the CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMedia method
 func NewCallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server string, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaParams) (*http.Request, error) {
 	var err error
@@ -2812,6 +4397,358 @@ func NewCallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(s
 	}
 
 	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetUsersByUserUuidCdrRequest constructs an http.Request for the CallLogdGetUsersByUserUuidCdr method
+func NewCallLogdGetUsersByUserUuidCdrRequest(server string, userUuid openapi_types.UUID, params *CallLogdGetUsersByUserUuidCdrParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user_uuid", userUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/users/%s/cdr", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallDirection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_direction", *params.CallDirection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Number != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tags != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tags", *params.Tags, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "user_uuid", *params.UserUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_id", *params.FromId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Distinct != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "distinct", *params.Distinct, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recorded != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recorded", *params.Recorded, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ConversationId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "conversation_id", *params.ConversationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalExtension != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_extension", *params.RequestedInternalExtension, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RequestedInternalContext != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "requested_internal_context", *params.RequestedInternalContext, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3177,6 +5114,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/status (the `CallLogdGetStatus` operationId).
 	CallLogdGetStatusWithResponse(ctx context.Context, params *CallLogdGetStatusParams, reqEditors ...RequestEditorFn) (*CallLogdGetStatusResponse, error)
 
+	// CallLogdGetUsersMeCdrWithResponse List CDRs of the token's user
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/users/me/cdr (the `CallLogdGetUsersMeCdr` operationId).
+	CallLogdGetUsersMeCdrWithResponse(ctx context.Context, params *CallLogdGetUsersMeCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetUsersMeCdrResponse, error)
+
 	// CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording of one's own call
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -3190,6 +5134,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/call-logd/1.0/users/me/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse, error)
+
+	// CallLogdGetUsersByUserUuidCdrWithResponse List CDRs of a user
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/users/{user_uuid}/cdr (the `CallLogdGetUsersByUserUuidCdr` operationId).
+	CallLogdGetUsersByUserUuidCdrWithResponse(ctx context.Context, userUuid openapi_types.UUID, params *CallLogdGetUsersByUserUuidCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetUsersByUserUuidCdrResponse, error)
 
 	// CalldGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
 	//
@@ -3741,6 +5692,54 @@ func (r CallLogdGetStatusResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdGetUsersMeCdrResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CdrList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetUsersMeCdrdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetUsersMeCdrResponse) GetJSON200() *CdrList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetUsersMeCdrResponse) GetJSONDefault() *CallLogdGetUsersMeCdrdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetUsersMeCdrResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetUsersMeCdrResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetUsersMeCdrResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetUsersMeCdrResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -3824,6 +5823,54 @@ func (r CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse)
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetUsersByUserUuidCdrResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CdrList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetUsersByUserUuidCdrResponse) GetJSON200() *CdrList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetUsersByUserUuidCdrResponse) GetJSONDefault() *CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetUsersByUserUuidCdrResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetUsersByUserUuidCdrResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetUsersByUserUuidCdrResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetUsersByUserUuidCdrResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4261,6 +6308,19 @@ func (c *ClientWithResponses) CallLogdGetStatusWithResponse(ctx context.Context,
 	return ParseCallLogdGetStatusResponse(rsp)
 }
 
+// CallLogdGetUsersMeCdrWithResponse List CDRs of the token's user
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/users/me/cdr (the `CallLogdGetUsersMeCdr` operationId).
+func (c *ClientWithResponses) CallLogdGetUsersMeCdrWithResponse(ctx context.Context, params *CallLogdGetUsersMeCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetUsersMeCdrResponse, error) {
+	rsp, err := c.CallLogdGetUsersMeCdr(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetUsersMeCdrResponse(rsp)
+}
+
 // CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording of one's own call
 //
 // Returns a wrapper object for the known response body format(s).
@@ -4285,6 +6345,19 @@ func (c *ClientWithResponses) CallLogdPostUsersMeCdrByCdrIdRecordingsByRecording
 		return nil, err
 	}
 	return ParseCallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp)
+}
+
+// CallLogdGetUsersByUserUuidCdrWithResponse List CDRs of a user
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/users/{user_uuid}/cdr (the `CallLogdGetUsersByUserUuidCdr` operationId).
+func (c *ClientWithResponses) CallLogdGetUsersByUserUuidCdrWithResponse(ctx context.Context, userUuid openapi_types.UUID, params *CallLogdGetUsersByUserUuidCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetUsersByUserUuidCdrResponse, error) {
+	rsp, err := c.CallLogdGetUsersByUserUuidCdr(ctx, userUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetUsersByUserUuidCdrResponse(rsp)
 }
 
 // CalldGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
@@ -4536,6 +6609,9 @@ func ParseCallLogdGetCdrResponse(rsp *http.Response) (*CallLogdGetCdrResponse, e
 		}
 		response.JSONDefault = &dest
 
+	case rsp.StatusCode == 200:
+	// Content-type (text/csv; charset=utf-8) unsupported
+
 	case true:
 		// Content-type (text/html) unsupported
 
@@ -4571,6 +6647,9 @@ func ParseCallLogdGetCdrByCdrIdResponse(rsp *http.Response) (*CallLogdGetCdrByCd
 			return nil, err
 		}
 		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/csv; charset=utf-8) unsupported
 
 	case true:
 		// Content-type (text/html) unsupported
@@ -4752,6 +6831,45 @@ func ParseCallLogdGetStatusResponse(rsp *http.Response) (*CallLogdGetStatusRespo
 	return response, nil
 }
 
+// ParseCallLogdGetUsersMeCdrResponse parses an HTTP response from a CallLogdGetUsersMeCdrWithResponse call
+func ParseCallLogdGetUsersMeCdrResponse(rsp *http.Response) (*CallLogdGetUsersMeCdrResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetUsersMeCdrResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CdrList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetUsersMeCdrdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/csv; charset=utf-8) unsupported
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaResponse parses an HTTP response from a CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse call
 func ParseCallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *http.Response) (*CallLogdGetUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -4811,6 +6929,45 @@ func ParseCallLogdPostUsersMeCdrByCdrIdRecordingsByRecordingUuidMediaLinkRespons
 			return nil, err
 		}
 		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetUsersByUserUuidCdrResponse parses an HTTP response from a CallLogdGetUsersByUserUuidCdrWithResponse call
+func ParseCallLogdGetUsersByUserUuidCdrResponse(rsp *http.Response) (*CallLogdGetUsersByUserUuidCdrResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetUsersByUserUuidCdrResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CdrList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetUsersByUserUuidCdrdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/csv; charset=utf-8) unsupported
 
 	case true:
 		// Content-type (text/html) unsupported
@@ -5041,44 +7198,56 @@ func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, e
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7Fzrb9s4Ev9XCN4BuwsottPs9YP3U5vF7RbX4oqmxd4hCAxaGlncSKRKUnF8hf/3A0m9bFEvN027qb75",
-	"Qc0M5/H7DYdOPmGfJylnwJTEy09Y+hEkxLy8JHH8mm+CK0VUZj5JBU9BKArm3TqTK58zmSUg9Pu/Cwjx",
-	"Ev9tXkmc5+Lml8VHeO9hCeKO+rBS/BbYqCcVkberjxlkMOKxvYcFfMyogAAvrw/NPjbmQMWNh9UuBbzE",
-	"fP0n+MYC7ZRWjxBBR23n0T145Aptr9ftEKcPAuHYO5Nbuwu7/hpLJSjbYA+zLI7xzd7L12jdxSq85jwG",
-	"wrRYn8TxKqACfEU565Zk1soyDLmwfJ3+nrM7EJJoSSsadAsLQCrK7NoAFKGx3VEQUP0Zid/Wd7p3eKQu",
-	"Ae4VMNm7g/ojlCkQjMQ6DAru1QlPnqA1pgxy34RcJEThJaZMPf8Ze6UELX9j0sIpgpEEhivMJIhVlvWG",
-	"IxOkyIAxhgHrEdy511KiqRGfi4CyjckDqiCRfUX2zjyCq+QgQpAdzgsOpIJgWHSr5QNDWj0wLo0cz43W",
-	"2B//au3A6EueCR+GmpKvHrfz44dO1NW/+fyJEwstf3qwmqEOVkT0OEiRo8xv4OtxkitghKkj7eX6I9qh",
-	"AT58ojDK1nCNJ4qXuIYKDaI4ZIMm9rsBvg20e5C5F37dGOuAzTZsbNSXC0LcONEJBj0V7y5VRz22F11L",
-	"iXQVXKNGDtPekdt5dh6AdEuT8ppK1WxUQhqrogkZwAVlDQyiAd0aucqDKxIPUnhcKkZpIcCrjHduuWz0",
-	"GptubZWO9OXr3NJZ2Nr5CpBqRVL6NbrYUveQ3vU1ZbdN8+E+pQLkivQAYybifh/qRV5dpMuONyAl2cBL",
-	"Huya5iT2y35VxUKXhreCr2NImtJPa3FBCC5WTnj3Ogz2sKIJSEWStPYty5K1I9sLMTVtHq4Au5Lk2m/e",
-	"gTW265NM9japMai2Y4nV3y0AWLDS1nWvCmkMh2xec1PI45hvZbeEBAJKVvUGuVibe/Sg8yKyt6XRtDvA",
-	"cg0LbrOHMX6d5a26ms8q/9dcVOj08viVcSg3Vrms4Zdmehi08TNB1e5KA4pNjRJ4KMNLHAEJrAtNjPB/",
-	"zl5kKjp7XwwGckxP6b9gh/daJGUhtxUlfUFTGxMzIkDWWmRJSiLCAlQRloc0wBFF1zGgLVUR+oP8j/8g",
-	"UY5fcmayXcVaoW5u7KPaQbqzsWrOZwsdAJ4CM8CLL2b6Iw+nREVme3OS0jnJVDRfzM7tm5TOdolJ5g0Y",
-	"rNOVYpz2KsBLrDf8G6gXKX2R0v8m1tsy5Uxahz1bLExJacK3NEPSNKa+kTC/P9sRK9yCtisv7JGw5q33",
-	"EaD6J2ZBSLJYdWj6M8/sSg9hu3+HeHndTSIFJu697nV1dN7f7E2De6/mkRq9vT8iotAWmEJbwfPKkFmS",
-	"ELHDS/yrWbsGpCJaRh/9eLUlmw0I9Gy2+KloeJbXWIcSG2sOI+tzFtJNX1Av7SqdH4IkoEBI469mOGxr",
-	"7iEaIsYVUvojXQQ/SMS3TOems150Dp+9N8/q8i19VPY8Rf925LObUUnmCP1QEmtG58oeIaQtQhUBFegW",
-	"dvK7yMIcD425ORJe3+hoVPn5G9jw2wzL4RVRhkIufPCM23imUEqk3Gqga2Srh+/PCiY4I36sETRT0cxK",
-	"nAkgAW5mdNWu6iRzp/TvQIp21J1AjcTeId9S+j8WF+0LGFffFwhdkR3aRqAiELbOpXYDWgPyI/BvIWiH",
-	"IM1NZzHfBPPz2WIQwxSXChPLfKssU8a0Nc6+nf/3xVefhQewjZaN1rAhDBFlTdRtIeICxUSBKPnmYwZi",
-	"V9FNKHji5pmAKDjLW8tGX9pjwhpCLqAyo017xpRpRj9X/e98ixLCdnrvCZfqF7RAVCLGUUwTqjx0vlgs",
-	"DAbn+dpmkFl+YFBztNCqXHEUA7kDxLNWBTwMJYzVoL3LYAtSoZAKqdCP+nuvvqGfbKRlq+L6pK/SDSxL",
-	"DCJJ347S/Frb3x1u299ItIaYbxGRaAtx3KZdaJo0B5DGvstDYosajaV5F4Vss1QAqwSmZuiVQlvKJOJ3",
-	"GnkjyBe1WVLcULbjgtfbzT2IHeNbPO8JtJk9Yz8zbGxhnstf30mkNEYnRPnR1F1aXtIuM75xs4+jdSy/",
-	"nfmBOGoeGxw1/+QHYkWD/UCyerm7DMSroMlZJg31qbpKQisZ16ccSmTgzMf2Ue/Tr4qOipiqoDpjEeOQ",
-	"06qgyPLB5TCvBlHzT+Vrc7uyn5tJ2riCeVeKe7krX3/IaPDGyHrMcnKIPtzgMBWjWGxi+b8Yy2cB5fMt",
-	"uTvhCGme1cD1bPH8AcUKwjaAiLyFAIXc3CBeLH52jiiQH1ONMRGRiCpEYl31uwlLD+dVJhiIh4hUU/fP",
-	"h9cC5mbHqDkzqPmAADyPi2tKLjtg+C2Xg3HYXHw+YSz+JxcoKs6zEnzOAumhc320vXi+WPyCLhbmZD3o",
-	"KB1Cfn4fe9b96mh3/mDdm0mYFsAy6TlhjsGcN+QWEDEu0clWQxx75NtycSvLSTmx+aBhHkmeAEooyxTI",
-	"L49O2sCZL4AoaAWp7oukevc3XSZNl0mPeJnUXxMrWxOua6XDJNd1IL/AgUjjpZxORUv8Quqgqpwm2kg2",
-	"/33USI4dJlvSDSMqE9B5jpqOCk//6uuDLLh51A1Xdf/cV/XlDfRTI8LOwd7hX4a1pGpKhJrIz3XJXjjH",
-	"9IYndH42PTtZLpMg5DyBL0B0H7ToNzBR3TR5m+h0wrf+yZt+yxnYvDM/tjgB8wygzRJ4yKHciSA5Yjo3",
-	"EiunId00pJuGdI87pPua4NQ6kxv3g8rp15Tf9K8pj8+Zg4et06R1mrR+jUlrO9x1TFgHT06+67HJNDP5",
-	"AjOTrnx1z0o4C3W+DvurOPOXzxPFfrMUq8NTp9gyuH0Um8d1otiJYh+VYm3CuiBLf9NCsWVW91FsntXf",
-	"J8XW/knFRLEPRbE9+XpIsfk/9ijSzfzLDDzX+/t/AAAA//8=",
+	"7F37jxu38f9XiP1+ASfAniTHaVDo0B/sC5q4jWvDlzQtDEOgdme1zO2SG5J7OtW4/70Ycl/SvpXzozZ/",
+	"Oj34GM7jM8OZ2dM7LxBpJjhwrbz1O08FMaTUvLyiSfKT2IXXmurcfJJJkYHUDMy7ba42geAqT0Hi+/+X",
+	"EHlr7/+W9YrLYrnlVfmRd+97CuQtC2CjxQ3wWTM1VTeb33PIYca0e9+T8HvOJITe+s0x2afEHG3x1vf0",
+	"IQNv7YntbxAYCpApvRyhks06zgfn4AkrkF5/mCGdPAhlx9m52ttT2PFvPKUl4zvP93ieJN7be78Yg3uX",
+	"o7ytEAlQjssGNEk2IZMQaCb48EpmrKrEUCxWjMPvBb8FqSiutGHh8GIhKM24HRuCpiyxJwpDhp/R5FXz",
+	"pPcdHGmuAHcauBo9QXMK4xokpwmKQcOdPmPmGbsmjEPBm0jIlGpv7TGuv/vW86sVcP2dUYvOJThNYfqG",
+	"uQK5yfNRceSSlhowhzDgIwsPnrVa0dhIIGTI+M7oAdOQqjEje22meLVyUCnpwSsMDpSGcJp06+ETRVpP",
+	"mKdGHfNm7zgu/3rsROkrkcsAppJSjJ538tNJZ+41fvhixpmGVsyevM1UBmsqRxik6Ynmt/D1VMk1cMr1",
+	"ye7V+BO3w0LveEZJlLXhhp8oX3oNVGg5imNv0Mb+boDvA+0RZB6F326M7YDNPmxs2VcXhHTjxCAYjFh8",
+	"t6l22GO/0fWYyJDBtWzkWO07dLvQziOQ7glSfmJKtwOViCW6DEIm+ILKBia5AQyNOsyDw53eBLlUYiRC",
+	"0kLTZBJlpzZlqCsX8OtTHm/eyakqPmzxqjfCOtm9GNe9Oo96A2YJSm9oxj5G8FvtPSXk/Ynxmzb5cJcx",
+	"CWpDR/A0l8k4D3GQ31yyi44XoBTdwTMRHtrkpPbL8a3KgV07vJJim0DaXv28yBikFHLT6RX8AYJ9T7MU",
+	"lKZp1viW5+m2Q/fLZRq7+V6N8/VKXectArfWcQOaq9HYNgHdd5ux+w8vADzcIHXDoyKWwHEQ0GBTJJJE",
+	"7NXwCimEjG6acXU5tuDoUcBG1WgkhN56AuUIC91kTwsUmsGB3a7Bs5r/DRaVe/qF/Co5VAerWdbiS1s9",
+	"DNoEuWT6cI2AYlWjAh7GvbUXAw0tC42MvH9dPM11fPFzmU8oXEHG/g4H7x6XZDwS1qJUIFlmZWIyC8RS",
+	"S6xvU4TykNR+zicIcFSzbQJkz3RMfqX/EY8UKfBLLYy26wQ3xJjITkUGYUBkt3m8WKEARAbcAK/3ZIEf",
+	"+V5GdWyOt6QZW9Jcx8vV4rF9k7HFITXKvAODdWgphmnPQ2/t4YF/AP00Y08z9u/UcltlgivLsG9WK2NS",
+	"GCdYN0OzLGGBWWF5d3GgdnEL2l16YW+SDW79HANpfmIGRDRP9MBOvxWaXe9D+eFl5K3fDDuREhPv/eFx",
+	"TXS+f3tv4uI7vYz17OP9GlNN9sA12UtRWIbK05TKg7f2vjdjt0B0zCrpk6+u93S3A0m+Way+LuOk9RsP",
+	"RekZao4lGwgesd2YUK/sKNQPSVPQIJXhV1scNqL3CYsIF5po/AiN4JEiYs9RNzvtBXX44mczF8234lEV",
+	"AZVh3wnP3s5Ssg7RT3Vibelc25uHskaoY2CS3MBBfRFaWOChIbdAwjdvURq1fv4AVvxWwwp4JYyTSMgA",
+	"fMM2kWuSUaX2CHQtbfW9u4vSE1zQIEEEzXW8sCsuJNDQa2t0Ha6iknWr9I9Ay3C0W4Fain0ggXXpf1o9",
+	"6R/Ahf6yQOiaHsg+Bh2DtHaukA1kCySIIbiBsB+C0DddJGIXLh8vVpM8TFmLcF7mU/UylUx75RzYssGY",
+	"fPEKPcHb4NpkCzvKCdWWRAwLiZAkoRpk5W9+z0EeancTSZF2+5mQargoQstWXDpCwhYiIaEmo2/3nGsT",
+	"jD7E9oqmQKgiZs2+DbV4gN1eUamJiAgluCqymHJSJXHwG2AGBzIq9cEn+5hquEVcMFxScGnm1KHsI0Uw",
+	"ZDfL9VGugMogPqJ+slQeKVLlB/vWb2UR632A52mZlJXc5FMY34rcJCdFru3Lt/4sgqxzuqycH9M+MQqU",
+	"a7JNBCLmIKlVfrNNZyNfWqyEIb9gAaT27pPzGy72fDLJvbK9JBs0NxQ/D/FIPFTo1QnlBx0zvus7QnXR",
+	"nCFNVDsWsIxyrUhMb8HwS0SoVgoIIs/CpkwSEYK3jmiioMcMbM6w3nx6alvpg7lQoel4PZZokpSo49o6",
+	"jDKtS5gigkNNc65ATib6KA3bpnwkQD7rJFffv36kCAuRcANmhnpJYraLhzF1c0JmO1/Zf2dQZAuJ2COY",
+	"7SHpxTKJoae51Le2qRIv7W1e8uRg5MJhD0pb1Ea1pkFs5GGjePO20vs+EkKGsg10pxlmANLmticZ2q9l",
+	"8FS6kpiqJkgOsEHIEMKZfGhAUbNC0os5rSrKTBwuwbMBJtrEG1QZOiAkEZNK9x9zsFoxg5rn2hwZo6QZ",
+	"mzWqGtO3MhGVFgQFJMn24BOTvCLbAykCxz4KzIxuL9RfLnOFMlco6yuUTYGgl8YvWW1dN0HSWCb5Ckf7",
+	"hVMz2vu1ja/7rXY4oKIqsOIMJpH3o9iTlPIDhhypUPqSrNAxcUESlmL89Hi1WjXJ66PKDJ/pnqrNtSAJ",
+	"YPQh8n7rjSIFc3f4QRDB8Q4tgVCSMKXLhBIesq7aGccAPITwEl1kRJXGiUhbRne9AXRR8puFX1fX/ySM",
+	"kyyhgYla/nb98h+9Xt/GH11yDtSt53vmIjw15DQphCJ5SGyOsMwnKOB6QZ4jd7giorxY2EH9Fx+bf5/p",
+	"tY6SmA9Cx/zMpv8ZZFdHiuSmNF+lLgJ1e0mCmEoF+i+5ji7+fEae5ur718pGGCnVQexysTaLg5w2vOnO",
+	"1XQkWqtvF0EoT1KtrYzO8l0Qyg0L7yemdp4drkL5PGxneIz2ZlTHDQALi1puXRPUModONe5vk/iEIO6z",
+	"MuGHN19nsnX5hBqGnGeypUlOtt1lXWNevqtemzDyfmmK5POs+3W13LND9fqXnIUvzFof0vY7lj4+4LQt",
+	"ZnlqF8n8j8FgHjKx3NPbM2DLzEXg+mb13QMuKynfAaHqBkISCdNT+GT1bWf1kQQJQ4zBSwLThCZo9QeH",
+	"pcelaCMMW8Oo7P+Pw2sJc4tT1FwY1HxAAF4mZQeiUAMw/EqoyThseho/Yyz+K96cy0u8gkDwUPnkMd7n",
+	"n3y3Wl2SJ6uVzXNPyB9EUBTLzstwf0S0e/xgQZ9RmB7AMurpMMdgzgt6YxM6/AaVrYE4RQZcyBtV1QGp",
+	"1QdTRVMiBZIynmtQ7x+dkMBFIIFq6AWp4R6xZvTn+sRcn9gH7BMbt4mNtYmujrFjJUc7UO/hQoR4qdyt",
+	"aO09VShUXbiJPidbPPow08dOW1uxHac6lzB4j3JXhc+/q+0XVfrmWc1rdWvpmNVXzaWfmyMczAce/6+I",
+	"HlXNqNTO+XX1z5bMMbHhGZGfVc9BL2daj5YpTO3D/AXHvwDXjunaMV07pmvHdO2Yrh3TtWO6dkzXjuna",
+	"MV07pmvHdO2Yrh3TNTG4dkzXjnleO2ZxCam0Bj3FGYkfe4NJYbRXs5n+eeA6R50pcv1fDrNcNcUB3Ujj",
+	"Fb4VHKzemdvnH0W+B+rJOhMkZzRnzcRK16PlerRcj9aH7dH6mOA0oSXLYtS7KrNwP6ug9+yAfxBfOgt7",
+	"HeZ/muF5wEjJFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0CWrOoqG9I+VChuJ",
+	"o56a4bz/yuz+JfMn/S+ZT59omfxYp3um0z3T+TGe6exHsYFnOSc/o/VFP6Dlns56D09nDelr91NZgkeo",
+	"r9N+Wsf8fJpzsZ+si0XxNF1sJdwxF1vI1blY52I/qIu1CtsFWfhNj4uttHrMxRZa/WW62MYvXToX+1Au",
+	"dkRfj11s8eugpbqZ3930lni+/wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
