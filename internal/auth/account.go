@@ -15,8 +15,6 @@ import (
 var (
 	// ErrLogin is what every failed login gets: unknown, wrong, disabled.
 	ErrLogin = errors.New("authentication failed")
-	// ErrEscalation: nobody gives away an access that they do not have.
-	ErrEscalation = errors.New("it holds an access that the one who gives it does not have")
 	// ErrReadOnly is returned for policies that come with the program.
 	ErrReadOnly = errors.New("the policy comes with the program and cannot be changed")
 )
@@ -36,6 +34,15 @@ type ErrTaken struct{ Field, Value string }
 
 // Error implements error.
 func (e *ErrTaken) Error() string { return fmt.Sprintf("%s %q is taken", e.Field, e.Value) }
+
+// ErrEscalation says that somebody would give away an access that they do not
+// have themselves.
+type ErrEscalation struct{ Access string }
+
+// Error implements error.
+func (e *ErrEscalation) Error() string {
+	return fmt.Sprintf("%q can only be given or taken by who has it", e.Access)
+}
 
 // ErrTooManySessions says that an account has as many sessions as it may have.
 type ErrTooManySessions struct{ UUID string }
@@ -244,7 +251,7 @@ type Actor struct {
 func (a Actor) mayAdd(acl []string) error {
 	for _, access := range acl {
 		if a.Access != nil && !a.Access.MayAdd(access) {
-			return fmt.Errorf("%q: %w", access, ErrEscalation)
+			return &ErrEscalation{access}
 		}
 	}
 	return nil
@@ -253,7 +260,7 @@ func (a Actor) mayAdd(acl []string) error {
 func (a Actor) mayRemove(acl []string) error {
 	for _, access := range acl {
 		if a.Access != nil && !a.Access.MayRemove(access) {
-			return fmt.Errorf("%q: %w", access, ErrEscalation)
+			return &ErrEscalation{access}
 		}
 	}
 	return nil

@@ -402,7 +402,7 @@ func (a *Accounts) ChangePassword(ctx context.Context, by Actor, uuid, oldPasswo
 }
 
 // AddPolicy gives an account a policy; one it has already is no error. Nobody
-// gives what they do not have: ErrEscalation.
+// gives what they do not have: *ErrEscalation.
 func (a *Accounts) AddPolicy(ctx context.Context, by Actor, account, policy string) error {
 	return a.associate(ctx, by, account, policy, func(v *Account, p Policy) (bool, error) {
 		if err := by.mayAdd(p.ACL); err != nil {

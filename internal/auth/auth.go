@@ -241,7 +241,7 @@ func (s *Service) RevokeSecret(ctx context.Context, secret string) error {
 // user of that uuid, and says how many there were.
 func (s *Service) DropUser(ctx context.Context, uuid string) (int, error) {
 	n, err := s.repo.DeleteTokensOf(ctx, uuid)
-	s.cache.drop(func(t Token) bool { return t.AuthID == uuid || t.UserUUID == uuid })
+	s.Forget(uuid)
 	if err != nil {
 		return n, fmt.Errorf("end the tokens of %s: %w", uuid, err)
 	}

@@ -61,6 +61,12 @@ func (c *tokenCache) drop(which func(Token) bool) {
 	}
 }
 
+// Forget has what was kept of the tokens of an account or directory user looked
+// up again, for who has deleted them in the database.
+func (s *Service) Forget(uuid string) {
+	s.cache.drop(func(t Token) bool { return t.AuthID == uuid || t.UserUUID == uuid })
+}
+
 // watch remembers the latest time that was seen.
 type watch struct {
 	latest atomic.Int64 // microseconds

@@ -82,7 +82,7 @@ func (a *Accounts) PolicyBySlug(slug, tenant string) (Policy, error) {
 }
 
 // CreatePolicy makes a policy. A slug that is missing is made of the name. The
-// error is *ErrInvalid, *ErrTaken or wraps ErrEscalation.
+// error is *ErrInvalid, *ErrTaken or *ErrEscalation.
 func (a *Accounts) CreatePolicy(ctx context.Context, by Actor, p Policy) (Policy, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -260,7 +260,7 @@ type NewToken struct {
 }
 
 func (h handler) listTokens(r *http.Request, _ []byte) (any, error) {
-	list, err := h.Tokens.List(r.Context())
+	list, err := h.Tokens.List(r.Context(), auth.TokenFilter{})
 	if list == nil {
 		list = []auth.Token{}
 	}
