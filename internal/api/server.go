@@ -22,6 +22,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Ready says whether everything works and, in one line, what does not.
 	Ready func() (ok bool, why string)
+	// Accounts is the auth service.
+	Accounts AccountOptions
 }
 
 // Server answers HTTP requests.
@@ -33,11 +35,16 @@ type Server struct {
 	now     func() time.Time
 	log     *slog.Logger
 	ready   func() (bool, string)
+
+	accounts AccountOptions
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
+	return &Server{
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		accounts: o.Accounts,
+	}
 }
 
 // Handler serves what a service has at its own port, and everything as Wazo's
@@ -162,6 +169,9 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 	}
 	mine := s.tenants.Visible(token.TenantUUID)
 	if !slices.Contains(mine, tenant) {
+		if rt.service == Auth { // which tells the two apart
+			return request{}, unauthorizedTenant(tenant)
+		}
 		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
 	}
 	if rt.master && token.TenantUUID != s.tenants.Master() {
