@@ -40,6 +40,9 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewUUID func() string
+	// FirstStart is told the password of the administrator that the first start
+	// makes. It is kept nowhere; without FirstStart no administrator is made.
+	FirstStart func(username, password string)
 	// Notify, if set, tells the service manager (sd_notify).
 	Notify func(state string)
 	// WatchdogEvery is how often the service manager wants to hear from us,
@@ -56,6 +59,8 @@ type App struct {
 	store     *store.Store
 	directory *directory.Service
 	tokens    *auth.Service
+	accounts  *auth.Accounts
+	stackUUID string
 	ari       *ari.Client
 	stream    *ari.Stream
 	ami       *ami.Client
@@ -135,7 +140,9 @@ func (a *App) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
+	if err = a.startAccounts(ctx); err != nil {
+		return err
+	}
 
 	if err = a.bind(ctx); err != nil {
 		return err
@@ -297,12 +304,13 @@ func (a *App) serveAll() {
 	server := api.New(api.Options{
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
+		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
 	})
 	for _, l := range a.listeners {
 		a.serve("http "+l.Addr().String(), l, server.Handler(l.service))
 	}
 	a.serve("control", a.control, control.NewHandler(control.Options{
-		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
+		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
 		Live:     liveControl{a}.list, Request: liveControl{a}.request,

@@ -66,6 +66,17 @@ func Purposes() []string { return []string{PurposeUser, PurposeInternal, Purpose
 // by password here; the word is kept for clients.
 func Methods() []string { return []string{"default", "native"} }
 
+// DefaultUserPolicy is what every account may do where nobody says otherwise:
+// what concerns itself. It is upstream's, of the services that are here.
+func DefaultUserPolicy() []string {
+	return []string{
+		"auth.users.me.password.update", "auth.users.me.sessions.*.delete", "auth.users.me.sessions.read",
+		"auth.users.me.tokens.*.delete", "auth.users.me.tokens.read",
+		"call-logd.users.me.#", "calld.users.me.#",
+		"confd.infos.read", "confd.users.me.read", "confd.users.me.update",
+	}
+}
+
 // Account is a login. Its uuid is that of the directory user who is the same
 // person, if there is one (design 5). Empty text is null.
 type Account struct {
