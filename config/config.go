@@ -27,6 +27,7 @@ type Config struct {
 	OnDemand   OnDemand   `mapstructure:"on_demand" doc:"Recording on demand: what users do during a call, *3 by default."`
 	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
 	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
+	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -90,6 +91,13 @@ type HTTP struct {
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
 }
 
+// Accounts are the rules of logins.
+type Accounts struct {
+	UserPolicy    []string      `mapstructure:"user_policy" doc:"What every account may do, beside its policies. Without it: see its own calls and what concerns its own account, and control the recording of its own calls." example:"[\"call-logd.users.me.#\", \"auth.users.me.#\"]"`
+	MaxSessions   int           `mapstructure:"max_sessions" doc:"How many tokens an account may have at a time, 1 to 10000. Accounts of purpose internal may have any number."`
+	TokenLifetime time.Duration `mapstructure:"token_lifetime" doc:"How long a token is valid if whoever logs in does not say, 1m to 87600h."`
+}
+
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
@@ -122,8 +130,9 @@ func Default() Config {
 			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
 			ListenTLS: []string{}, TrustedProxies: []string{},
 		},
-		Journal: Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
-		Log:     Log{Level: "info", Format: "auto"},
+		Accounts: Accounts{UserPolicy: []string{}, MaxSessions: 100, TokenLifetime: 2 * time.Hour},
+		Journal:  Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
+		Log:      Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -149,6 +158,10 @@ func parseProxy(text string) (netip.Prefix, error) {
 
 // Database is the path of the daemon's database.
 func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
+
+// RefreshKey is the path of the key from which refresh tokens are derived. It
+// is not in the database, so that a copy of that gives nobody a way in.
+func (s State) RefreshKey() string { return filepath.Join(s.Dir, "refresh.key") }
 
 // Features is the path of the dialplan that Asterisk includes. It has a folder
 // of its own, so that a right to read it opens nothing else.

@@ -60,7 +60,7 @@ func serveCmd(e *environment) *cobra.Command {
 			}
 			return app.Run(cmd.Context(), app.Options{
 				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
-				ReloadAsked: hangup, LoadConfig: load, Level: level,
+				ReloadAsked: hangup, LoadConfig: load, Level: level, FirstStart: e.firstStart,
 				Notify: func(state string) {
 					if state == daemon.SdNotifyReloading {
 						state += "\n" + daemon.SdNotifyMonotonicUsec() // Type=notify-reload wants it
@@ -72,6 +72,13 @@ func serveCmd(e *environment) *cobra.Command {
 			})
 		},
 	}
+}
+
+// firstStart tells the administrator's password. It is not logged: the log's
+// level may hide it, and other machines may collect it.
+func (e *environment) firstStart(username, password string) {
+	fmt.Fprintf(e.out, "First start: the administrator %q of the HTTP API was created, with the password %s\n"+
+		"It is shown this once. `callrecordd account set-password %s` sets another.\n", username, password, username)
 }
 
 func newLogger(cfg config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
@@ -94,7 +101,7 @@ func (e *environment) withClient(ctx context.Context, fn func(*control.Client) e
 	}
 	client, err := control.Connect(ctx, cfg.State.Socket, actor())
 	if errors.Is(err, control.ErrNoDaemon) {
-		return withDatabase(ctx, cfg.State, fn)
+		return withDatabase(ctx, cfg, fn)
 	}
 	if err != nil {
 		return err
@@ -118,7 +125,8 @@ func (e *environment) withDaemon(ctx context.Context, fn func(*control.Client) e
 	return fn(client)
 }
 
-func withDatabase(ctx context.Context, state config.State, fn func(*control.Client) error) (err error) {
+func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Client) error) (err error) {
+	state := cfg.State
 	if err := checkOwner(state.Dir, os.Geteuid()); err != nil {
 		return err
 	}
@@ -139,8 +147,13 @@ func withDatabase(ctx context.Context, state config.State, fn func(*control.Clie
 	if err != nil {
 		return err
 	}
+	tokens := auth.New(st, time.Now, uuid.NewString)
+	accounts, err := app.OpenAccounts(ctx, cfg, st, tokens, dir, time.Now)
+	if err != nil {
+		return err
+	}
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Log: log,
 	}), actor()))
 }
 
