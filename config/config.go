@@ -77,7 +77,10 @@ type State struct {
 
 // HTTP is the API's server.
 type HTTP struct {
-	Listen []string `mapstructure:"listen" doc:"Addresses as host:port. There is no TLS here: for other machines put a reverse proxy in front."`
+	Listen      []string `mapstructure:"listen" doc:"Addresses of CDRs and recordings (call-logd), as host:port. On every address all services are found below /api/<service>/ as well."`
+	ListenAuth  []string `mapstructure:"listen_auth" doc:"The same of tokens and accounts (auth). [] for none."`
+	ListenConfd []string `mapstructure:"listen_confd" doc:"The same of users, groups and queues (confd)."`
+	ListenCalld []string `mapstructure:"listen_calld" doc:"The same of calls that go on (calld)."`
 }
 
 // Journal is the follower of Asterisk's call events.
@@ -107,9 +110,12 @@ func Default() Config {
 		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
-		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
-		Journal:    Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
-		Log:        Log{Level: "info", Format: "auto"},
+		HTTP: HTTP{
+			Listen: []string{"127.0.0.1:9298"}, ListenAuth: []string{"127.0.0.1:9497"},
+			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
+		},
+		Journal: Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
+		Log:     Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -131,9 +137,10 @@ func (l Log) SlogLevel() slog.Level {
 
 // Redacted returns a copy that contains no password: one that is set is "***".
 func (c Config) Redacted() Config {
-	c.Asterisk.Technologies = slices.Clone(c.Asterisk.Technologies)
-	c.HTTP.Listen = slices.Clone(c.HTTP.Listen)
 	for _, f := range fields(&c) {
+		if list, ok := reflect.TypeAssert[[]string](f.value); ok {
+			f.value.Set(reflect.ValueOf(slices.Clone(list)))
+		}
 		if s, ok := reflect.TypeAssert[Secret](f.value); ok {
 			f.value.SetString(s.String())
 		}

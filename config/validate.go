@@ -122,14 +122,24 @@ func (o OnDemand) validate(r *report) {
 }
 
 func (h HTTP) validate(r *report) {
-	const key = "http.listen"
-	if len(h.Listen) == 0 {
-		r.add(key, `is empty; write ["127.0.0.1:9298"] or remove the key`)
+	lists := []struct {
+		key  string
+		list []string
+	}{
+		{"http.listen", h.Listen}, {"http.listen_auth", h.ListenAuth},
+		{"http.listen_confd", h.ListenConfd}, {"http.listen_calld", h.ListenCalld},
 	}
-	for i, address := range h.Listen {
-		checkAddress(r, key, address)
-		if slices.Contains(h.Listen[:i], address) && !strings.HasSuffix(address, ":0") {
-			r.add(key, "%s is listed twice; remove one", address)
+	if len(h.Listen) == 0 {
+		r.add(lists[0].key, `is empty; write ["127.0.0.1:9298"] or remove the key`)
+	}
+	var seen []string
+	for _, l := range lists {
+		for _, address := range l.list {
+			checkAddress(r, l.key, address)
+			if slices.Contains(seen, address) && !strings.HasSuffix(address, ":0") {
+				r.add(l.key, "%s is listed twice; remove one", address)
+			}
+			seen = append(seen, address)
 		}
 	}
 }

@@ -1,6 +1,7 @@
-// Package api is the HTTP interface: Wazo's call-logd paths, bodies, statuses
-// and error ids over one route table, in which every route names its method,
-// path, ACL and handler (cdr-api.md, design 3 and 7).
+// Package api is the HTTP interface: the paths, bodies, statuses and error ids
+// of Wazo's services over one route table, in which every route names its
+// service, method, path, ACL, parameters and handler (cdr-api.md,
+// auth-and-clients.md, design 3 and 7).
 //
 // It reads through the small interfaces below and knows neither SQLite nor
 // Asterisk: it must not import store, ari or internal/app.
@@ -61,4 +62,6 @@ type Tenants interface {
 	// Visible returns the tenant and all its descendants, nothing if there is
 	// no such tenant.
 	Visible(tenant string) []string
+	// Master returns the tenant above all others.
+	Master() string
 }

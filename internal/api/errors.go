@@ -30,6 +30,12 @@ func unauthorized(reason, access, tenant string) *problem {
 	return &problem{http.StatusUnauthorized, "unauthorized", "Unauthorized", details}
 }
 
+func unauthorizedTenant(tenant string) *problem {
+	return &problem{
+		http.StatusUnauthorized, "unauthorized-tenant", "Unauthorized tenant", map[string]any{"tenant_uuid": tenant},
+	}
+}
+
 func invalidData(details map[string]any) *problem {
 	return &problem{http.StatusBadRequest, "invalid-data", "Sent data is invalid", details}
 }
@@ -61,7 +67,7 @@ type body struct {
 	Timestamp float64        `json:"timestamp"`
 }
 
-func writeProblem(w http.ResponseWriter, p *problem, now time.Time) {
+func (p *problem) write(w http.ResponseWriter, now time.Time) {
 	details := p.details
 	if details == nil {
 		details = map[string]any{}

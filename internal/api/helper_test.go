@@ -78,6 +78,11 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Token, error) 
 type fakeTenants map[string][]string
 
 func (f fakeTenants) Visible(tenant string) []string { return f[tenant] }
+func (f fakeTenants) Master() string                 { return master }
+
+// prefixes are the places where the routes of call-logd are found: at its own
+// port, and as Wazo's nginx publishes them.
+func prefixes() []string { return []string{"", "/api/call-logd"} }
 
 // world is a server with everything behind it.
 type world struct {
@@ -107,7 +112,7 @@ func newWorld(t *testing.T) *world {
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
 	})
-	s := httptest.NewServer(server.Handler())
+	s := httptest.NewServer(server.Handler(CallLogd))
 	t.Cleanup(s.Close)
 	w.url = s.URL
 	return w

@@ -15,6 +15,19 @@ import (
 	"callrecordd/internal/recorder"
 )
 
+// mediaRoutes are the rows of recordings' audio.
+func (s *Server) mediaRoutes() []route {
+	return []route{
+		{
+			service: CallLogd, method: "GET", path: "/cdr/{cdr_id:int}/recordings/{recording_uuid:uuid}/media",
+			acl: "call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", queryToken: true, queryTenant: true,
+			summary: "Get the audio of a recording",
+			answers: []answer{{status: http.StatusOK, about: "The audio", media: []string{"audio/wav"}}},
+			handle:  s.getMedia,
+		},
+	}
+}
+
 // filename is the name under which a recording is downloaded (cdr-api 6.1).
 func filename(r recorder.Recording, cdrID int64) string {
 	return fmt.Sprintf("%sUTC-%d-%s.wav", began(r).UTC().Format("2006-01-02T15_04_05"), cdrID, r.UUID)

@@ -137,6 +137,8 @@ type apiTenants struct{ directory *directory.Service }
 
 func (t apiTenants) Visible(tenant string) []string { return t.directory.Book().Subtree(tenant) }
 
+func (t apiTenants) Master() string { return t.directory.Book().Master().UUID }
+
 // lookup answers internal/cdr's questions from a Book.
 type lookup struct{ book *directory.Book }
 

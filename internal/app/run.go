@@ -62,7 +62,7 @@ type App struct {
 	follower  *cdr.Follower
 	reducer   *reducer
 	database  database
-	listeners []net.Listener
+	listeners []listener
 	control   net.Listener
 	started   time.Time
 	needs     *needs
@@ -241,16 +241,38 @@ func (a *App) noteGap(g cdr.Gap) {
 	}
 }
 
+// listener is an address of the API with the service at home there.
+type listener struct {
+	net.Listener
+	service api.Service
+}
+
+// place is where a service listens.
+type place struct {
+	key       string
+	service   api.Service
+	addresses []string
+}
+
+func places(c config.HTTP) []place {
+	return []place{
+		{"http.listen", api.CallLogd, c.Listen}, {"http.listen_auth", api.Auth, c.ListenAuth},
+		{"http.listen_confd", api.Confd, c.ListenConfd}, {"http.listen_calld", api.Calld, c.ListenCalld},
+	}
+}
+
 // bind opens all addresses and the control socket.
 func (a *App) bind(ctx context.Context) error {
 	var lc net.ListenConfig
-	for _, address := range a.opt.Config.HTTP.Listen {
-		l, err := lc.Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("http.listen %s: %w; stop the program that uses it or choose another address", address, err)
+	for _, place := range places(a.opt.Config.HTTP) {
+		for _, address := range place.addresses {
+			l, err := lc.Listen(ctx, "tcp", address)
+			if err != nil {
+				return fmt.Errorf("%s %s: %w; stop the program that uses it or choose another address", place.key, address, err)
+			}
+			a.listeners = append(a.listeners, listener{l, place.service})
+			a.stack.push("listener "+l.Addr().String(), closeListener(l))
 		}
-		a.listeners = append(a.listeners, l)
-		a.stack.push("listener "+l.Addr().String(), closeListener(l))
 	}
 	var err error
 	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
@@ -277,7 +299,7 @@ func (a *App) serveAll() {
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 	})
 	for _, l := range a.listeners {
-		a.serve("http "+l.Addr().String(), l, server.Handler())
+		a.serve("http "+l.Addr().String(), l, server.Handler(l.service))
 	}
 	a.serve("control", a.control, control.NewHandler(control.Options{
 		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
@@ -311,7 +333,7 @@ func (a *App) serve(name string, l net.Listener, h http.Handler) {
 	})
 }
 
-// Addresses are those on which the API listens, with the real port where the
+// Addresses are those on which the API listens, call-logd's first, with the real port where the
 // configuration said 0.
 func (a *App) Addresses() []string {
 	var out []string
@@ -319,6 +341,16 @@ func (a *App) Addresses() []string {
 		out = append(out, l.Addr().String())
 	}
 	return out
+}
+
+// Address is the first of a service, empty if it has none of its own.
+func (a *App) Address(service api.Service) string {
+	for _, l := range a.listeners {
+		if l.service == service {
+			return l.Addr().String()
+		}
+	}
+	return ""
 }
 
 // Stop stops all parts, the last one started first.
