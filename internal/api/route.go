@@ -52,6 +52,9 @@ type route struct {
 	// {name:uuid} a hyphenated uuid, {name} any text without a slash; a request
 	// that does not fit finds no route, whoever asks (cdr-api 1.12).
 	path string
+	// also are more paths below /api/<service>, without a version: the published
+	// text has some that Wazo itself never served (design 7).
+	also []string
 	// acl is the access that the token needs and may hold path values in
 	// braces; dots in a value become underscores (cdr-api 1.8). Without one the
 	// route is open to all.
@@ -126,6 +129,7 @@ func (s *Server) routes() []route {
 		s.mediaRoutes(),
 		s.exportRoutes(),
 		s.accountRoutes(),
+		s.callRoutes(),
 	)
 }
 
@@ -146,8 +150,10 @@ func (rt route) values() []pathValue {
 
 // plainPath is the path with {name} alone, as the mux and the descriptions
 // want it.
-func (rt route) plainPath() string {
-	out := rt.path
+func (rt route) plainPath() string { return rt.plain(rt.path) }
+
+func (rt route) plain(path string) string {
+	out := path
 	for _, v := range rt.values() {
 		out = strings.ReplaceAll(out, "{"+v.name+":"+v.kind+"}", "{"+v.name+"}")
 	}

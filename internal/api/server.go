@@ -22,6 +22,8 @@ type Options struct {
 	Log  *slog.Logger
 	// Ready says whether everything works and, in one line, what does not.
 	Ready func() (ok bool, why string)
+	// Calls are those that go on.
+	Calls Calls
 }
 
 // Server answers HTTP requests.
@@ -33,11 +35,15 @@ type Server struct {
 	now     func() time.Time
 	log     *slog.Logger
 	ready   func() (bool, string)
+	calls   Calls
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
+	return &Server{
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		calls: o.Calls,
+	}
 }
 
 // Handler serves what a service has at its own port, and everything as Wazo's
@@ -47,12 +53,15 @@ func (s *Server) Handler(own Service) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.getReady)
 	for _, rt := range s.routes() {
-		prefixes := []string{rt.service.published()}
+		paths := []string{rt.service.published() + rt.service.version() + rt.plainPath()}
 		if rt.service == own {
-			prefixes = append(prefixes, "")
+			paths = append(paths, rt.service.version()+rt.plainPath())
 		}
-		for _, prefix := range prefixes {
-			mux.HandleFunc(rt.method+" "+prefix+rt.service.version()+rt.plainPath(), func(w http.ResponseWriter, r *http.Request) {
+		for _, path := range rt.also {
+			paths = append(paths, rt.service.published()+rt.plain(path))
+		}
+		for _, path := range paths {
+			mux.HandleFunc(rt.method+" "+path, func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, rt)
 			})
 		}

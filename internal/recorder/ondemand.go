@@ -28,6 +28,10 @@ type Request struct {
 	// Override asks with permission over other people's calls: no MayToggle,
 	// stop removes all claims, resume ends anybody's pause.
 	Override bool
+	// Reach asks for somebody else's call through the API: the party's own
+	// permission is asked for, but stop removes all claims and resume ends
+	// anybody's pause (design 6).
+	Reach bool
 }
 
 // Outcome is what became of a Request.
