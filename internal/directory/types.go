@@ -7,6 +7,7 @@
 package directory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -102,6 +103,8 @@ type Group struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Queue is an app_queue queue; Name is its name there.
@@ -114,6 +117,8 @@ type Queue struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Trunk is an endpoint that leads outside.
@@ -123,6 +128,8 @@ type Trunk struct {
 	TenantUUID string `json:"tenant_uuid"`
 	Name       string `json:"name"`
 	Endpoint   string `json:"endpoint"`
+	// AutoRecord goes before the rules of who talks over it (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Device is an internal endpoint that is nobody's, e.g. a door phone.
@@ -223,6 +230,7 @@ func (g *Group) ref() Ref         { return Ref{KindGroup, g.UUID} }
 func (g *Group) setUUID(s string) { g.UUID = s }
 func (g *Group) keepID(old Group) { g.ID = old.ID }
 func (g *Group) prepare(master string) {
+	g.AutoRecord = cmp.Or(g.AutoRecord, dialplan.AutoInherit)
 	if g.TenantUUID == "" {
 		g.TenantUUID = master
 	}
@@ -232,6 +240,7 @@ func (q *Queue) ref() Ref         { return Ref{KindQueue, q.UUID} }
 func (q *Queue) setUUID(s string) { q.UUID = s }
 func (q *Queue) keepID(old Queue) { q.ID = old.ID }
 func (q *Queue) prepare(master string) {
+	q.AutoRecord = cmp.Or(q.AutoRecord, dialplan.AutoInherit)
 	if q.TenantUUID == "" {
 		q.TenantUUID = master
 	}
@@ -241,6 +250,7 @@ func (t *Trunk) ref() Ref         { return Ref{KindTrunk, t.UUID} }
 func (t *Trunk) setUUID(s string) { t.UUID = s }
 func (t *Trunk) keepID(old Trunk) { t.ID = old.ID }
 func (t *Trunk) prepare(master string) {
+	t.AutoRecord = cmp.Or(t.AutoRecord, dialplan.AutoInherit)
 	if t.TenantUUID == "" {
 		t.TenantUUID = master
 	}
