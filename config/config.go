@@ -122,6 +122,11 @@ func Default() Config {
 // Database is the path of the daemon's database.
 func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
 
+// ToggleFile is the path of the line of features.conf that Asterisk includes.
+func (s State) ToggleFile() string {
+	return filepath.Join(filepath.Dir(s.Features()), "callrecord-applicationmap.conf")
+}
+
 // Features is the path of the dialplan that Asterisk includes. It has a folder
 // of its own, so that a right to read it opens nothing else.
 func (s State) Features() string { return filepath.Join(s.Dir, "asterisk", "callrecord-features.conf") }

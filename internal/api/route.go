@@ -49,7 +49,8 @@ type route struct {
 	// for HEAD.
 	method string
 	// path follows the version. {name:int} is an integer without sign,
-	// {name:uuid} a hyphenated uuid, {name} any text without a slash; a request
+	// {name:uuid} a hyphenated uuid,
+	// {name:key} one of both, {name} any text without a slash; a request
 	// that does not fit finds no route, whoever asks (cdr-api 1.12).
 	path string
 	// also are more paths below /api/<service>, without a version: the published
@@ -130,6 +131,7 @@ func (s *Server) routes() []route {
 		s.exportRoutes(),
 		s.accountRoutes(),
 		s.callRoutes(),
+		s.directoryRoutes(),
 	)
 }
 
@@ -164,13 +166,21 @@ func (rt route) plain(path string) string {
 func (rt route) fits(r *http.Request) bool {
 	for _, v := range rt.values() {
 		text := r.PathValue(v.name)
+		_, err := strconv.ParseUint(text, 10, 63)
+		isInt := err == nil
+		_, err = uuid.Parse(text)
+		isUUID := err == nil && len(text) == len(uuid.Nil.String())
 		switch v.kind {
 		case "int":
-			if _, err := strconv.ParseUint(text, 10, 63); err != nil {
+			if !isInt {
 				return false
 			}
 		case "uuid":
-			if _, err := uuid.Parse(text); err != nil || len(text) != len(uuid.Nil.String()) {
+			if !isUUID {
+				return false
+			}
+		case "key":
+			if !isInt && !isUUID {
 				return false
 			}
 		}

@@ -23,7 +23,9 @@ type Options struct {
 	// Ready says whether everything works and, in one line, what does not.
 	Ready func() (ok bool, why string)
 	// Calls are those that go on.
-	Calls Calls
+	Calls     Calls
+	Directory Directory
+	Toggle    ToggleKey
 }
 
 // Server answers HTTP requests.
@@ -36,14 +38,20 @@ type Server struct {
 	log     *slog.Logger
 	ready   func() (bool, string)
 	calls   Calls
+
+	directory Directory
+	toggle    ToggleKey
+	resources []routed
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{
+	s := &Server{
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
-		calls: o.Calls,
+		calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}
+	s.resources = s.confResources()
+	return s
 }
 
 // Handler serves what a service has at its own port, and everything as Wazo's
@@ -133,9 +141,16 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
 	switch {
 	case err == nil:
 	case errors.As(err, &f):
+		if rt.service == Confd {
+			f = inConfd(f)
+		}
 		f.write(w, s.now())
 	default:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		if rt.service == Confd {
+			writeJSON(w, http.StatusInternalServerError, []string{"Unexpected error: Internal Server Error"})
+			return
+		}
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
 	}
 }

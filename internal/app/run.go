@@ -297,7 +297,7 @@ func (a *App) serveAll() {
 	server := api.New(api.Options{
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-		Calls: apiCalls{a},
+		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a},
 	})
 	for _, l := range a.listeners {
 		a.serve("http "+l.Addr().String(), l, server.Handler(l.service))

@@ -342,8 +342,3 @@ func (p *planner) adoptAMI(user *asteriskconf.Category) {
 		p.plan.AMIPassword = secret.Value
 	}
 }
-
-// toggleLine is the key that Asterisk listens to.
-func toggleLine(code string) string {
-	return fmt.Sprintf("%s => %s,self,UserEvent(%s)", dialplan.FeatureApplication, code, dialplan.ToggleEvent)
-}
