@@ -54,7 +54,12 @@ func newConfWorld(t testing.TB) *confWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	d, err := directory.New(t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
+	next := master // the first that is made
+	d, err := directory.New(t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: func() string {
+		out := next
+		next = uuid.NewString()
+		return out
+	}})
 	if err != nil {
 		t.Fatal(err)
 	}
