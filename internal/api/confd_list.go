@@ -261,20 +261,26 @@ func (rs *resource[T]) getList(w http.ResponseWriter, r *http.Request, rc reques
 		matching = matching[:min(a.limit, len(matching))]
 	}
 	base := quoted(rs.base(r))
-	size := 64 // what is around them
-	for _, i := range matching {
-		size += len(rows[i].json) + len(rows[i].rel) + len(base) + len(rows[i].link) + 32
-	}
-	out := fmt.Appendf(make([]byte, 0, size), `{"total":%d,"items":[`, total)
+	out := fmt.Appendf(make([]byte, 0, 2*portion), `{"total":%d,"items":[`, total)
+	w.Header().Set("Content-Type", "application/json")
 	for n, i := range matching {
 		if n > 0 {
 			out = append(out, ',')
 		}
-		out = rows[i].linked(out, base)
+		if out = rows[i].linked(out, base); len(out) > portion {
+			if _, err := w.Write(out); err != nil {
+				return nil // the client is gone, which is its own affair
+			}
+			out = out[:0]
+		}
 	}
-	writeBytes(w, http.StatusOK, append(out, "]}"...))
+	_, _ = w.Write(append(out, "]}\n"...)) // the same
 	return nil
 }
+
+// portion is how much of a list is made before it is sent: all users of a big
+// directory are megabytes.
+const portion = 32 << 10
 
 func (r *confRow[T]) fits(a asked, tenants map[string]bool, everybody bool) bool {
 	if !everybody && !tenants[r.tenant] || !strings.Contains(r.search, a.search) {

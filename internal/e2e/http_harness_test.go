@@ -77,3 +77,6 @@ func (c client) read(path string, out any) {
 	}
 	must(c.s.t, json.Unmarshal([]byte(answer), out))
 }
+
+// raw is a body as it is sent.
+func raw(body string) json.RawMessage { return json.RawMessage(body) }

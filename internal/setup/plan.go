@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 
-	"callrecordd/dialplan"
 	"callrecordd/internal/asteriskconf"
 )
 
