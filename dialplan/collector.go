@@ -14,7 +14,6 @@ const DigitTimeout = time.Second
 // people do not begin the same code within a second.
 const maxCollecting = 10_000
 
-// code is what a feature code may be.
 // CheckCode refuses what cannot be the code of a feature during calls: 1 to 10
 // keys, as Asterisk's features.conf takes them.
 func CheckCode(text string) error {
@@ -24,6 +23,7 @@ func CheckCode(text string) error {
 	return nil
 }
 
+// code is what a feature code may be.
 var code = regexp.MustCompile(`^[0-9A-D*#]{1,16}$`)
 
 // Collector finds one code in the digits that are pressed during calls. It is

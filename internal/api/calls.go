@@ -247,7 +247,8 @@ func (s *Server) putMyRecord(w http.ResponseWriter, r *http.Request, rc request,
 	if c.UserUUID != user {
 		return &problem{
 			http.StatusForbidden, "user-permission-denied",
-			"User does not have permission to handle objects of other users", map[string]any{"call": c.ID, "user": user},
+			"User does not have permission to handle objects of other users",
+			map[string]any{"call": c.ID, "user": user},
 		}
 	}
 	return s.changeRecord(w, r, CallRequest{ID: c.ID, Op: op, Actor: user})

@@ -50,8 +50,7 @@ type confBody struct {
 
 func readConf(w http.ResponseWriter, r *http.Request) (*confBody, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConfBody))
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
 		return nil, &confError{http.StatusRequestEntityTooLarge, []string{"Input Error - the request is too large"}}
 	}
 	b := new(confBody)

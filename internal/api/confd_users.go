@@ -96,7 +96,7 @@ func applyConfUser(b *confBody, u *directory.User) {
 		{"call_record_incoming_external_enabled", &f.IncomingExternal},
 	}
 	const all, onDemand = "call_record_enabled", "online_call_record_enabled"
-	if b.has(all) && !(b.creating && b.null(all)) {
+	if b.has(all) && (!b.creating || !b.null(all)) {
 		on := dialplan.Lit(*f)
 		b.boolean(all, &on)
 		for _, one := range four {
@@ -110,7 +110,7 @@ func applyConfUser(b *confBody, u *directory.User) {
 	for _, one := range four {
 		b.boolean(one.name, one.flag)
 	}
-	if !(b.creating && b.null(onDemand)) {
+	if !b.creating || !b.null(onDemand) {
 		b.boolean(onDemand, &f.OnDemand)
 	}
 	b.lines(&u.Lines)

@@ -27,16 +27,16 @@ type callView struct {
 // calldStage is a stage with clients of calld.
 type calldStage struct {
 	*stage
-	admin client
-	users map[string]client
+	admin   client
+	clients map[string]client
 }
 
 func newCalldStage(t *testing.T) *calldStage {
 	t.Helper()
 	s := stageWith(t, ownPorts)
-	out := &calldStage{stage: s, admin: s.clientOf(api.Calld, "", "", "calld.#"), users: map[string]client{}}
-	for name, u := range s.site.users {
-		out.users[name] = s.clientOf(api.Calld, "", u.UUID, "calld.users.me.#")
+	out := &calldStage{stage: s, admin: s.clientOf(api.Calld, "", "", "calld.#"), clients: map[string]client{}}
+	for name, u := range s.users {
+		out.clients[name] = s.clientOf(api.Calld, "", u.UUID, "calld.users.me.#")
 	}
 	return out
 }
@@ -49,7 +49,7 @@ func (s *calldStage) callOf(who string) callView {
 	}
 	s.admin.read("/1.0/calls", &list)
 	for _, c := range list.Items {
-		if c.UserUUID == s.site.users[who].UUID {
+		if c.UserUUID == s.users[who].UUID {
 			return c
 		}
 	}
@@ -66,7 +66,7 @@ func (s *calldStage) record(who string, op recorder.Op, status int, id string) {
 // mine is the same of that person.
 func (s *calldStage) mine(who string, op recorder.Op, status int, id string) {
 	s.t.Helper()
-	s.users[who].ask(s.t, "PUT", "/1.0/users/me/calls/"+s.callOf(who).CallID+"/record/"+string(op), nil, status, id)
+	s.clients[who].ask(s.t, "PUT", "/1.0/users/me/calls/"+s.callOf(who).CallID+"/record/"+string(op), nil, status, id)
 }
 
 func (s *calldStage) state(want map[string]string) {
@@ -233,8 +233,8 @@ func TestRow27WhoseCallOverHTTP(t *testing.T) {
 		t.Helper()
 		c.ask(t, "PUT", "/1.0/"+me+"calls/"+id+"/record/start", nil, status, text)
 	}
-	start(s.users["bob"], "users/me/", id, 403, "user-permission-denied")
-	start(s.users["bob"], "", id, 401, "unauthorized")
+	start(s.clients["bob"], "users/me/", id, 403, "user-permission-denied")
+	start(s.clients["bob"], "", id, 401, "unauthorized")
 	start(s.admin, "users/me/", id, 400, "token-with-user-uuid-required")
 	start(s.admin, "", "1.1", 404, "no-such-call")
 	out, err := s.pbx.Console(within(t), "core show channels concise")
@@ -244,7 +244,7 @@ func TestRow27WhoseCallOverHTTP(t *testing.T) {
 		if f := strings.Split(strings.TrimSpace(line), "!"); strings.HasPrefix(line, "Local/") {
 			locals++
 			start(s.admin, "", f[len(f)-1], 404, "no-such-call")
-			start(s.users["alice"], "users/me/", f[len(f)-1], 404, "no-such-call")
+			start(s.clients["alice"], "users/me/", f[len(f)-1], 404, "no-such-call")
 		}
 	}
 	if locals != 2 {
@@ -260,7 +260,7 @@ func TestRow27WhoseCallOverHTTP(t *testing.T) {
 	s.state(map[string]string{"alice": "inactive", "bob": "inactive"})
 
 	// A user of the tenant below is found there, and by the one above.
-	s.do("PATCH", control.Path("users", s.site.users["bob"].UUID), map[string]any{"tenant_uuid": child.UUID}, nil)
+	s.do("PATCH", control.Path("users", s.users["bob"].UUID), map[string]any{"tenant_uuid": child.UUID}, nil)
 	var list struct {
 		Items []callView `json:"items"`
 	}
@@ -269,7 +269,7 @@ func TestRow27WhoseCallOverHTTP(t *testing.T) {
 		c.read(path, &list)
 		var got []string
 		for _, v := range list.Items {
-			for name, u := range s.site.users {
+			for name, u := range s.users {
 				if u.UUID == v.UserUUID {
 					got = append(got, name)
 				}
@@ -283,7 +283,7 @@ func TestRow27WhoseCallOverHTTP(t *testing.T) {
 	seen(s.admin, "/1.0/calls", "alice")
 	seen(s.admin, "/1.0/calls?recurse=true", "alice", "bob")
 	seen(below, "/1.0/calls", "bob")
-	seen(s.users["alice"], "/1.0/users/me/calls", "alice")
+	seen(s.clients["alice"], "/1.0/users/me/calls", "alice")
 	s.over(caller)
 	s.gone(callee)
 	s.none(1)
@@ -313,7 +313,7 @@ func TestRingingCallOverHTTP(t *testing.T) {
 	s.both(caller, "alice", callee, "bob")
 	s.mine("alice", recorder.OpStart, 204, "")
 	s.runs("alice", recorder.Live)
-	if c := s.callOf("alice"); c.Status != "Up" || c.TalkingTo[s.callOf("bob").CallID] != s.site.users["bob"].UUID {
+	if c := s.callOf("alice"); c.Status != "Up" || c.TalkingTo[s.callOf("bob").CallID] != s.users["bob"].UUID {
 		t.Errorf("the call is %+v", c)
 	}
 	s.say(caller)
