@@ -163,6 +163,11 @@ func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db")
 // is not in the database, so that a copy of that gives nobody a way in.
 func (s State) RefreshKey() string { return filepath.Join(s.Dir, "refresh.key") }
 
+// ToggleFile is the path of the line of features.conf that Asterisk includes.
+func (s State) ToggleFile() string {
+	return filepath.Join(filepath.Dir(s.Features()), "callrecord-applicationmap.conf")
+}
+
 // Features is the path of the dialplan that Asterisk includes. It has a folder
 // of its own, so that a right to read it opens nothing else.
 func (s State) Features() string { return filepath.Join(s.Dir, "asterisk", "callrecord-features.conf") }

@@ -97,6 +97,7 @@ func TestReasonsAreClosed(t *testing.T) {
 		"on_demand", "api", "none.flags_off", "none.no_user", "none.conference", "none.no_talk",
 		"refused.user", "refused.group", "refused.queue", "refused.trunk", "refused.paused_by_other",
 		"claimant_left", "endpoint_unknown", "resync", "storage_stalled", "disk_full", "safety_net",
+		"auto.always", "auto.never",
 	}
 	if diff := cmp.Diff(want, Reasons()); diff != "" {
 		t.Error(diff)

@@ -218,7 +218,7 @@ func (s *stage) fillDirectory(ctx context.Context) error {
 			return err
 		}
 	}
-	token, err := s.daemon.command(ctx, "token", "create", "--description", "demo")
+	token, err := s.daemon.command(ctx, "token", "create", "--description", "demo", "--acl", "call-logd.#", "--acl", "calld.#")
 	if err != nil {
 		return err
 	}

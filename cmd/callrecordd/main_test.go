@@ -298,9 +298,9 @@ func TestOtherNouns(t *testing.T) {
 		h.run("device", "create", "--endpoint", "PJSIP/door")
 		for noun, want := range map[string]string{
 			"tenant": "UUID  NAME  PARENT  ASTERISK ID\nU  master  U  \nU  branch  U  b1\n",
-			"group":  "UUID  NAME  EXTENSION  *3  TENANT\nU  sales  2001@users  yes  U\n",
-			"queue":  "UUID  NAME  EXTENSION  *3  TENANT\nU  support  3001@users  no  U\n",
-			"trunk":  "UUID  NAME  ENDPOINT  TENANT\nU  PJSIP/provider  PJSIP/provider  U\n",
+			"group":  "UUID  NAME  EXTENSION  *3  RECORDS  TENANT\nU  sales  2001@users  yes  inherit  U\n",
+			"queue":  "UUID  NAME  EXTENSION  *3  RECORDS  TENANT\nU  support  3001@users  no  inherit  U\n",
+			"trunk":  "UUID  NAME  ENDPOINT  RECORDS  TENANT\nU  PJSIP/provider  PJSIP/provider  inherit  U\n",
 			"device": "ENDPOINT\nPJSIP/door\n",
 		} {
 			if diff := cmp.Diff(want, squeeze(h.run(noun, "list"))); diff != "" {

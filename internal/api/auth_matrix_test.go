@@ -16,6 +16,7 @@ import (
 
 	"callrecordd/internal/auth"
 	"callrecordd/internal/cdr"
+	"callrecordd/internal/directory"
 	"callrecordd/internal/recorder"
 )
 
@@ -140,13 +141,34 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	})
 	w.must(err)
 	w.must(w.accounts.AddPolicy(w.t.Context(), auth.Actor{Name: "test"}, a.UUID, p.UUID))
+	user, group, queue, trunk := w.resources(tenant)
+	call := "call-of-" + tenant
+	w.calls.list = append(w.calls.list, Call{ID: call, TenantUUID: w.tenants[tenant], State: recorder.Inactive})
 	return things{
 		values: map[string]string{
-			"cdr_id": fmt.Sprint(id), "recording_uuid": rec, "user": a.UUID, "user_uuid": a.UUID, "session": session.Token.ID, "policy": p.UUID,
+			"call_id": call, "users_id": user.UUID, "lines_id": fmt.Sprint(user.Lines[0].ID), "groups_id": group.UUID,
+			"queues_id": queue.UUID, "trunks_id": trunk.UUID, "extensions_features_id": w.dir.Book().Contents().Features[0].UUID, "cdr_id": fmt.Sprint(id), "recording_uuid": rec, "user": a.UUID, "user_uuid": a.UUID, "session": session.Token.ID, "policy": p.UUID,
 			"tenant": w.tenants[tenant], "client_id": "client-of-" + tenant, "access": "x.y",
 		},
-		marks: []string{rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
+		marks: []string{call, user.UUID, group.UUID, queue.UUID, trunk.UUID, rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
 	}
+}
+
+// resources makes one of each kind of the directory.
+func (w *town) resources(tenant string) (directory.User, directory.Group, directory.Queue, directory.Trunk) {
+	w.t.Helper()
+	ctx, in, name := w.t.Context(), w.tenants[tenant], "phone_of_"+tenant
+	user, err := w.dir.CreateUser(ctx, "test", directory.User{
+		TenantUUID: in, FirstName: "phone of " + tenant, Lines: []directory.Line{{Endpoint: "PJSIP/" + name, Main: true}},
+	})
+	w.must(err)
+	group, err := w.dir.CreateGroup(ctx, "test", directory.Group{TenantUUID: in, Name: name})
+	w.must(err)
+	queue, err := w.dir.CreateQueue(ctx, "test", directory.Queue{TenantUUID: in, Name: name})
+	w.must(err)
+	trunk, err := w.dir.CreateTrunk(ctx, "test", directory.Trunk{TenantUUID: in, Name: name, Endpoint: "PJSIP/trunk_" + tenant})
+	w.must(err)
+	return user, group, queue, trunk
 }
 
 // path is the route's, with the things of a tenant in it.
@@ -216,7 +238,7 @@ func TestTenantMatrix(t *testing.T) {
 					if (got.status == http.StatusUnauthorized) != refused && (refused || got.status != http.StatusNotFound) {
 						t.Errorf("%s: %d %s", name, got.status, got.body)
 					}
-					if !seen && rt.names("cdr_id", "recording_uuid", "user", "session", "policy", "tenant") && harmful(got.status, rt) {
+					if !seen && rt.names("cdr_id", "recording_uuid", "user", "session", "policy", "tenant", "call_id", "users_id", "lines_id", "groups_id", "queues_id", "trunks_id") && harmful(got.status, rt) {
 						t.Errorf("%s, thing of %s: %d %s", name, owner, got.status, got.body)
 					}
 					for other, y := range all {

@@ -409,7 +409,7 @@ func TestSeed(t *testing.T) {
 	})
 	var policy policyJSON
 	command(func(token string) {
-		w.into(w.ask("POST", "/0.1/policies", quoted(`{'description': null, 'acl': ['call-logd.cdr.recordings.media.export.create', 'auth.tenants.read'], 'name': 'recording_exporter'}`),
+		w.into(w.ask("POST", "/0.1/policies", jsonOf(`{'description': null, 'acl': ['call-logd.cdr.recordings.media.export.create', 'auth.tenants.read'], 'name': 'recording_exporter'}`),
 			"X-Auth-Token", token), 200, &policy)
 	})
 	command(func(token string) { // by name, which looks both up first
@@ -427,7 +427,7 @@ func TestSeed(t *testing.T) {
 	var first, offline tokenAnswer
 	me := []string{"Authorization", basic("exporter", "secret")}
 	w.into(w.ask("POST", "/0.1/token", `{"expiration": 3600}`, append(me, "X-Auth-Token", "")...), 200, &first)
-	w.into(w.ask("POST", "/0.1/token", quoted(`{'expiration': 3600, 'client_id': 'exporter', 'access_type': 'offline'}`),
+	w.into(w.ask("POST", "/0.1/token", jsonOf(`{'expiration': 3600, 'client_id': 'exporter', 'access_type': 'offline'}`),
 		append(me, "X-Auth-Token", first.Data.Token)...), 200, &offline)
 	w.into(w.ask("DELETE", "/0.1/token/"+first.Data.Token, "", "X-Auth-Token", first.Data.Token), 200, nil)
 	if offline.Data.RefreshToken == "" || first.Data.RefreshToken != "" {
@@ -437,7 +437,7 @@ func TestSeed(t *testing.T) {
 	// The script, every week.
 	for range 3 {
 		var weekly tokenAnswer
-		w.into(w.ask("POST", "/0.1/token", quoted(`{'backend': 'wazo_user', 'expiration': 60, 'client_id': 'exporter', 'refresh_token': '%s', 'access_type': 'online'}`, offline.Data.RefreshToken),
+		w.into(w.ask("POST", "/0.1/token", jsonOf(`{'backend': 'wazo_user', 'expiration': 60, 'client_id': 'exporter', 'refresh_token': '%s', 'access_type': 'online'}`, offline.Data.RefreshToken),
 			"X-Auth-Token", "", "Authorization", "Basic Og==", "User-Agent", "Wazo Python auth client"), 200, &weekly)
 		if weekly.Data.RefreshToken != "" || !slices.Contains(weekly.Data.ACL, "call-logd.cdr.recordings.media.export.create") {
 			t.Errorf("%+v", weekly.Data)
@@ -473,6 +473,6 @@ func TestSeed(t *testing.T) {
 	if d["client_id"] != "exporter" {
 		t.Errorf("details %v", d)
 	}
-	w.reason(w.ask("POST", "/0.1/token", quoted(`{'client_id': 'exporter', 'refresh_token': '%s'}`, offline.Data.RefreshToken),
+	w.reason(w.ask("POST", "/0.1/token", jsonOf(`{'client_id': 'exporter', 'refresh_token': '%s'}`, offline.Data.RefreshToken),
 		"Authorization", "Basic Og=="), 401, "Authentication Failed")
 }

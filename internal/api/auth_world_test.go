@@ -31,6 +31,7 @@ type town struct {
 	accounts *auth.Accounts
 	tokens   *auth.Service
 	dir      *directory.Service
+	calls    *fakeCalls
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -61,6 +62,7 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 	t.Cleanup(func() { w.must(st.Close()) })
 	w.dir, err = directory.New(t.Context(), directory.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString})
 	w.must(err)
+	w.calls = &fakeCalls{}
 	w.tokens = auth.New(st, w.now, uuid.NewString)
 	w.tenants["master"] = w.dir.Book().Master().UUID
 	w.accounts, err = auth.NewAccounts(t.Context(), auth.AccountsOptions{
@@ -75,9 +77,10 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 	}
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Root: t.TempDir(), Now: w.now, Log: log,
-		Ready:    func() (bool, string) { return true, "" },
-		Health:   func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
-		Signer:   auth.NewSigner([]byte("key"), w.now),
+		Ready:  func() (bool, string) { return true, "" },
+		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
+		Signer: auth.NewSigner([]byte("key"), w.now),
+		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
 	})
 	srv := httptest.NewServer(w.server.Handler(service))
@@ -192,6 +195,6 @@ func basic(user, password string) string {
 	return req.Header.Get("Authorization")
 }
 
-func quoted(format string, args ...any) string {
+func jsonOf(format string, args ...any) string {
 	return fmt.Sprintf(strings.ReplaceAll(format, "'", `"`), args...)
 }

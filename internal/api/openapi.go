@@ -76,10 +76,14 @@ func openapi31(rows []route, base string) object {
 
 // operation describes a row.
 func (rt route) operation(schemas *schemas) object {
+	errors := []any{schemas.of(problemJSON{}), schemas.of(messageBody{})}
+	if rt.service == Confd { // its errors are texts in a list (auth-and-clients 5)
+		errors = append(errors, schemas.of([]string{}))
+	}
 	responses := object{"default": object{
 		"description": "What went wrong",
 		"content": object{
-			"application/json": object{"schema": object{"anyOf": []any{schemas.of(problemJSON{}), schemas.of(messageBody{})}}},
+			"application/json": object{"schema": object{"anyOf": errors}},
 			"text/html":        object{"schema": object{"type": "string"}},
 		},
 	}}

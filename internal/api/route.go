@@ -49,9 +49,13 @@ type route struct {
 	// for HEAD.
 	method string
 	// path follows the version. {name:int} is an integer without sign,
-	// {name:uuid} a hyphenated uuid, {name} any text without a slash; a request
+	// {name:uuid} a hyphenated uuid,
+	// {name:key} one of both, {name} any text without a slash; a request
 	// that does not fit finds no route, whoever asks (cdr-api 1.12).
 	path string
+	// also are more paths below /api/<service>, without a version: the published
+	// text has some that Wazo itself never served (design 7).
+	also []string
 	// acl is the access that the token needs and may hold path values in
 	// braces; dots in a value become underscores (cdr-api 1.8). Without one the
 	// route is open to all.
@@ -127,6 +131,8 @@ func (s *Server) routes() []route {
 		s.mediaRoutes(),
 		s.exportRoutes(),
 		s.accountRoutes(),
+		s.callRoutes(),
+		s.directoryRoutes(),
 		s.serviceRoutes(),
 	)
 	return append(rows, s.describeRoutes(rows)...)
@@ -149,8 +155,10 @@ func (rt route) values() []pathValue {
 
 // plainPath is the path with {name} alone, as the mux and the descriptions
 // want it.
-func (rt route) plainPath() string {
-	out := rt.path
+func (rt route) plainPath() string { return rt.plain(rt.path) }
+
+func (rt route) plain(path string) string {
+	out := path
 	for _, v := range rt.values() {
 		out = strings.ReplaceAll(out, "{"+v.name+":"+v.kind+"}", "{"+v.name+"}")
 	}
@@ -161,13 +169,21 @@ func (rt route) plainPath() string {
 func (rt route) fits(r *http.Request) bool {
 	for _, v := range rt.values() {
 		text := r.PathValue(v.name)
+		_, err := strconv.ParseUint(text, 10, 63)
+		isInt := err == nil
+		_, err = uuid.Parse(text)
+		isUUID := err == nil && len(text) == len(uuid.Nil.String())
 		switch v.kind {
 		case "int":
-			if _, err := strconv.ParseUint(text, 10, 63); err != nil {
+			if !isInt {
 				return false
 			}
 		case "uuid":
-			if _, err := uuid.Parse(text); err != nil || len(text) != len(uuid.Nil.String()) {
+			if !isUUID {
+				return false
+			}
+		case "key":
+			if !isInt && !isUUID {
 				return false
 			}
 		}

@@ -32,6 +32,10 @@ type Options struct {
 	Proxies []netip.Prefix
 	// Accounts is the auth service.
 	Accounts AccountOptions
+	// Calls are those that go on.
+	Calls     Calls
+	Directory Directory
+	Toggle    ToggleKey
 }
 
 // Server answers HTTP requests.
@@ -49,15 +53,22 @@ type Server struct {
 	proxies []netip.Prefix
 
 	accounts AccountOptions
+	calls    Calls
+
+	directory Directory
+	toggle    ToggleKey
+	resources []routed
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{
+	s := &Server{
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
-		accounts: o.Accounts,
+		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}
+	s.resources = s.confResources()
+	return s
 }
 
 // Handler serves what a service has at its own port, and everything as Wazo's
@@ -69,14 +80,17 @@ func (s *Server) Handler(own Service) http.Handler {
 	rows := s.routes()
 	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
 	for _, rt := range rows {
-		prefixes := []string{rt.service.published()}
-		if rt.service == own {
-			prefixes = append(prefixes, "")
-		}
-		for _, prefix := range prefixes {
-			mux.HandleFunc(rt.method+" "+prefix+rt.service.version()+rt.plainPath(), func(w http.ResponseWriter, r *http.Request) {
+		serve := func(prefix, path string) {
+			mux.HandleFunc(rt.method+" "+prefix+path, func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, rt, prefix)
 			})
+		}
+		serve(rt.service.published(), rt.service.version()+rt.plainPath())
+		if rt.service == own {
+			serve("", rt.service.version()+rt.plainPath())
+		}
+		for _, path := range rt.also {
+			serve(rt.service.published(), rt.plain(path))
 		}
 	}
 	return edge{own, mux}
@@ -118,11 +132,18 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix 
 	switch {
 	case err == nil:
 	case errors.As(err, &f):
+		if rt.service == Confd {
+			f = inConfd(f)
+		}
 		f.write(w, s.now())
 	case errors.As(err, &big):
 		writeMessage(w, http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit.")
 	default:
 		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		if rt.service == Confd {
+			writeJSON(w, http.StatusInternalServerError, []string{"Unexpected error: Internal Server Error"})
+			return
+		}
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
 	}
 }

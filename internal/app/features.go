@@ -50,18 +50,22 @@ func (f *features) lacking() string {
 // from recording.
 func (a *App) startFeatures() {
 	a.stack.goStep("features", a.failed, func(ctx context.Context) error {
+		var told string // the text of the toggle key that Asterisk was told of
 		// reloaded is the version that Asterisk was told of on this connection:
 		// it is not told twice, since a reload reads the whole dialplan.
 		var reloaded string
 		for connection := -1; ctx.Err() == nil; {
 			state := a.ami.State()
 			if state.Reconnects != connection {
-				connection, reloaded = state.Reconnects, ""
+				connection, reloaded, told = state.Reconnects, "", ""
 			}
 			marker, err := a.writeFeatures()
 			connected := state.Kind == ami.StateConnected
 			if err == nil && connected {
 				err = a.loadFeatures(ctx, marker, &reloaded)
+			}
+			if err == nil && connected {
+				err = a.loadToggleKey(ctx, &told)
 			}
 			// While Asterisk is away there is nothing new to tell.
 			if ctx.Err() == nil && (err != nil || connected) {

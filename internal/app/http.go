@@ -92,6 +92,7 @@ func (a *App) serveAll() error {
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 		Health: a.health, Config: a.opt.Config.Map(),
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
+		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a},
 		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
 	})
 	var servers []*http.Server

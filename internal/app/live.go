@@ -124,6 +124,7 @@ type LiveRequest struct {
 	Op       recorder.Op
 	Actor    string // who asks, for the events
 	Override bool   // with permission over other people's calls
+	Reach    bool   // see recorder.Request
 }
 
 // RequestLive starts, stops, pauses or resumes the recording of the talk that a
@@ -157,7 +158,7 @@ func (r *reducer) requestLive(q LiveRequest) (LiveOutcome, error) {
 	}
 	outcome := LiveOutcome{}
 	outcome.Outcome = r.request(recorder.Request{
-		Op: q.Op, Party: r.party(leg), By: dialplan.API, Actor: q.Actor, Override: q.Override,
+		Op: q.Op, Party: r.party(leg), By: dialplan.API, Actor: q.Actor, Override: q.Override, Reach: q.Reach,
 		Conference: r.model.Confers(leg.ID),
 	})
 	switch {

@@ -123,6 +123,7 @@ func (b *Book) Party(endpoint string) dialplan.Party {
 	w := b.Endpoint(endpoint)
 	return dialplan.Party{
 		Endpoint: endpoint, Kind: w.Kind, UserUUID: w.User.UUID, Tenant: w.TenantUUID, Flags: w.User.Flags,
+		TrunkAuto: w.Trunk.AutoRecord,
 	}
 }
 

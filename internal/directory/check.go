@@ -66,6 +66,13 @@ func place(prefix, exten, context string) error {
 	return matching(prefix+"context", context, contextPattern, "the name of a dialplan context")
 }
 
+func autoField(v dialplan.AutoRecord) error {
+	if !slices.Contains(dialplan.AutoRecords(), v) {
+		return &ErrInvalid{"auto_record", fmt.Sprintf("%q is not one of inherit, always, never", v)}
+	}
+	return nil
+}
+
 func firstError(errs ...error) error {
 	for _, err := range errs {
 		if err != nil {
@@ -110,16 +117,16 @@ func (u *User) check() error {
 
 func (g *Group) check() error {
 	return firstError(uuidField("uuid", g.UUID), text("name", g.Name, true),
-		text("label", g.Label, false), place("", g.Exten, g.Context))
+		text("label", g.Label, false), place("", g.Exten, g.Context), autoField(g.AutoRecord))
 }
 
 func (q *Queue) check() error {
-	return firstError(uuidField("uuid", q.UUID), text("label", q.Label, false), place("", q.Exten, q.Context),
+	return firstError(uuidField("uuid", q.UUID), autoField(q.AutoRecord), text("label", q.Label, false), place("", q.Exten, q.Context),
 		matching("name", q.Name, queuePattern, "the name of an app_queue queue"))
 }
 
 func (t *Trunk) check() error {
-	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint))
+	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint), autoField(t.AutoRecord))
 }
 
 func (f *Feature) check() error {

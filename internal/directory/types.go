@@ -7,6 +7,7 @@
 package directory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -124,6 +125,8 @@ type Group struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Queue is an app_queue queue; Name is its name there.
@@ -136,6 +139,8 @@ type Queue struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Trunk is an endpoint that leads outside.
@@ -145,6 +150,8 @@ type Trunk struct {
 	TenantUUID string `json:"tenant_uuid"`
 	Name       string `json:"name"`
 	Endpoint   string `json:"endpoint"`
+	// AutoRecord goes before the rules of who talks over it (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Device is an internal endpoint that is nobody's, e.g. a door phone.
@@ -245,6 +252,7 @@ func (g *Group) ref() Ref         { return Ref{KindGroup, g.UUID} }
 func (g *Group) setUUID(s string) { g.UUID = s }
 func (g *Group) keepID(old Group) { g.ID = old.ID }
 func (g *Group) prepare(master string) {
+	g.AutoRecord = cmp.Or(g.AutoRecord, dialplan.AutoInherit)
 	if g.TenantUUID == "" {
 		g.TenantUUID = master
 	}
@@ -254,6 +262,7 @@ func (q *Queue) ref() Ref         { return Ref{KindQueue, q.UUID} }
 func (q *Queue) setUUID(s string) { q.UUID = s }
 func (q *Queue) keepID(old Queue) { q.ID = old.ID }
 func (q *Queue) prepare(master string) {
+	q.AutoRecord = cmp.Or(q.AutoRecord, dialplan.AutoInherit)
 	if q.TenantUUID == "" {
 		q.TenantUUID = master
 	}
@@ -263,6 +272,7 @@ func (t *Trunk) ref() Ref         { return Ref{KindTrunk, t.UUID} }
 func (t *Trunk) setUUID(s string) { t.UUID = s }
 func (t *Trunk) keepID(old Trunk) { t.ID = old.ID }
 func (t *Trunk) prepare(master string) {
+	t.AutoRecord = cmp.Or(t.AutoRecord, dialplan.AutoInherit)
 	if t.TenantUUID == "" {
 		t.TenantUUID = master
 	}

@@ -30,6 +30,10 @@ type Request struct {
 	Override bool
 	// Conference says that the party is in one, which is no talk.
 	Conference bool
+	// Reach asks for somebody else's call through the API: the party's own
+	// permission is asked for, but stop removes all claims and resume ends
+	// anybody's pause (design 6).
+	Reach bool
 }
 
 // Outcome is what became of a Request.

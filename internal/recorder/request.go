@@ -32,6 +32,9 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 	if !q.Override {
 		allowed, reason := dialplan.MayToggle(q.Party)
 		if w.reason = reason; !allowed {
+			if done, ok := m.startedAlready(w); ok {
+				return done, nil
+			}
 			return m.refuse(w)
 		}
 	}
@@ -55,6 +58,16 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 	}
 	m.chime(w.now, w.t)
 	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg), Released: w.released}, m.take()
+}
+
+// startedAlready: whoever starts what its own rule records needs no permission,
+// and gets nothing that a refusal would have kept from it (recording-rules 4.2).
+func (m *Machine) startedAlready(w *wish) (Outcome, bool) {
+	if w.Op != OpStart || w.t == nil {
+		return Outcome{}, false
+	}
+	c, ok := w.t.claim(w.Party.Leg)
+	return Outcome{Done: true, Reason: c.Reason, State: m.PartyState(w.Party.Leg)}, ok
 }
 
 // grant carries the wish out; false with a reason or with idle if it cannot.
@@ -145,7 +158,7 @@ func (w *wish) beeps() {
 	}
 }
 
-// unclaim removes the leg's claims, or with Override everybody's. A rule does
+// unclaim removes the leg's claims, or with Override or Reach everybody's. A rule does
 // not bring them back while this talk lasts. The recording ends with the last
 // one, and a pause with the recording.
 func (m *Machine) unclaim(w *wish) {
@@ -155,7 +168,7 @@ func (m *Machine) unclaim(w *wish) {
 		return
 	}
 	mine := []string{w.Party.Leg}
-	if w.Override {
+	if w.Override || w.Reach {
 		mine = nil
 		for _, l := range t.legs {
 			mine = append(mine, l.ID)
@@ -217,7 +230,7 @@ func (m *Machine) resumeTalk(w *wish) bool {
 		return false
 	case !t.paused():
 		return true
-	case t.pause.Owner != w.Party.Leg && !w.Override:
+	case t.pause.Owner != w.Party.Leg && !w.Override && !w.Reach:
 		w.reason = dialplan.RefusedPaused
 		return false
 	}

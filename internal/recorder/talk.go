@@ -198,7 +198,7 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 // that of a rule it lasts as long as the talk wants it.
 func isRule(r dialplan.Reason) bool {
 	return r == dialplan.RuleOutInternal || r == dialplan.RuleOutExternal ||
-		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.Resync
+		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.AlwaysReason || r == dialplan.Resync
 }
 
 // takeOver attaches an active recording that already sits on a leg of the

@@ -807,6 +807,267 @@ func (e CallLogdGetUsersByUserUuidCdrParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for ConfdGetExtensionsFeaturesParamsOrder.
+const (
+	ConfdGetExtensionsFeaturesParamsOrderExten   ConfdGetExtensionsFeaturesParamsOrder = "exten"
+	ConfdGetExtensionsFeaturesParamsOrderFeature ConfdGetExtensionsFeaturesParamsOrder = "feature"
+	ConfdGetExtensionsFeaturesParamsOrderUuid    ConfdGetExtensionsFeaturesParamsOrder = "uuid"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetExtensionsFeaturesParamsOrder enum.
+func (e ConfdGetExtensionsFeaturesParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetExtensionsFeaturesParamsOrderExten:
+		return true
+	case ConfdGetExtensionsFeaturesParamsOrderFeature:
+		return true
+	case ConfdGetExtensionsFeaturesParamsOrderUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetExtensionsFeaturesParamsDirection.
+const (
+	ConfdGetExtensionsFeaturesParamsDirectionAsc  ConfdGetExtensionsFeaturesParamsDirection = "asc"
+	ConfdGetExtensionsFeaturesParamsDirectionDesc ConfdGetExtensionsFeaturesParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetExtensionsFeaturesParamsDirection enum.
+func (e ConfdGetExtensionsFeaturesParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetExtensionsFeaturesParamsDirectionAsc:
+		return true
+	case ConfdGetExtensionsFeaturesParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetGroupsParamsOrder.
+const (
+	ConfdGetGroupsParamsOrderExten ConfdGetGroupsParamsOrder = "exten"
+	ConfdGetGroupsParamsOrderId    ConfdGetGroupsParamsOrder = "id"
+	ConfdGetGroupsParamsOrderLabel ConfdGetGroupsParamsOrder = "label"
+	ConfdGetGroupsParamsOrderName  ConfdGetGroupsParamsOrder = "name"
+	ConfdGetGroupsParamsOrderUuid  ConfdGetGroupsParamsOrder = "uuid"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetGroupsParamsOrder enum.
+func (e ConfdGetGroupsParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetGroupsParamsOrderExten:
+		return true
+	case ConfdGetGroupsParamsOrderId:
+		return true
+	case ConfdGetGroupsParamsOrderLabel:
+		return true
+	case ConfdGetGroupsParamsOrderName:
+		return true
+	case ConfdGetGroupsParamsOrderUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetGroupsParamsDirection.
+const (
+	ConfdGetGroupsParamsDirectionAsc  ConfdGetGroupsParamsDirection = "asc"
+	ConfdGetGroupsParamsDirectionDesc ConfdGetGroupsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetGroupsParamsDirection enum.
+func (e ConfdGetGroupsParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetGroupsParamsDirectionAsc:
+		return true
+	case ConfdGetGroupsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetLinesParamsOrder.
+const (
+	ConfdGetLinesParamsOrderContext ConfdGetLinesParamsOrder = "context"
+	ConfdGetLinesParamsOrderExten   ConfdGetLinesParamsOrder = "exten"
+	ConfdGetLinesParamsOrderId      ConfdGetLinesParamsOrder = "id"
+	ConfdGetLinesParamsOrderName    ConfdGetLinesParamsOrder = "name"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetLinesParamsOrder enum.
+func (e ConfdGetLinesParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetLinesParamsOrderContext:
+		return true
+	case ConfdGetLinesParamsOrderExten:
+		return true
+	case ConfdGetLinesParamsOrderId:
+		return true
+	case ConfdGetLinesParamsOrderName:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetLinesParamsDirection.
+const (
+	ConfdGetLinesParamsDirectionAsc  ConfdGetLinesParamsDirection = "asc"
+	ConfdGetLinesParamsDirectionDesc ConfdGetLinesParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetLinesParamsDirection enum.
+func (e ConfdGetLinesParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetLinesParamsDirectionAsc:
+		return true
+	case ConfdGetLinesParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetQueuesParamsOrder.
+const (
+	ConfdGetQueuesParamsOrderExten ConfdGetQueuesParamsOrder = "exten"
+	ConfdGetQueuesParamsOrderId    ConfdGetQueuesParamsOrder = "id"
+	ConfdGetQueuesParamsOrderLabel ConfdGetQueuesParamsOrder = "label"
+	ConfdGetQueuesParamsOrderName  ConfdGetQueuesParamsOrder = "name"
+	ConfdGetQueuesParamsOrderUuid  ConfdGetQueuesParamsOrder = "uuid"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetQueuesParamsOrder enum.
+func (e ConfdGetQueuesParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetQueuesParamsOrderExten:
+		return true
+	case ConfdGetQueuesParamsOrderId:
+		return true
+	case ConfdGetQueuesParamsOrderLabel:
+		return true
+	case ConfdGetQueuesParamsOrderName:
+		return true
+	case ConfdGetQueuesParamsOrderUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetQueuesParamsDirection.
+const (
+	ConfdGetQueuesParamsDirectionAsc  ConfdGetQueuesParamsDirection = "asc"
+	ConfdGetQueuesParamsDirectionDesc ConfdGetQueuesParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetQueuesParamsDirection enum.
+func (e ConfdGetQueuesParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetQueuesParamsDirectionAsc:
+		return true
+	case ConfdGetQueuesParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetTrunksParamsOrder.
+const (
+	ConfdGetTrunksParamsOrderEndpoint ConfdGetTrunksParamsOrder = "endpoint"
+	ConfdGetTrunksParamsOrderId       ConfdGetTrunksParamsOrder = "id"
+	ConfdGetTrunksParamsOrderName     ConfdGetTrunksParamsOrder = "name"
+	ConfdGetTrunksParamsOrderUuid     ConfdGetTrunksParamsOrder = "uuid"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetTrunksParamsOrder enum.
+func (e ConfdGetTrunksParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetTrunksParamsOrderEndpoint:
+		return true
+	case ConfdGetTrunksParamsOrderId:
+		return true
+	case ConfdGetTrunksParamsOrderName:
+		return true
+	case ConfdGetTrunksParamsOrderUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetTrunksParamsDirection.
+const (
+	ConfdGetTrunksParamsDirectionAsc  ConfdGetTrunksParamsDirection = "asc"
+	ConfdGetTrunksParamsDirectionDesc ConfdGetTrunksParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetTrunksParamsDirection enum.
+func (e ConfdGetTrunksParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetTrunksParamsDirectionAsc:
+		return true
+	case ConfdGetTrunksParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetUsersParamsOrder.
+const (
+	ConfdGetUsersParamsOrderExten     ConfdGetUsersParamsOrder = "exten"
+	ConfdGetUsersParamsOrderFirstname ConfdGetUsersParamsOrder = "firstname"
+	ConfdGetUsersParamsOrderId        ConfdGetUsersParamsOrder = "id"
+	ConfdGetUsersParamsOrderLastname  ConfdGetUsersParamsOrder = "lastname"
+	ConfdGetUsersParamsOrderUserfield ConfdGetUsersParamsOrder = "userfield"
+	ConfdGetUsersParamsOrderUuid      ConfdGetUsersParamsOrder = "uuid"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetUsersParamsOrder enum.
+func (e ConfdGetUsersParamsOrder) Valid() bool {
+	switch e {
+	case ConfdGetUsersParamsOrderExten:
+		return true
+	case ConfdGetUsersParamsOrderFirstname:
+		return true
+	case ConfdGetUsersParamsOrderId:
+		return true
+	case ConfdGetUsersParamsOrderLastname:
+		return true
+	case ConfdGetUsersParamsOrderUserfield:
+		return true
+	case ConfdGetUsersParamsOrderUuid:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ConfdGetUsersParamsDirection.
+const (
+	ConfdGetUsersParamsDirectionAsc  ConfdGetUsersParamsDirection = "asc"
+	ConfdGetUsersParamsDirectionDesc ConfdGetUsersParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the ConfdGetUsersParamsDirection enum.
+func (e ConfdGetUsersParamsDirection) Valid() bool {
+	switch e {
+	case ConfdGetUsersParamsDirectionAsc:
+		return true
+	case ConfdGetUsersParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Address defines model for Address.
 type Address struct {
 	City    *string `json:"city"`
@@ -820,6 +1081,31 @@ type Address struct {
 // Backends defines model for Backends.
 type Backends struct {
 	Data []string `json:"data"`
+}
+
+// Call defines model for Call.
+type Call struct {
+	CallId             string            `json:"call_id"`
+	CallerIdName       string            `json:"caller_id_name"`
+	CallerIdNumber     string            `json:"caller_id_number"`
+	CreationTime       *string           `json:"creation_time"`
+	DialedExtension    string            `json:"dialed_extension"`
+	IsCaller           bool              `json:"is_caller"`
+	LineId             *int64            `json:"line_id"`
+	PausedBy           *string           `json:"paused_by"`
+	PeerCallerIdName   string            `json:"peer_caller_id_name"`
+	PeerCallerIdNumber string            `json:"peer_caller_id_number"`
+	RecordState        string            `json:"record_state"`
+	RecordingUuid      *string           `json:"recording_uuid"`
+	Status             string            `json:"status"`
+	TalkingTo          map[string]string `json:"talking_to"`
+	TenantUuid         string            `json:"tenant_uuid"`
+	UserUuid           *string           `json:"user_uuid"`
+}
+
+// CallList defines model for CallList.
+type CallList struct {
+	Items []Call `json:"items"`
 }
 
 // CallLogdStatus defines model for CallLogdStatus.
@@ -885,6 +1171,84 @@ type Component struct {
 	Status string `json:"status"`
 }
 
+// ConfExtension defines model for ConfExtension.
+type ConfExtension struct {
+	Context string `json:"context"`
+	Exten   string `json:"exten"`
+}
+
+// ConfFeature defines model for ConfFeature.
+type ConfFeature struct {
+	Enabled bool   `json:"enabled"`
+	Exten   string `json:"exten"`
+	Feature string `json:"feature"`
+	Uuid    string `json:"uuid"`
+}
+
+// ConfGroup defines model for ConfGroup.
+type ConfGroup struct {
+	AutoRecord       string          `json:"auto_record"`
+	DtmfRecordToggle bool            `json:"dtmf_record_toggle"`
+	Extensions       []ConfExtension `json:"extensions"`
+	Id               int64           `json:"id"`
+	Label            *string         `json:"label"`
+	Name             string          `json:"name"`
+	TenantUuid       string          `json:"tenant_uuid"`
+	Uuid             string          `json:"uuid"`
+}
+
+// ConfLine defines model for ConfLine.
+type ConfLine struct {
+	Endpoint   string          `json:"endpoint"`
+	Extensions []ConfExtension `json:"extensions"`
+	Id         int64           `json:"id"`
+	Main       bool            `json:"main"`
+	Name       string          `json:"name"`
+}
+
+// ConfToggle defines model for ConfToggle.
+type ConfToggle struct {
+	Options map[string]string `json:"options"`
+}
+
+// ConfTrunk defines model for ConfTrunk.
+type ConfTrunk struct {
+	AutoRecord string `json:"auto_record"`
+	Endpoint   string `json:"endpoint"`
+	Id         int64  `json:"id"`
+	Name       string `json:"name"`
+	TenantUuid string `json:"tenant_uuid"`
+	Uuid       string `json:"uuid"`
+}
+
+// ConfUser defines model for ConfUser.
+type ConfUser struct {
+	CallRecordEnabled                 bool       `json:"call_record_enabled"`
+	CallRecordIncomingExternalEnabled bool       `json:"call_record_incoming_external_enabled"`
+	CallRecordIncomingInternalEnabled bool       `json:"call_record_incoming_internal_enabled"`
+	CallRecordOutgoingExternalEnabled bool       `json:"call_record_outgoing_external_enabled"`
+	CallRecordOutgoingInternalEnabled bool       `json:"call_record_outgoing_internal_enabled"`
+	Firstname                         string     `json:"firstname"`
+	Id                                int64      `json:"id"`
+	Lastname                          *string    `json:"lastname"`
+	Lines                             []ConfLine `json:"lines"`
+	OnlineCallRecordEnabled           bool       `json:"online_call_record_enabled"`
+	TenantUuid                        string     `json:"tenant_uuid"`
+	Userfield                         *string    `json:"userfield"`
+	Uuid                              string     `json:"uuid"`
+}
+
+// ConfUserLine defines model for ConfUserLine.
+type ConfUserLine struct {
+	Endpoint   string          `json:"endpoint"`
+	Extensions []ConfExtension `json:"extensions"`
+	Id         int64           `json:"id"`
+	Main       bool            `json:"main"`
+	Name       string          `json:"name"`
+	TenantUuid string          `json:"tenant_uuid"`
+	Users      []LineOwner     `json:"users"`
+}
+
 // ConfdStatus defines model for ConfdStatus.
 type ConfdStatus struct {
 	RestApi      Component `json:"rest_api"`
@@ -904,6 +1268,13 @@ type GroupList struct {
 	Filtered int64         `json:"filtered"`
 	Items    []interface{} `json:"items"`
 	Total    int64         `json:"total"`
+}
+
+// LineOwner defines model for LineOwner.
+type LineOwner struct {
+	Firstname string `json:"firstname"`
+	Lastname  string `json:"lastname"`
+	Uuid      string `json:"uuid"`
 }
 
 // Link defines model for Link.
@@ -2241,6 +2612,75 @@ type CalldGetApiApiYmldefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CalldGetCallsParams defines parameters for CalldGetCalls.
+type CalldGetCallsParams struct {
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldGetCallsdefaultJSONResponseBody defines parameters for CalldGetCalls.
+type CalldGetCallsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldGetCallsByCallIdParams defines parameters for CalldGetCallsByCallId.
+type CalldGetCallsByCallIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldGetCallsByCallIddefaultJSONResponseBody defines parameters for CalldGetCallsByCallId.
+type CalldGetCallsByCallIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutCallsByCallIdRecordPauseParams defines parameters for CalldPutCallsByCallIdRecordPause.
+type CalldPutCallsByCallIdRecordPauseParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody defines parameters for CalldPutCallsByCallIdRecordPause.
+type CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutCallsByCallIdRecordResumeParams defines parameters for CalldPutCallsByCallIdRecordResume.
+type CalldPutCallsByCallIdRecordResumeParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody defines parameters for CalldPutCallsByCallIdRecordResume.
+type CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutCallsByCallIdRecordStartParams defines parameters for CalldPutCallsByCallIdRecordStart.
+type CalldPutCallsByCallIdRecordStartParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody defines parameters for CalldPutCallsByCallIdRecordStart.
+type CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutCallsByCallIdRecordStopParams defines parameters for CalldPutCallsByCallIdRecordStop.
+type CalldPutCallsByCallIdRecordStopParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody defines parameters for CalldPutCallsByCallIdRecordStop.
+type CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CalldGetConfigParams defines parameters for CalldGetConfig.
 type CalldGetConfigParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -2263,8 +2703,94 @@ type CalldGetStatusdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CalldGetUsersMeCallsParams defines parameters for CalldGetUsersMeCalls.
+type CalldGetUsersMeCallsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldGetUsersMeCallsdefaultJSONResponseBody defines parameters for CalldGetUsersMeCalls.
+type CalldGetUsersMeCallsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutUsersMeCallsByCallIdRecordPauseParams defines parameters for CalldPutUsersMeCallsByCallIdRecordPause.
+type CalldPutUsersMeCallsByCallIdRecordPauseParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody defines parameters for CalldPutUsersMeCallsByCallIdRecordPause.
+type CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutUsersMeCallsByCallIdRecordResumeParams defines parameters for CalldPutUsersMeCallsByCallIdRecordResume.
+type CalldPutUsersMeCallsByCallIdRecordResumeParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody defines parameters for CalldPutUsersMeCallsByCallIdRecordResume.
+type CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStartParams defines parameters for CalldPutUsersMeCallsByCallIdRecordStart.
+type CalldPutUsersMeCallsByCallIdRecordStartParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody defines parameters for CalldPutUsersMeCallsByCallIdRecordStart.
+type CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStopParams defines parameters for CalldPutUsersMeCallsByCallIdRecordStop.
+type CalldPutUsersMeCallsByCallIdRecordStopParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody defines parameters for CalldPutUsersMeCallsByCallIdRecordStop.
+type CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetApiApiYmldefaultJSONResponseBody2 defines parameters for ConfdGetApiApiYml.
+type ConfdGetApiApiYmldefaultJSONResponseBody2 = []string
+
 // ConfdGetApiApiYmldefaultJSONResponseBody defines parameters for ConfdGetApiApiYml.
 type ConfdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetAsteriskFeaturesApplicationmapParams defines parameters for ConfdGetAsteriskFeaturesApplicationmap.
+type ConfdGetAsteriskFeaturesApplicationmapParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 defines parameters for ConfdGetAsteriskFeaturesApplicationmap.
+type ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 = []string
+
+// ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody defines parameters for ConfdGetAsteriskFeaturesApplicationmap.
+type ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutAsteriskFeaturesApplicationmapParams defines parameters for ConfdPutAsteriskFeaturesApplicationmap.
+type ConfdPutAsteriskFeaturesApplicationmapParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 defines parameters for ConfdPutAsteriskFeaturesApplicationmap.
+type ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 = []string
+
+// ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody defines parameters for ConfdPutAsteriskFeaturesApplicationmap.
+type ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2274,8 +2800,368 @@ type ConfdGetConfigParams struct {
 	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
 }
 
+// ConfdGetConfigdefaultJSONResponseBody2 defines parameters for ConfdGetConfig.
+type ConfdGetConfigdefaultJSONResponseBody2 = []string
+
 // ConfdGetConfigdefaultJSONResponseBody defines parameters for ConfdGetConfig.
 type ConfdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetExtensionsFeaturesParams defines parameters for ConfdGetExtensionsFeatures.
+type ConfdGetExtensionsFeaturesParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetExtensionsFeaturesParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetExtensionsFeaturesParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Exten Exactly this.
+	Exten *string `form:"exten,omitempty" json:"exten,omitempty"`
+
+	// Feature Exactly this.
+	Feature *string `form:"feature,omitempty" json:"feature,omitempty"`
+
+	// Uuid Exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetExtensionsFeaturesParamsOrder defines parameters for ConfdGetExtensionsFeatures.
+type ConfdGetExtensionsFeaturesParamsOrder string
+
+// ConfdGetExtensionsFeaturesParamsDirection defines parameters for ConfdGetExtensionsFeatures.
+type ConfdGetExtensionsFeaturesParamsDirection string
+
+// ConfdGetExtensionsFeaturesdefaultJSONResponseBody2 defines parameters for ConfdGetExtensionsFeatures.
+type ConfdGetExtensionsFeaturesdefaultJSONResponseBody2 = []string
+
+// ConfdGetExtensionsFeaturesdefaultJSONResponseBody defines parameters for ConfdGetExtensionsFeatures.
+type ConfdGetExtensionsFeaturesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams defines parameters for ConfdGetExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 defines parameters for ConfdGetExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 = []string
+
+// ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody defines parameters for ConfdGetExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams defines parameters for ConfdPutExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 defines parameters for ConfdPutExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 = []string
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody defines parameters for ConfdPutExtensionsFeaturesByExtensionsFeaturesId.
+type ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetGroupsParams defines parameters for ConfdGetGroups.
+type ConfdGetGroupsParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetGroupsParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetGroupsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Name Exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Label Exactly this.
+	Label *string `form:"label,omitempty" json:"label,omitempty"`
+
+	// Exten Exactly this.
+	Exten *string `form:"exten,omitempty" json:"exten,omitempty"`
+
+	// Id Exactly this.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Uuid Exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetGroupsParamsOrder defines parameters for ConfdGetGroups.
+type ConfdGetGroupsParamsOrder string
+
+// ConfdGetGroupsParamsDirection defines parameters for ConfdGetGroups.
+type ConfdGetGroupsParamsDirection string
+
+// ConfdGetGroupsdefaultJSONResponseBody2 defines parameters for ConfdGetGroups.
+type ConfdGetGroupsdefaultJSONResponseBody2 = []string
+
+// ConfdGetGroupsdefaultJSONResponseBody defines parameters for ConfdGetGroups.
+type ConfdGetGroupsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPostGroupsParams defines parameters for ConfdPostGroups.
+type ConfdPostGroupsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPostGroupsdefaultJSONResponseBody2 defines parameters for ConfdPostGroups.
+type ConfdPostGroupsdefaultJSONResponseBody2 = []string
+
+// ConfdPostGroupsdefaultJSONResponseBody defines parameters for ConfdPostGroups.
+type ConfdPostGroupsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdDeleteGroupsByGroupsIdParams defines parameters for ConfdDeleteGroupsByGroupsId.
+type ConfdDeleteGroupsByGroupsIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2 defines parameters for ConfdDeleteGroupsByGroupsId.
+type ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2 = []string
+
+// ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody defines parameters for ConfdDeleteGroupsByGroupsId.
+type ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetGroupsByGroupsIdParams defines parameters for ConfdGetGroupsByGroupsId.
+type ConfdGetGroupsByGroupsIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetGroupsByGroupsIddefaultJSONResponseBody2 defines parameters for ConfdGetGroupsByGroupsId.
+type ConfdGetGroupsByGroupsIddefaultJSONResponseBody2 = []string
+
+// ConfdGetGroupsByGroupsIddefaultJSONResponseBody defines parameters for ConfdGetGroupsByGroupsId.
+type ConfdGetGroupsByGroupsIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutGroupsByGroupsIdParams defines parameters for ConfdPutGroupsByGroupsId.
+type ConfdPutGroupsByGroupsIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutGroupsByGroupsIddefaultJSONResponseBody2 defines parameters for ConfdPutGroupsByGroupsId.
+type ConfdPutGroupsByGroupsIddefaultJSONResponseBody2 = []string
+
+// ConfdPutGroupsByGroupsIddefaultJSONResponseBody defines parameters for ConfdPutGroupsByGroupsId.
+type ConfdPutGroupsByGroupsIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetLinesParams defines parameters for ConfdGetLines.
+type ConfdGetLinesParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetLinesParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetLinesParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Name Exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Exten Exactly this.
+	Exten *string `form:"exten,omitempty" json:"exten,omitempty"`
+
+	// Context Exactly this.
+	Context *string `form:"context,omitempty" json:"context,omitempty"`
+
+	// Id Exactly this.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetLinesParamsOrder defines parameters for ConfdGetLines.
+type ConfdGetLinesParamsOrder string
+
+// ConfdGetLinesParamsDirection defines parameters for ConfdGetLines.
+type ConfdGetLinesParamsDirection string
+
+// ConfdGetLinesdefaultJSONResponseBody2 defines parameters for ConfdGetLines.
+type ConfdGetLinesdefaultJSONResponseBody2 = []string
+
+// ConfdGetLinesdefaultJSONResponseBody defines parameters for ConfdGetLines.
+type ConfdGetLinesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetLinesByLinesIdParams defines parameters for ConfdGetLinesByLinesId.
+type ConfdGetLinesByLinesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetLinesByLinesIddefaultJSONResponseBody2 defines parameters for ConfdGetLinesByLinesId.
+type ConfdGetLinesByLinesIddefaultJSONResponseBody2 = []string
+
+// ConfdGetLinesByLinesIddefaultJSONResponseBody defines parameters for ConfdGetLinesByLinesId.
+type ConfdGetLinesByLinesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetQueuesParams defines parameters for ConfdGetQueues.
+type ConfdGetQueuesParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetQueuesParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetQueuesParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Name Exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Label Exactly this.
+	Label *string `form:"label,omitempty" json:"label,omitempty"`
+
+	// Exten Exactly this.
+	Exten *string `form:"exten,omitempty" json:"exten,omitempty"`
+
+	// Id Exactly this.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Uuid Exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetQueuesParamsOrder defines parameters for ConfdGetQueues.
+type ConfdGetQueuesParamsOrder string
+
+// ConfdGetQueuesParamsDirection defines parameters for ConfdGetQueues.
+type ConfdGetQueuesParamsDirection string
+
+// ConfdGetQueuesdefaultJSONResponseBody2 defines parameters for ConfdGetQueues.
+type ConfdGetQueuesdefaultJSONResponseBody2 = []string
+
+// ConfdGetQueuesdefaultJSONResponseBody defines parameters for ConfdGetQueues.
+type ConfdGetQueuesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPostQueuesParams defines parameters for ConfdPostQueues.
+type ConfdPostQueuesParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPostQueuesdefaultJSONResponseBody2 defines parameters for ConfdPostQueues.
+type ConfdPostQueuesdefaultJSONResponseBody2 = []string
+
+// ConfdPostQueuesdefaultJSONResponseBody defines parameters for ConfdPostQueues.
+type ConfdPostQueuesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdDeleteQueuesByQueuesIdParams defines parameters for ConfdDeleteQueuesByQueuesId.
+type ConfdDeleteQueuesByQueuesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2 defines parameters for ConfdDeleteQueuesByQueuesId.
+type ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2 = []string
+
+// ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody defines parameters for ConfdDeleteQueuesByQueuesId.
+type ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetQueuesByQueuesIdParams defines parameters for ConfdGetQueuesByQueuesId.
+type ConfdGetQueuesByQueuesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetQueuesByQueuesIddefaultJSONResponseBody2 defines parameters for ConfdGetQueuesByQueuesId.
+type ConfdGetQueuesByQueuesIddefaultJSONResponseBody2 = []string
+
+// ConfdGetQueuesByQueuesIddefaultJSONResponseBody defines parameters for ConfdGetQueuesByQueuesId.
+type ConfdGetQueuesByQueuesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutQueuesByQueuesIdParams defines parameters for ConfdPutQueuesByQueuesId.
+type ConfdPutQueuesByQueuesIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutQueuesByQueuesIddefaultJSONResponseBody2 defines parameters for ConfdPutQueuesByQueuesId.
+type ConfdPutQueuesByQueuesIddefaultJSONResponseBody2 = []string
+
+// ConfdPutQueuesByQueuesIddefaultJSONResponseBody defines parameters for ConfdPutQueuesByQueuesId.
+type ConfdPutQueuesByQueuesIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2285,8 +3171,229 @@ type ConfdGetStatusParams struct {
 	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
 }
 
+// ConfdGetStatusdefaultJSONResponseBody2 defines parameters for ConfdGetStatus.
+type ConfdGetStatusdefaultJSONResponseBody2 = []string
+
 // ConfdGetStatusdefaultJSONResponseBody defines parameters for ConfdGetStatus.
 type ConfdGetStatusdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetTrunksParams defines parameters for ConfdGetTrunks.
+type ConfdGetTrunksParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetTrunksParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetTrunksParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Name Exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Endpoint Exactly this.
+	Endpoint *string `form:"endpoint,omitempty" json:"endpoint,omitempty"`
+
+	// Id Exactly this.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Uuid Exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetTrunksParamsOrder defines parameters for ConfdGetTrunks.
+type ConfdGetTrunksParamsOrder string
+
+// ConfdGetTrunksParamsDirection defines parameters for ConfdGetTrunks.
+type ConfdGetTrunksParamsDirection string
+
+// ConfdGetTrunksdefaultJSONResponseBody2 defines parameters for ConfdGetTrunks.
+type ConfdGetTrunksdefaultJSONResponseBody2 = []string
+
+// ConfdGetTrunksdefaultJSONResponseBody defines parameters for ConfdGetTrunks.
+type ConfdGetTrunksdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPostTrunksParams defines parameters for ConfdPostTrunks.
+type ConfdPostTrunksParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPostTrunksdefaultJSONResponseBody2 defines parameters for ConfdPostTrunks.
+type ConfdPostTrunksdefaultJSONResponseBody2 = []string
+
+// ConfdPostTrunksdefaultJSONResponseBody defines parameters for ConfdPostTrunks.
+type ConfdPostTrunksdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdDeleteTrunksByTrunksIdParams defines parameters for ConfdDeleteTrunksByTrunksId.
+type ConfdDeleteTrunksByTrunksIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2 defines parameters for ConfdDeleteTrunksByTrunksId.
+type ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2 = []string
+
+// ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody defines parameters for ConfdDeleteTrunksByTrunksId.
+type ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetTrunksByTrunksIdParams defines parameters for ConfdGetTrunksByTrunksId.
+type ConfdGetTrunksByTrunksIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetTrunksByTrunksIddefaultJSONResponseBody2 defines parameters for ConfdGetTrunksByTrunksId.
+type ConfdGetTrunksByTrunksIddefaultJSONResponseBody2 = []string
+
+// ConfdGetTrunksByTrunksIddefaultJSONResponseBody defines parameters for ConfdGetTrunksByTrunksId.
+type ConfdGetTrunksByTrunksIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutTrunksByTrunksIdParams defines parameters for ConfdPutTrunksByTrunksId.
+type ConfdPutTrunksByTrunksIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutTrunksByTrunksIddefaultJSONResponseBody2 defines parameters for ConfdPutTrunksByTrunksId.
+type ConfdPutTrunksByTrunksIddefaultJSONResponseBody2 = []string
+
+// ConfdPutTrunksByTrunksIddefaultJSONResponseBody defines parameters for ConfdPutTrunksByTrunksId.
+type ConfdPutTrunksByTrunksIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetUsersParams defines parameters for ConfdGetUsers.
+type ConfdGetUsersParams struct {
+	// Search A part of a text of it, without regard to case and accents.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Order By what; the first by default.
+	Order *ConfdGetUsersParamsOrder `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction Rising (the default) or falling.
+	Direction *ConfdGetUsersParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most, 1 or more; all by default.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Firstname Exactly this.
+	Firstname *string `form:"firstname,omitempty" json:"firstname,omitempty"`
+
+	// Lastname Exactly this.
+	Lastname *string `form:"lastname,omitempty" json:"lastname,omitempty"`
+
+	// Userfield Exactly this.
+	Userfield *string `form:"userfield,omitempty" json:"userfield,omitempty"`
+
+	// Exten Exactly this.
+	Exten *string `form:"exten,omitempty" json:"exten,omitempty"`
+
+	// Id Exactly this.
+	Id *string `form:"id,omitempty" json:"id,omitempty"`
+
+	// Uuid Exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetUsersParamsOrder defines parameters for ConfdGetUsers.
+type ConfdGetUsersParamsOrder string
+
+// ConfdGetUsersParamsDirection defines parameters for ConfdGetUsers.
+type ConfdGetUsersParamsDirection string
+
+// ConfdGetUsersdefaultJSONResponseBody2 defines parameters for ConfdGetUsers.
+type ConfdGetUsersdefaultJSONResponseBody2 = []string
+
+// ConfdGetUsersdefaultJSONResponseBody defines parameters for ConfdGetUsers.
+type ConfdGetUsersdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPostUsersParams defines parameters for ConfdPostUsers.
+type ConfdPostUsersParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPostUsersdefaultJSONResponseBody2 defines parameters for ConfdPostUsers.
+type ConfdPostUsersdefaultJSONResponseBody2 = []string
+
+// ConfdPostUsersdefaultJSONResponseBody defines parameters for ConfdPostUsers.
+type ConfdPostUsersdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdDeleteUsersByUsersIdParams defines parameters for ConfdDeleteUsersByUsersId.
+type ConfdDeleteUsersByUsersIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdDeleteUsersByUsersIddefaultJSONResponseBody2 defines parameters for ConfdDeleteUsersByUsersId.
+type ConfdDeleteUsersByUsersIddefaultJSONResponseBody2 = []string
+
+// ConfdDeleteUsersByUsersIddefaultJSONResponseBody defines parameters for ConfdDeleteUsersByUsersId.
+type ConfdDeleteUsersByUsersIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetUsersByUsersIdParams defines parameters for ConfdGetUsersByUsersId.
+type ConfdGetUsersByUsersIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetUsersByUsersIddefaultJSONResponseBody2 defines parameters for ConfdGetUsersByUsersId.
+type ConfdGetUsersByUsersIddefaultJSONResponseBody2 = []string
+
+// ConfdGetUsersByUsersIddefaultJSONResponseBody defines parameters for ConfdGetUsersByUsersId.
+type ConfdGetUsersByUsersIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutUsersByUsersIdParams defines parameters for ConfdPutUsersByUsersId.
+type ConfdPutUsersByUsersIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutUsersByUsersIddefaultJSONResponseBody2 defines parameters for ConfdPutUsersByUsersId.
+type ConfdPutUsersByUsersIddefaultJSONResponseBody2 = []string
+
+// ConfdPutUsersByUsersIddefaultJSONResponseBody defines parameters for ConfdPutUsersByUsersId.
+type ConfdPutUsersByUsersIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2316,6 +3423,36 @@ type AuthPutUsersByUserJSONRequestBody = NewUser
 
 // AuthPutUsersByUserPasswordJSONRequestBody defines body for AuthPutUsersByUserPassword for application/json ContentType.
 type AuthPutUsersByUserPasswordJSONRequestBody = Password
+
+// ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody defines body for ConfdPutAsteriskFeaturesApplicationmap for application/json ContentType.
+type ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody = ConfToggle
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody defines body for ConfdPutExtensionsFeaturesByExtensionsFeaturesId for application/json ContentType.
+type ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody = ConfFeature
+
+// ConfdPostGroupsJSONRequestBody defines body for ConfdPostGroups for application/json ContentType.
+type ConfdPostGroupsJSONRequestBody = ConfGroup
+
+// ConfdPutGroupsByGroupsIdJSONRequestBody defines body for ConfdPutGroupsByGroupsId for application/json ContentType.
+type ConfdPutGroupsByGroupsIdJSONRequestBody = ConfGroup
+
+// ConfdPostQueuesJSONRequestBody defines body for ConfdPostQueues for application/json ContentType.
+type ConfdPostQueuesJSONRequestBody = ConfGroup
+
+// ConfdPutQueuesByQueuesIdJSONRequestBody defines body for ConfdPutQueuesByQueuesId for application/json ContentType.
+type ConfdPutQueuesByQueuesIdJSONRequestBody = ConfGroup
+
+// ConfdPostTrunksJSONRequestBody defines body for ConfdPostTrunks for application/json ContentType.
+type ConfdPostTrunksJSONRequestBody = ConfTrunk
+
+// ConfdPutTrunksByTrunksIdJSONRequestBody defines body for ConfdPutTrunksByTrunksId for application/json ContentType.
+type ConfdPutTrunksByTrunksIdJSONRequestBody = ConfTrunk
+
+// ConfdPostUsersJSONRequestBody defines body for ConfdPostUsers for application/json ContentType.
+type ConfdPostUsersJSONRequestBody = ConfUser
+
+// ConfdPutUsersByUsersIdJSONRequestBody defines body for ConfdPutUsersByUsersId for application/json ContentType.
+type ConfdPutUsersByUsersIdJSONRequestBody = ConfUser
 
 // AsProblem returns the union data inside the AuthGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t AuthGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
@@ -5603,6 +6740,378 @@ func (t *CalldGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error
 	return err
 }
 
+// AsProblem returns the union data inside the CalldGetCallsdefaultJSONResponseBody as a Problem
+func (t CalldGetCallsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldGetCallsdefaultJSONResponseBody as the provided Problem
+func (t *CalldGetCallsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldGetCallsdefaultJSONResponseBody, using the provided Problem
+func (t *CalldGetCallsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldGetCallsdefaultJSONResponseBody as a MessageBody
+func (t CalldGetCallsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldGetCallsdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldGetCallsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldGetCallsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldGetCallsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldGetCallsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldGetCallsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldGetCallsByCallIddefaultJSONResponseBody as a Problem
+func (t CalldGetCallsByCallIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldGetCallsByCallIddefaultJSONResponseBody as the provided Problem
+func (t *CalldGetCallsByCallIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldGetCallsByCallIddefaultJSONResponseBody, using the provided Problem
+func (t *CalldGetCallsByCallIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldGetCallsByCallIddefaultJSONResponseBody as a MessageBody
+func (t CalldGetCallsByCallIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldGetCallsByCallIddefaultJSONResponseBody as the provided MessageBody
+func (t *CalldGetCallsByCallIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldGetCallsByCallIddefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldGetCallsByCallIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldGetCallsByCallIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldGetCallsByCallIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody as a Problem
+func (t CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody as the provided Problem
+func (t *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody as a MessageBody
+func (t CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody as a Problem
+func (t CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody as the provided Problem
+func (t *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody as a MessageBody
+func (t CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody as a Problem
+func (t CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody as the provided Problem
+func (t *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody as a MessageBody
+func (t CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody as a Problem
+func (t CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody as the provided Problem
+func (t *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody as a MessageBody
+func (t CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CalldGetConfigdefaultJSONResponseBody as a Problem
 func (t CalldGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -5727,6 +7236,316 @@ func (t *CalldGetStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody as a Problem
+func (t CalldGetUsersMeCallsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody as the provided Problem
+func (t *CalldGetUsersMeCallsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody, using the provided Problem
+func (t *CalldGetUsersMeCallsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody as a MessageBody
+func (t CalldGetUsersMeCallsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldGetUsersMeCallsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldGetUsersMeCallsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldGetUsersMeCallsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldGetUsersMeCallsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldGetUsersMeCallsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody as a Problem
+func (t CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody as the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody as a MessageBody
+func (t CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody as a Problem
+func (t CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody as the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody as a MessageBody
+func (t CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody as a Problem
+func (t CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody as the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody as a MessageBody
+func (t CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody as a Problem
+func (t CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody as the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody as a MessageBody
+func (t CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the ConfdGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t ConfdGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -5779,12 +7598,214 @@ func (t *ConfdGetApiApiYmldefaultJSONResponseBody) MergeMessageBody(v MessageBod
 	return err
 }
 
+// AsConfdGetApiApiYmldefaultJSONResponseBody2 returns the union data inside the ConfdGetApiApiYmldefaultJSONResponseBody as a ConfdGetApiApiYmldefaultJSONResponseBody2
+func (t ConfdGetApiApiYmldefaultJSONResponseBody) AsConfdGetApiApiYmldefaultJSONResponseBody2() (ConfdGetApiApiYmldefaultJSONResponseBody2, error) {
+	var body ConfdGetApiApiYmldefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetApiApiYmldefaultJSONResponseBody2 overwrites any union data inside the ConfdGetApiApiYmldefaultJSONResponseBody as the provided ConfdGetApiApiYmldefaultJSONResponseBody2
+func (t *ConfdGetApiApiYmldefaultJSONResponseBody) FromConfdGetApiApiYmldefaultJSONResponseBody2(v ConfdGetApiApiYmldefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetApiApiYmldefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetApiApiYmldefaultJSONResponseBody, using the provided ConfdGetApiApiYmldefaultJSONResponseBody2
+func (t *ConfdGetApiApiYmldefaultJSONResponseBody) MergeConfdGetApiApiYmldefaultJSONResponseBody2(v ConfdGetApiApiYmldefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 func (t ConfdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
 }
 
 func (t *ConfdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a Problem
+func (t ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 returns the union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2() (ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2, error) {
+	var body ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2(v ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2(v ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a Problem
+func (t ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a MessageBody
+func (t ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 returns the union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as a ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) AsConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2() (ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2, error) {
+	var body ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 overwrites any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody as the provided ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) FromConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2(v ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody, using the provided ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MergeConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2(v ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -5841,12 +7862,1358 @@ func (t *ConfdGetConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) 
 	return err
 }
 
+// AsConfdGetConfigdefaultJSONResponseBody2 returns the union data inside the ConfdGetConfigdefaultJSONResponseBody as a ConfdGetConfigdefaultJSONResponseBody2
+func (t ConfdGetConfigdefaultJSONResponseBody) AsConfdGetConfigdefaultJSONResponseBody2() (ConfdGetConfigdefaultJSONResponseBody2, error) {
+	var body ConfdGetConfigdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetConfigdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetConfigdefaultJSONResponseBody as the provided ConfdGetConfigdefaultJSONResponseBody2
+func (t *ConfdGetConfigdefaultJSONResponseBody) FromConfdGetConfigdefaultJSONResponseBody2(v ConfdGetConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetConfigdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetConfigdefaultJSONResponseBody, using the provided ConfdGetConfigdefaultJSONResponseBody2
+func (t *ConfdGetConfigdefaultJSONResponseBody) MergeConfdGetConfigdefaultJSONResponseBody2(v ConfdGetConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 func (t ConfdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
 }
 
 func (t *ConfdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as a Problem
+func (t ConfdGetExtensionsFeaturesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetExtensionsFeaturesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetExtensionsFeaturesdefaultJSONResponseBody2 returns the union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as a ConfdGetExtensionsFeaturesdefaultJSONResponseBody2
+func (t ConfdGetExtensionsFeaturesdefaultJSONResponseBody) AsConfdGetExtensionsFeaturesdefaultJSONResponseBody2() (ConfdGetExtensionsFeaturesdefaultJSONResponseBody2, error) {
+	var body ConfdGetExtensionsFeaturesdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetExtensionsFeaturesdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as the provided ConfdGetExtensionsFeaturesdefaultJSONResponseBody2
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) FromConfdGetExtensionsFeaturesdefaultJSONResponseBody2(v ConfdGetExtensionsFeaturesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetExtensionsFeaturesdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody, using the provided ConfdGetExtensionsFeaturesdefaultJSONResponseBody2
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) MergeConfdGetExtensionsFeaturesdefaultJSONResponseBody2(v ConfdGetExtensionsFeaturesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetExtensionsFeaturesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetExtensionsFeaturesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a Problem
+func (t ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 returns the union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2() (ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2, error) {
+	var body ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2(v ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2(v ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a Problem
+func (t ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 returns the union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as a ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) AsConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2() (ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2, error) {
+	var body ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody as the provided ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) FromConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2(v ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody, using the provided ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MergeConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2(v ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetGroupsdefaultJSONResponseBody as a Problem
+func (t ConfdGetGroupsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetGroupsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetGroupsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetGroupsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetGroupsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetGroupsdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetGroupsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetGroupsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetGroupsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetGroupsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetGroupsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetGroupsdefaultJSONResponseBody2 returns the union data inside the ConfdGetGroupsdefaultJSONResponseBody as a ConfdGetGroupsdefaultJSONResponseBody2
+func (t ConfdGetGroupsdefaultJSONResponseBody) AsConfdGetGroupsdefaultJSONResponseBody2() (ConfdGetGroupsdefaultJSONResponseBody2, error) {
+	var body ConfdGetGroupsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetGroupsdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetGroupsdefaultJSONResponseBody as the provided ConfdGetGroupsdefaultJSONResponseBody2
+func (t *ConfdGetGroupsdefaultJSONResponseBody) FromConfdGetGroupsdefaultJSONResponseBody2(v ConfdGetGroupsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetGroupsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetGroupsdefaultJSONResponseBody, using the provided ConfdGetGroupsdefaultJSONResponseBody2
+func (t *ConfdGetGroupsdefaultJSONResponseBody) MergeConfdGetGroupsdefaultJSONResponseBody2(v ConfdGetGroupsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetGroupsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetGroupsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPostGroupsdefaultJSONResponseBody as a Problem
+func (t ConfdPostGroupsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPostGroupsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPostGroupsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPostGroupsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPostGroupsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPostGroupsdefaultJSONResponseBody as a MessageBody
+func (t ConfdPostGroupsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPostGroupsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPostGroupsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPostGroupsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPostGroupsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPostGroupsdefaultJSONResponseBody2 returns the union data inside the ConfdPostGroupsdefaultJSONResponseBody as a ConfdPostGroupsdefaultJSONResponseBody2
+func (t ConfdPostGroupsdefaultJSONResponseBody) AsConfdPostGroupsdefaultJSONResponseBody2() (ConfdPostGroupsdefaultJSONResponseBody2, error) {
+	var body ConfdPostGroupsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPostGroupsdefaultJSONResponseBody2 overwrites any union data inside the ConfdPostGroupsdefaultJSONResponseBody as the provided ConfdPostGroupsdefaultJSONResponseBody2
+func (t *ConfdPostGroupsdefaultJSONResponseBody) FromConfdPostGroupsdefaultJSONResponseBody2(v ConfdPostGroupsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPostGroupsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPostGroupsdefaultJSONResponseBody, using the provided ConfdPostGroupsdefaultJSONResponseBody2
+func (t *ConfdPostGroupsdefaultJSONResponseBody) MergeConfdPostGroupsdefaultJSONResponseBody2(v ConfdPostGroupsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPostGroupsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPostGroupsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as a Problem
+func (t ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as a MessageBody
+func (t ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2 returns the union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as a ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2
+func (t ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) AsConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2() (ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2, error) {
+	var body ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2 overwrites any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody as the provided ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) FromConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2(v ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody, using the provided ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) MergeConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2(v ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as a Problem
+func (t ConfdGetGroupsByGroupsIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetGroupsByGroupsIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetGroupsByGroupsIddefaultJSONResponseBody2 returns the union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as a ConfdGetGroupsByGroupsIddefaultJSONResponseBody2
+func (t ConfdGetGroupsByGroupsIddefaultJSONResponseBody) AsConfdGetGroupsByGroupsIddefaultJSONResponseBody2() (ConfdGetGroupsByGroupsIddefaultJSONResponseBody2, error) {
+	var body ConfdGetGroupsByGroupsIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetGroupsByGroupsIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody as the provided ConfdGetGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) FromConfdGetGroupsByGroupsIddefaultJSONResponseBody2(v ConfdGetGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetGroupsByGroupsIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetGroupsByGroupsIddefaultJSONResponseBody, using the provided ConfdGetGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) MergeConfdGetGroupsByGroupsIddefaultJSONResponseBody2(v ConfdGetGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetGroupsByGroupsIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetGroupsByGroupsIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as a Problem
+func (t ConfdPutGroupsByGroupsIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as a MessageBody
+func (t ConfdPutGroupsByGroupsIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutGroupsByGroupsIddefaultJSONResponseBody2 returns the union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as a ConfdPutGroupsByGroupsIddefaultJSONResponseBody2
+func (t ConfdPutGroupsByGroupsIddefaultJSONResponseBody) AsConfdPutGroupsByGroupsIddefaultJSONResponseBody2() (ConfdPutGroupsByGroupsIddefaultJSONResponseBody2, error) {
+	var body ConfdPutGroupsByGroupsIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutGroupsByGroupsIddefaultJSONResponseBody2 overwrites any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody as the provided ConfdPutGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) FromConfdPutGroupsByGroupsIddefaultJSONResponseBody2(v ConfdPutGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutGroupsByGroupsIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutGroupsByGroupsIddefaultJSONResponseBody, using the provided ConfdPutGroupsByGroupsIddefaultJSONResponseBody2
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) MergeConfdPutGroupsByGroupsIddefaultJSONResponseBody2(v ConfdPutGroupsByGroupsIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutGroupsByGroupsIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetLinesdefaultJSONResponseBody as a Problem
+func (t ConfdGetLinesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetLinesdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetLinesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetLinesdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetLinesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetLinesdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetLinesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetLinesdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetLinesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetLinesdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetLinesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetLinesdefaultJSONResponseBody2 returns the union data inside the ConfdGetLinesdefaultJSONResponseBody as a ConfdGetLinesdefaultJSONResponseBody2
+func (t ConfdGetLinesdefaultJSONResponseBody) AsConfdGetLinesdefaultJSONResponseBody2() (ConfdGetLinesdefaultJSONResponseBody2, error) {
+	var body ConfdGetLinesdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetLinesdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetLinesdefaultJSONResponseBody as the provided ConfdGetLinesdefaultJSONResponseBody2
+func (t *ConfdGetLinesdefaultJSONResponseBody) FromConfdGetLinesdefaultJSONResponseBody2(v ConfdGetLinesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetLinesdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetLinesdefaultJSONResponseBody, using the provided ConfdGetLinesdefaultJSONResponseBody2
+func (t *ConfdGetLinesdefaultJSONResponseBody) MergeConfdGetLinesdefaultJSONResponseBody2(v ConfdGetLinesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetLinesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetLinesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as a Problem
+func (t ConfdGetLinesByLinesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetLinesByLinesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetLinesByLinesIddefaultJSONResponseBody2 returns the union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as a ConfdGetLinesByLinesIddefaultJSONResponseBody2
+func (t ConfdGetLinesByLinesIddefaultJSONResponseBody) AsConfdGetLinesByLinesIddefaultJSONResponseBody2() (ConfdGetLinesByLinesIddefaultJSONResponseBody2, error) {
+	var body ConfdGetLinesByLinesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetLinesByLinesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody as the provided ConfdGetLinesByLinesIddefaultJSONResponseBody2
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) FromConfdGetLinesByLinesIddefaultJSONResponseBody2(v ConfdGetLinesByLinesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetLinesByLinesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetLinesByLinesIddefaultJSONResponseBody, using the provided ConfdGetLinesByLinesIddefaultJSONResponseBody2
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) MergeConfdGetLinesByLinesIddefaultJSONResponseBody2(v ConfdGetLinesByLinesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetLinesByLinesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetLinesByLinesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetQueuesdefaultJSONResponseBody as a Problem
+func (t ConfdGetQueuesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetQueuesdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetQueuesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetQueuesdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetQueuesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetQueuesdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetQueuesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetQueuesdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetQueuesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetQueuesdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetQueuesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetQueuesdefaultJSONResponseBody2 returns the union data inside the ConfdGetQueuesdefaultJSONResponseBody as a ConfdGetQueuesdefaultJSONResponseBody2
+func (t ConfdGetQueuesdefaultJSONResponseBody) AsConfdGetQueuesdefaultJSONResponseBody2() (ConfdGetQueuesdefaultJSONResponseBody2, error) {
+	var body ConfdGetQueuesdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetQueuesdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetQueuesdefaultJSONResponseBody as the provided ConfdGetQueuesdefaultJSONResponseBody2
+func (t *ConfdGetQueuesdefaultJSONResponseBody) FromConfdGetQueuesdefaultJSONResponseBody2(v ConfdGetQueuesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetQueuesdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetQueuesdefaultJSONResponseBody, using the provided ConfdGetQueuesdefaultJSONResponseBody2
+func (t *ConfdGetQueuesdefaultJSONResponseBody) MergeConfdGetQueuesdefaultJSONResponseBody2(v ConfdGetQueuesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetQueuesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetQueuesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPostQueuesdefaultJSONResponseBody as a Problem
+func (t ConfdPostQueuesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPostQueuesdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPostQueuesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPostQueuesdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPostQueuesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPostQueuesdefaultJSONResponseBody as a MessageBody
+func (t ConfdPostQueuesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPostQueuesdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPostQueuesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPostQueuesdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPostQueuesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPostQueuesdefaultJSONResponseBody2 returns the union data inside the ConfdPostQueuesdefaultJSONResponseBody as a ConfdPostQueuesdefaultJSONResponseBody2
+func (t ConfdPostQueuesdefaultJSONResponseBody) AsConfdPostQueuesdefaultJSONResponseBody2() (ConfdPostQueuesdefaultJSONResponseBody2, error) {
+	var body ConfdPostQueuesdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPostQueuesdefaultJSONResponseBody2 overwrites any union data inside the ConfdPostQueuesdefaultJSONResponseBody as the provided ConfdPostQueuesdefaultJSONResponseBody2
+func (t *ConfdPostQueuesdefaultJSONResponseBody) FromConfdPostQueuesdefaultJSONResponseBody2(v ConfdPostQueuesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPostQueuesdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPostQueuesdefaultJSONResponseBody, using the provided ConfdPostQueuesdefaultJSONResponseBody2
+func (t *ConfdPostQueuesdefaultJSONResponseBody) MergeConfdPostQueuesdefaultJSONResponseBody2(v ConfdPostQueuesdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPostQueuesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPostQueuesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as a Problem
+func (t ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2 returns the union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as a ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2
+func (t ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) AsConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2() (ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2, error) {
+	var body ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody as the provided ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) FromConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2(v ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody, using the provided ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) MergeConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2(v ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as a Problem
+func (t ConfdGetQueuesByQueuesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetQueuesByQueuesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetQueuesByQueuesIddefaultJSONResponseBody2 returns the union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as a ConfdGetQueuesByQueuesIddefaultJSONResponseBody2
+func (t ConfdGetQueuesByQueuesIddefaultJSONResponseBody) AsConfdGetQueuesByQueuesIddefaultJSONResponseBody2() (ConfdGetQueuesByQueuesIddefaultJSONResponseBody2, error) {
+	var body ConfdGetQueuesByQueuesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetQueuesByQueuesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody as the provided ConfdGetQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) FromConfdGetQueuesByQueuesIddefaultJSONResponseBody2(v ConfdGetQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetQueuesByQueuesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetQueuesByQueuesIddefaultJSONResponseBody, using the provided ConfdGetQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) MergeConfdGetQueuesByQueuesIddefaultJSONResponseBody2(v ConfdGetQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetQueuesByQueuesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetQueuesByQueuesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as a Problem
+func (t ConfdPutQueuesByQueuesIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as a MessageBody
+func (t ConfdPutQueuesByQueuesIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutQueuesByQueuesIddefaultJSONResponseBody2 returns the union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as a ConfdPutQueuesByQueuesIddefaultJSONResponseBody2
+func (t ConfdPutQueuesByQueuesIddefaultJSONResponseBody) AsConfdPutQueuesByQueuesIddefaultJSONResponseBody2() (ConfdPutQueuesByQueuesIddefaultJSONResponseBody2, error) {
+	var body ConfdPutQueuesByQueuesIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutQueuesByQueuesIddefaultJSONResponseBody2 overwrites any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody as the provided ConfdPutQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) FromConfdPutQueuesByQueuesIddefaultJSONResponseBody2(v ConfdPutQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutQueuesByQueuesIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutQueuesByQueuesIddefaultJSONResponseBody, using the provided ConfdPutQueuesByQueuesIddefaultJSONResponseBody2
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) MergeConfdPutQueuesByQueuesIddefaultJSONResponseBody2(v ConfdPutQueuesByQueuesIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutQueuesByQueuesIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -5903,12 +9270,918 @@ func (t *ConfdGetStatusdefaultJSONResponseBody) MergeMessageBody(v MessageBody) 
 	return err
 }
 
+// AsConfdGetStatusdefaultJSONResponseBody2 returns the union data inside the ConfdGetStatusdefaultJSONResponseBody as a ConfdGetStatusdefaultJSONResponseBody2
+func (t ConfdGetStatusdefaultJSONResponseBody) AsConfdGetStatusdefaultJSONResponseBody2() (ConfdGetStatusdefaultJSONResponseBody2, error) {
+	var body ConfdGetStatusdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetStatusdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetStatusdefaultJSONResponseBody as the provided ConfdGetStatusdefaultJSONResponseBody2
+func (t *ConfdGetStatusdefaultJSONResponseBody) FromConfdGetStatusdefaultJSONResponseBody2(v ConfdGetStatusdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetStatusdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetStatusdefaultJSONResponseBody, using the provided ConfdGetStatusdefaultJSONResponseBody2
+func (t *ConfdGetStatusdefaultJSONResponseBody) MergeConfdGetStatusdefaultJSONResponseBody2(v ConfdGetStatusdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
 func (t ConfdGetStatusdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 	b, err := t.union.MarshalJSON()
 	return b, err
 }
 
 func (t *ConfdGetStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetTrunksdefaultJSONResponseBody as a Problem
+func (t ConfdGetTrunksdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetTrunksdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetTrunksdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetTrunksdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetTrunksdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetTrunksdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetTrunksdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetTrunksdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetTrunksdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetTrunksdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetTrunksdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetTrunksdefaultJSONResponseBody2 returns the union data inside the ConfdGetTrunksdefaultJSONResponseBody as a ConfdGetTrunksdefaultJSONResponseBody2
+func (t ConfdGetTrunksdefaultJSONResponseBody) AsConfdGetTrunksdefaultJSONResponseBody2() (ConfdGetTrunksdefaultJSONResponseBody2, error) {
+	var body ConfdGetTrunksdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetTrunksdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetTrunksdefaultJSONResponseBody as the provided ConfdGetTrunksdefaultJSONResponseBody2
+func (t *ConfdGetTrunksdefaultJSONResponseBody) FromConfdGetTrunksdefaultJSONResponseBody2(v ConfdGetTrunksdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetTrunksdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetTrunksdefaultJSONResponseBody, using the provided ConfdGetTrunksdefaultJSONResponseBody2
+func (t *ConfdGetTrunksdefaultJSONResponseBody) MergeConfdGetTrunksdefaultJSONResponseBody2(v ConfdGetTrunksdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetTrunksdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetTrunksdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPostTrunksdefaultJSONResponseBody as a Problem
+func (t ConfdPostTrunksdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPostTrunksdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPostTrunksdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPostTrunksdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPostTrunksdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPostTrunksdefaultJSONResponseBody as a MessageBody
+func (t ConfdPostTrunksdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPostTrunksdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPostTrunksdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPostTrunksdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPostTrunksdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPostTrunksdefaultJSONResponseBody2 returns the union data inside the ConfdPostTrunksdefaultJSONResponseBody as a ConfdPostTrunksdefaultJSONResponseBody2
+func (t ConfdPostTrunksdefaultJSONResponseBody) AsConfdPostTrunksdefaultJSONResponseBody2() (ConfdPostTrunksdefaultJSONResponseBody2, error) {
+	var body ConfdPostTrunksdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPostTrunksdefaultJSONResponseBody2 overwrites any union data inside the ConfdPostTrunksdefaultJSONResponseBody as the provided ConfdPostTrunksdefaultJSONResponseBody2
+func (t *ConfdPostTrunksdefaultJSONResponseBody) FromConfdPostTrunksdefaultJSONResponseBody2(v ConfdPostTrunksdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPostTrunksdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPostTrunksdefaultJSONResponseBody, using the provided ConfdPostTrunksdefaultJSONResponseBody2
+func (t *ConfdPostTrunksdefaultJSONResponseBody) MergeConfdPostTrunksdefaultJSONResponseBody2(v ConfdPostTrunksdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPostTrunksdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPostTrunksdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as a Problem
+func (t ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as a MessageBody
+func (t ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2 returns the union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as a ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2
+func (t ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) AsConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2() (ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2, error) {
+	var body ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2 overwrites any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody as the provided ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) FromConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2(v ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody, using the provided ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) MergeConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2(v ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as a Problem
+func (t ConfdGetTrunksByTrunksIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetTrunksByTrunksIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetTrunksByTrunksIddefaultJSONResponseBody2 returns the union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as a ConfdGetTrunksByTrunksIddefaultJSONResponseBody2
+func (t ConfdGetTrunksByTrunksIddefaultJSONResponseBody) AsConfdGetTrunksByTrunksIddefaultJSONResponseBody2() (ConfdGetTrunksByTrunksIddefaultJSONResponseBody2, error) {
+	var body ConfdGetTrunksByTrunksIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetTrunksByTrunksIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody as the provided ConfdGetTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) FromConfdGetTrunksByTrunksIddefaultJSONResponseBody2(v ConfdGetTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetTrunksByTrunksIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetTrunksByTrunksIddefaultJSONResponseBody, using the provided ConfdGetTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) MergeConfdGetTrunksByTrunksIddefaultJSONResponseBody2(v ConfdGetTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetTrunksByTrunksIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetTrunksByTrunksIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as a Problem
+func (t ConfdPutTrunksByTrunksIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as a MessageBody
+func (t ConfdPutTrunksByTrunksIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutTrunksByTrunksIddefaultJSONResponseBody2 returns the union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as a ConfdPutTrunksByTrunksIddefaultJSONResponseBody2
+func (t ConfdPutTrunksByTrunksIddefaultJSONResponseBody) AsConfdPutTrunksByTrunksIddefaultJSONResponseBody2() (ConfdPutTrunksByTrunksIddefaultJSONResponseBody2, error) {
+	var body ConfdPutTrunksByTrunksIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutTrunksByTrunksIddefaultJSONResponseBody2 overwrites any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody as the provided ConfdPutTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) FromConfdPutTrunksByTrunksIddefaultJSONResponseBody2(v ConfdPutTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutTrunksByTrunksIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutTrunksByTrunksIddefaultJSONResponseBody, using the provided ConfdPutTrunksByTrunksIddefaultJSONResponseBody2
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) MergeConfdPutTrunksByTrunksIddefaultJSONResponseBody2(v ConfdPutTrunksByTrunksIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutTrunksByTrunksIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutTrunksByTrunksIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetUsersdefaultJSONResponseBody as a Problem
+func (t ConfdGetUsersdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetUsersdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetUsersdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetUsersdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetUsersdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetUsersdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetUsersdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetUsersdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetUsersdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetUsersdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetUsersdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetUsersdefaultJSONResponseBody2 returns the union data inside the ConfdGetUsersdefaultJSONResponseBody as a ConfdGetUsersdefaultJSONResponseBody2
+func (t ConfdGetUsersdefaultJSONResponseBody) AsConfdGetUsersdefaultJSONResponseBody2() (ConfdGetUsersdefaultJSONResponseBody2, error) {
+	var body ConfdGetUsersdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetUsersdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetUsersdefaultJSONResponseBody as the provided ConfdGetUsersdefaultJSONResponseBody2
+func (t *ConfdGetUsersdefaultJSONResponseBody) FromConfdGetUsersdefaultJSONResponseBody2(v ConfdGetUsersdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetUsersdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetUsersdefaultJSONResponseBody, using the provided ConfdGetUsersdefaultJSONResponseBody2
+func (t *ConfdGetUsersdefaultJSONResponseBody) MergeConfdGetUsersdefaultJSONResponseBody2(v ConfdGetUsersdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetUsersdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetUsersdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPostUsersdefaultJSONResponseBody as a Problem
+func (t ConfdPostUsersdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPostUsersdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPostUsersdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPostUsersdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPostUsersdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPostUsersdefaultJSONResponseBody as a MessageBody
+func (t ConfdPostUsersdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPostUsersdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPostUsersdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPostUsersdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPostUsersdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPostUsersdefaultJSONResponseBody2 returns the union data inside the ConfdPostUsersdefaultJSONResponseBody as a ConfdPostUsersdefaultJSONResponseBody2
+func (t ConfdPostUsersdefaultJSONResponseBody) AsConfdPostUsersdefaultJSONResponseBody2() (ConfdPostUsersdefaultJSONResponseBody2, error) {
+	var body ConfdPostUsersdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPostUsersdefaultJSONResponseBody2 overwrites any union data inside the ConfdPostUsersdefaultJSONResponseBody as the provided ConfdPostUsersdefaultJSONResponseBody2
+func (t *ConfdPostUsersdefaultJSONResponseBody) FromConfdPostUsersdefaultJSONResponseBody2(v ConfdPostUsersdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPostUsersdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPostUsersdefaultJSONResponseBody, using the provided ConfdPostUsersdefaultJSONResponseBody2
+func (t *ConfdPostUsersdefaultJSONResponseBody) MergeConfdPostUsersdefaultJSONResponseBody2(v ConfdPostUsersdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPostUsersdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPostUsersdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as a Problem
+func (t ConfdDeleteUsersByUsersIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as a MessageBody
+func (t ConfdDeleteUsersByUsersIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdDeleteUsersByUsersIddefaultJSONResponseBody2 returns the union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as a ConfdDeleteUsersByUsersIddefaultJSONResponseBody2
+func (t ConfdDeleteUsersByUsersIddefaultJSONResponseBody) AsConfdDeleteUsersByUsersIddefaultJSONResponseBody2() (ConfdDeleteUsersByUsersIddefaultJSONResponseBody2, error) {
+	var body ConfdDeleteUsersByUsersIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdDeleteUsersByUsersIddefaultJSONResponseBody2 overwrites any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody as the provided ConfdDeleteUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) FromConfdDeleteUsersByUsersIddefaultJSONResponseBody2(v ConfdDeleteUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdDeleteUsersByUsersIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdDeleteUsersByUsersIddefaultJSONResponseBody, using the provided ConfdDeleteUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) MergeConfdDeleteUsersByUsersIddefaultJSONResponseBody2(v ConfdDeleteUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdDeleteUsersByUsersIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdDeleteUsersByUsersIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as a Problem
+func (t ConfdGetUsersByUsersIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as a MessageBody
+func (t ConfdGetUsersByUsersIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetUsersByUsersIddefaultJSONResponseBody2 returns the union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as a ConfdGetUsersByUsersIddefaultJSONResponseBody2
+func (t ConfdGetUsersByUsersIddefaultJSONResponseBody) AsConfdGetUsersByUsersIddefaultJSONResponseBody2() (ConfdGetUsersByUsersIddefaultJSONResponseBody2, error) {
+	var body ConfdGetUsersByUsersIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetUsersByUsersIddefaultJSONResponseBody2 overwrites any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody as the provided ConfdGetUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) FromConfdGetUsersByUsersIddefaultJSONResponseBody2(v ConfdGetUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetUsersByUsersIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetUsersByUsersIddefaultJSONResponseBody, using the provided ConfdGetUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) MergeConfdGetUsersByUsersIddefaultJSONResponseBody2(v ConfdGetUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetUsersByUsersIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetUsersByUsersIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as a Problem
+func (t ConfdPutUsersByUsersIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as a MessageBody
+func (t ConfdPutUsersByUsersIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutUsersByUsersIddefaultJSONResponseBody2 returns the union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as a ConfdPutUsersByUsersIddefaultJSONResponseBody2
+func (t ConfdPutUsersByUsersIddefaultJSONResponseBody) AsConfdPutUsersByUsersIddefaultJSONResponseBody2() (ConfdPutUsersByUsersIddefaultJSONResponseBody2, error) {
+	var body ConfdPutUsersByUsersIddefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutUsersByUsersIddefaultJSONResponseBody2 overwrites any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody as the provided ConfdPutUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) FromConfdPutUsersByUsersIddefaultJSONResponseBody2(v ConfdPutUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutUsersByUsersIddefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutUsersByUsersIddefaultJSONResponseBody, using the provided ConfdPutUsersByUsersIddefaultJSONResponseBody2
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) MergeConfdPutUsersByUsersIddefaultJSONResponseBody2(v ConfdPutUsersByUsersIddefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutUsersByUsersIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -6333,6 +10606,36 @@ type ClientInterface interface {
 	// Corresponds with GET /api/calld/1.0/api/api.yml (the `CalldGetApiApiYml` operationId).
 	CalldGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CalldGetCalls List the calls that go on
+	//
+	// Corresponds with GET /api/calld/1.0/calls (the `CalldGetCalls` operationId).
+	CalldGetCalls(ctx context.Context, params *CalldGetCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldGetCallsByCallId Get a call
+	//
+	// Corresponds with GET /api/calld/1.0/calls/{call_id} (the `CalldGetCallsByCallId` operationId).
+	CalldGetCallsByCallId(ctx context.Context, callId string, params *CalldGetCallsByCallIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutCallsByCallIdRecordPause Recording of a call: pause
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/pause (the `CalldPutCallsByCallIdRecordPause` operationId).
+	CalldPutCallsByCallIdRecordPause(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutCallsByCallIdRecordResume Recording of a call: resume
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/resume (the `CalldPutCallsByCallIdRecordResume` operationId).
+	CalldPutCallsByCallIdRecordResume(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutCallsByCallIdRecordStart Recording of a call: start
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/start (the `CalldPutCallsByCallIdRecordStart` operationId).
+	CalldPutCallsByCallIdRecordStart(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutCallsByCallIdRecordStop Recording of a call: stop
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/stop (the `CalldPutCallsByCallIdRecordStop` operationId).
+	CalldPutCallsByCallIdRecordStop(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CalldGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
@@ -6343,20 +10646,270 @@ type ClientInterface interface {
 	// Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
 	CalldGetStatus(ctx context.Context, params *CalldGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CalldGetUsersMeCalls List one's own calls
+	//
+	// Corresponds with GET /api/calld/1.0/users/me/calls (the `CalldGetUsersMeCalls` operationId).
+	CalldGetUsersMeCalls(ctx context.Context, params *CalldGetUsersMeCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordPause Recording of one's own call: pause
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/pause (the `CalldPutUsersMeCallsByCallIdRecordPause` operationId).
+	CalldPutUsersMeCallsByCallIdRecordPause(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordResume Recording of one's own call: resume
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/resume (the `CalldPutUsersMeCallsByCallIdRecordResume` operationId).
+	CalldPutUsersMeCallsByCallIdRecordResume(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordStart Recording of one's own call: start
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/start (the `CalldPutUsersMeCallsByCallIdRecordStart` operationId).
+	CalldPutUsersMeCallsByCallIdRecordStart(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordStop Recording of one's own call: stop
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/stop (the `CalldPutUsersMeCallsByCallIdRecordStop` operationId).
+	CalldPutUsersMeCallsByCallIdRecordStop(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfdGetApiApiYml Describe this service (Swagger 2.0)
 	//
 	// Corresponds with GET /api/confd/1.1/api/api.yml (the `ConfdGetApiApiYml` operationId).
 	ConfdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetAsteriskFeaturesApplicationmap The code that switches recording during calls
+	//
+	// Corresponds with GET /api/confd/1.1/asterisk/features/applicationmap (the `ConfdGetAsteriskFeaturesApplicationmap` operationId).
+	ConfdGetAsteriskFeaturesApplicationmap(ctx context.Context, params *ConfdGetAsteriskFeaturesApplicationmapParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutAsteriskFeaturesApplicationmapWithBody Choose the code that switches recording during calls
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+	ConfdPutAsteriskFeaturesApplicationmapWithBody(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutAsteriskFeaturesApplicationmap Choose the code that switches recording during calls
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+	ConfdPutAsteriskFeaturesApplicationmap(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, body ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfdGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfdGetExtensionsFeatures List: FeatureExtension
+	//
+	// Corresponds with GET /api/confd/1.1/extensions/features (the `ConfdGetExtensionsFeatures` operationId).
+	ConfdGetExtensionsFeatures(ctx context.Context, params *ConfdGetExtensionsFeaturesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetExtensionsFeaturesByExtensionsFeaturesId Get: FeatureExtension
+	//
+	// Corresponds with GET /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdGetExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdGetExtensionsFeaturesByExtensionsFeaturesId(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBody Change the fields that are sent: FeatureExtension
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBody(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutExtensionsFeaturesByExtensionsFeaturesId Change the fields that are sent: FeatureExtension
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdPutExtensionsFeaturesByExtensionsFeaturesId(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, body ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetGroups List: Group
+	//
+	// Corresponds with GET /api/confd/1.1/groups (the `ConfdGetGroups` operationId).
+	ConfdGetGroups(ctx context.Context, params *ConfdGetGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostGroupsWithBody Create: Group
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+	ConfdPostGroupsWithBody(ctx context.Context, params *ConfdPostGroupsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostGroups Create: Group
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+	ConfdPostGroups(ctx context.Context, params *ConfdPostGroupsParams, body ConfdPostGroupsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdDeleteGroupsByGroupsId Delete: Group
+	//
+	// Corresponds with DELETE /api/confd/1.1/groups/{groups_id} (the `ConfdDeleteGroupsByGroupsId` operationId).
+	ConfdDeleteGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdDeleteGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetGroupsByGroupsId Get: Group
+	//
+	// Corresponds with GET /api/confd/1.1/groups/{groups_id} (the `ConfdGetGroupsByGroupsId` operationId).
+	ConfdGetGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdGetGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutGroupsByGroupsIdWithBody Change the fields that are sent: Group
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+	ConfdPutGroupsByGroupsIdWithBody(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutGroupsByGroupsId Change the fields that are sent: Group
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+	ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetLines List: Line
+	//
+	// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
+	ConfdGetLines(ctx context.Context, params *ConfdGetLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetLinesByLinesId Get: Line
+	//
+	// Corresponds with GET /api/confd/1.1/lines/{lines_id} (the `ConfdGetLinesByLinesId` operationId).
+	ConfdGetLinesByLinesId(ctx context.Context, linesId int64, params *ConfdGetLinesByLinesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetQueues List: Queue
+	//
+	// Corresponds with GET /api/confd/1.1/queues (the `ConfdGetQueues` operationId).
+	ConfdGetQueues(ctx context.Context, params *ConfdGetQueuesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostQueuesWithBody Create: Queue
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+	ConfdPostQueuesWithBody(ctx context.Context, params *ConfdPostQueuesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostQueues Create: Queue
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+	ConfdPostQueues(ctx context.Context, params *ConfdPostQueuesParams, body ConfdPostQueuesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdDeleteQueuesByQueuesId Delete: Queue
+	//
+	// Corresponds with DELETE /api/confd/1.1/queues/{queues_id} (the `ConfdDeleteQueuesByQueuesId` operationId).
+	ConfdDeleteQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdDeleteQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetQueuesByQueuesId Get: Queue
+	//
+	// Corresponds with GET /api/confd/1.1/queues/{queues_id} (the `ConfdGetQueuesByQueuesId` operationId).
+	ConfdGetQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdGetQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutQueuesByQueuesIdWithBody Change the fields that are sent: Queue
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+	ConfdPutQueuesByQueuesIdWithBody(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutQueuesByQueuesId Change the fields that are sent: Queue
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+	ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfdGetStatus Say whether the parts work
 	//
 	// Corresponds with GET /api/confd/1.1/status (the `ConfdGetStatus` operationId).
 	ConfdGetStatus(ctx context.Context, params *ConfdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetTrunks List: Trunk
+	//
+	// Corresponds with GET /api/confd/1.1/trunks (the `ConfdGetTrunks` operationId).
+	ConfdGetTrunks(ctx context.Context, params *ConfdGetTrunksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostTrunksWithBody Create: Trunk
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+	ConfdPostTrunksWithBody(ctx context.Context, params *ConfdPostTrunksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostTrunks Create: Trunk
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+	ConfdPostTrunks(ctx context.Context, params *ConfdPostTrunksParams, body ConfdPostTrunksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdDeleteTrunksByTrunksId Delete: Trunk
+	//
+	// Corresponds with DELETE /api/confd/1.1/trunks/{trunks_id} (the `ConfdDeleteTrunksByTrunksId` operationId).
+	ConfdDeleteTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdDeleteTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetTrunksByTrunksId Get: Trunk
+	//
+	// Corresponds with GET /api/confd/1.1/trunks/{trunks_id} (the `ConfdGetTrunksByTrunksId` operationId).
+	ConfdGetTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdGetTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutTrunksByTrunksIdWithBody Change the fields that are sent: Trunk
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+	ConfdPutTrunksByTrunksIdWithBody(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutTrunksByTrunksId Change the fields that are sent: Trunk
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+	ConfdPutTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, body ConfdPutTrunksByTrunksIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetUsers List: User
+	//
+	// Corresponds with GET /api/confd/1.1/users (the `ConfdGetUsers` operationId).
+	ConfdGetUsers(ctx context.Context, params *ConfdGetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostUsersWithBody Create: User
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+	ConfdPostUsersWithBody(ctx context.Context, params *ConfdPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPostUsers Create: User
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+	ConfdPostUsers(ctx context.Context, params *ConfdPostUsersParams, body ConfdPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdDeleteUsersByUsersId Delete: User
+	//
+	// Corresponds with DELETE /api/confd/1.1/users/{users_id} (the `ConfdDeleteUsersByUsersId` operationId).
+	ConfdDeleteUsersByUsersId(ctx context.Context, usersId string, params *ConfdDeleteUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetUsersByUsersId Get: User
+	//
+	// Corresponds with GET /api/confd/1.1/users/{users_id} (the `ConfdGetUsersByUsersId` operationId).
+	ConfdGetUsersByUsersId(ctx context.Context, usersId string, params *ConfdGetUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutUsersByUsersIdWithBody Change the fields that are sent: User
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+	ConfdPutUsersByUsersIdWithBody(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutUsersByUsersId Change the fields that are sent: User
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+	ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // AuthGetApiApiYml Describe this service (Swagger 2.0)
@@ -7325,6 +11878,96 @@ func (c *Client) CalldGetApiApiYml(ctx context.Context, reqEditors ...RequestEdi
 	return c.Client.Do(req)
 }
 
+// CalldGetCalls List the calls that go on
+//
+// Corresponds with GET /api/calld/1.0/calls (the `CalldGetCalls` operationId).
+func (c *Client) CalldGetCalls(ctx context.Context, params *CalldGetCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldGetCallsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldGetCallsByCallId Get a call
+//
+// Corresponds with GET /api/calld/1.0/calls/{call_id} (the `CalldGetCallsByCallId` operationId).
+func (c *Client) CalldGetCallsByCallId(ctx context.Context, callId string, params *CalldGetCallsByCallIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldGetCallsByCallIdRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutCallsByCallIdRecordPause Recording of a call: pause
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/pause (the `CalldPutCallsByCallIdRecordPause` operationId).
+func (c *Client) CalldPutCallsByCallIdRecordPause(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutCallsByCallIdRecordPauseRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutCallsByCallIdRecordResume Recording of a call: resume
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/resume (the `CalldPutCallsByCallIdRecordResume` operationId).
+func (c *Client) CalldPutCallsByCallIdRecordResume(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutCallsByCallIdRecordResumeRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutCallsByCallIdRecordStart Recording of a call: start
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/start (the `CalldPutCallsByCallIdRecordStart` operationId).
+func (c *Client) CalldPutCallsByCallIdRecordStart(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutCallsByCallIdRecordStartRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutCallsByCallIdRecordStop Recording of a call: stop
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/stop (the `CalldPutCallsByCallIdRecordStop` operationId).
+func (c *Client) CalldPutCallsByCallIdRecordStop(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutCallsByCallIdRecordStopRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CalldGetConfig Get the configuration in force, without passwords
 //
 // Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
@@ -7355,11 +11998,135 @@ func (c *Client) CalldGetStatus(ctx context.Context, params *CalldGetStatusParam
 	return c.Client.Do(req)
 }
 
+// CalldGetUsersMeCalls List one's own calls
+//
+// Corresponds with GET /api/calld/1.0/users/me/calls (the `CalldGetUsersMeCalls` operationId).
+func (c *Client) CalldGetUsersMeCalls(ctx context.Context, params *CalldGetUsersMeCallsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldGetUsersMeCallsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordPause Recording of one's own call: pause
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/pause (the `CalldPutUsersMeCallsByCallIdRecordPause` operationId).
+func (c *Client) CalldPutUsersMeCallsByCallIdRecordPause(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutUsersMeCallsByCallIdRecordPauseRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordResume Recording of one's own call: resume
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/resume (the `CalldPutUsersMeCallsByCallIdRecordResume` operationId).
+func (c *Client) CalldPutUsersMeCallsByCallIdRecordResume(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutUsersMeCallsByCallIdRecordResumeRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStart Recording of one's own call: start
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/start (the `CalldPutUsersMeCallsByCallIdRecordStart` operationId).
+func (c *Client) CalldPutUsersMeCallsByCallIdRecordStart(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutUsersMeCallsByCallIdRecordStartRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStop Recording of one's own call: stop
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/stop (the `CalldPutUsersMeCallsByCallIdRecordStop` operationId).
+func (c *Client) CalldPutUsersMeCallsByCallIdRecordStop(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPutUsersMeCallsByCallIdRecordStopRequest(c.Server, callId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfdGetApiApiYml Describe this service (Swagger 2.0)
 //
 // Corresponds with GET /api/confd/1.1/api/api.yml (the `ConfdGetApiApiYml` operationId).
 func (c *Client) ConfdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetAsteriskFeaturesApplicationmap The code that switches recording during calls
+//
+// Corresponds with GET /api/confd/1.1/asterisk/features/applicationmap (the `ConfdGetAsteriskFeaturesApplicationmap` operationId).
+func (c *Client) ConfdGetAsteriskFeaturesApplicationmap(ctx context.Context, params *ConfdGetAsteriskFeaturesApplicationmapParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetAsteriskFeaturesApplicationmapRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutAsteriskFeaturesApplicationmapWithBody Choose the code that switches recording during calls
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+func (c *Client) ConfdPutAsteriskFeaturesApplicationmapWithBody(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutAsteriskFeaturesApplicationmapRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutAsteriskFeaturesApplicationmap Choose the code that switches recording during calls
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+func (c *Client) ConfdPutAsteriskFeaturesApplicationmap(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, body ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutAsteriskFeaturesApplicationmapRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -7385,11 +12152,557 @@ func (c *Client) ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParam
 	return c.Client.Do(req)
 }
 
+// ConfdGetExtensionsFeatures List: FeatureExtension
+//
+// Corresponds with GET /api/confd/1.1/extensions/features (the `ConfdGetExtensionsFeatures` operationId).
+func (c *Client) ConfdGetExtensionsFeatures(ctx context.Context, params *ConfdGetExtensionsFeaturesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetExtensionsFeaturesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetExtensionsFeaturesByExtensionsFeaturesId Get: FeatureExtension
+//
+// Corresponds with GET /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdGetExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *Client) ConfdGetExtensionsFeaturesByExtensionsFeaturesId(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetExtensionsFeaturesByExtensionsFeaturesIdRequest(c.Server, extensionsFeaturesId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBody Change the fields that are sent: FeatureExtension
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *Client) ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBody(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequestWithBody(c.Server, extensionsFeaturesId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesId Change the fields that are sent: FeatureExtension
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *Client) ConfdPutExtensionsFeaturesByExtensionsFeaturesId(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, body ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequest(c.Server, extensionsFeaturesId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetGroups List: Group
+//
+// Corresponds with GET /api/confd/1.1/groups (the `ConfdGetGroups` operationId).
+func (c *Client) ConfdGetGroups(ctx context.Context, params *ConfdGetGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetGroupsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostGroupsWithBody Create: Group
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+func (c *Client) ConfdPostGroupsWithBody(ctx context.Context, params *ConfdPostGroupsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostGroupsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostGroups Create: Group
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+func (c *Client) ConfdPostGroups(ctx context.Context, params *ConfdPostGroupsParams, body ConfdPostGroupsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostGroupsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdDeleteGroupsByGroupsId Delete: Group
+//
+// Corresponds with DELETE /api/confd/1.1/groups/{groups_id} (the `ConfdDeleteGroupsByGroupsId` operationId).
+func (c *Client) ConfdDeleteGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdDeleteGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdDeleteGroupsByGroupsIdRequest(c.Server, groupsId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetGroupsByGroupsId Get: Group
+//
+// Corresponds with GET /api/confd/1.1/groups/{groups_id} (the `ConfdGetGroupsByGroupsId` operationId).
+func (c *Client) ConfdGetGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdGetGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetGroupsByGroupsIdRequest(c.Server, groupsId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutGroupsByGroupsIdWithBody Change the fields that are sent: Group
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+func (c *Client) ConfdPutGroupsByGroupsIdWithBody(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutGroupsByGroupsIdRequestWithBody(c.Server, groupsId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutGroupsByGroupsId Change the fields that are sent: Group
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+func (c *Client) ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutGroupsByGroupsIdRequest(c.Server, groupsId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetLines List: Line
+//
+// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
+func (c *Client) ConfdGetLines(ctx context.Context, params *ConfdGetLinesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetLinesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetLinesByLinesId Get: Line
+//
+// Corresponds with GET /api/confd/1.1/lines/{lines_id} (the `ConfdGetLinesByLinesId` operationId).
+func (c *Client) ConfdGetLinesByLinesId(ctx context.Context, linesId int64, params *ConfdGetLinesByLinesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetLinesByLinesIdRequest(c.Server, linesId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetQueues List: Queue
+//
+// Corresponds with GET /api/confd/1.1/queues (the `ConfdGetQueues` operationId).
+func (c *Client) ConfdGetQueues(ctx context.Context, params *ConfdGetQueuesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetQueuesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostQueuesWithBody Create: Queue
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+func (c *Client) ConfdPostQueuesWithBody(ctx context.Context, params *ConfdPostQueuesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostQueuesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostQueues Create: Queue
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+func (c *Client) ConfdPostQueues(ctx context.Context, params *ConfdPostQueuesParams, body ConfdPostQueuesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostQueuesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdDeleteQueuesByQueuesId Delete: Queue
+//
+// Corresponds with DELETE /api/confd/1.1/queues/{queues_id} (the `ConfdDeleteQueuesByQueuesId` operationId).
+func (c *Client) ConfdDeleteQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdDeleteQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdDeleteQueuesByQueuesIdRequest(c.Server, queuesId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetQueuesByQueuesId Get: Queue
+//
+// Corresponds with GET /api/confd/1.1/queues/{queues_id} (the `ConfdGetQueuesByQueuesId` operationId).
+func (c *Client) ConfdGetQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdGetQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetQueuesByQueuesIdRequest(c.Server, queuesId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutQueuesByQueuesIdWithBody Change the fields that are sent: Queue
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+func (c *Client) ConfdPutQueuesByQueuesIdWithBody(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutQueuesByQueuesIdRequestWithBody(c.Server, queuesId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutQueuesByQueuesId Change the fields that are sent: Queue
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+func (c *Client) ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutQueuesByQueuesIdRequest(c.Server, queuesId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfdGetStatus Say whether the parts work
 //
 // Corresponds with GET /api/confd/1.1/status (the `ConfdGetStatus` operationId).
 func (c *Client) ConfdGetStatus(ctx context.Context, params *ConfdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdGetStatusRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetTrunks List: Trunk
+//
+// Corresponds with GET /api/confd/1.1/trunks (the `ConfdGetTrunks` operationId).
+func (c *Client) ConfdGetTrunks(ctx context.Context, params *ConfdGetTrunksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetTrunksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostTrunksWithBody Create: Trunk
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+func (c *Client) ConfdPostTrunksWithBody(ctx context.Context, params *ConfdPostTrunksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostTrunksRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostTrunks Create: Trunk
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+func (c *Client) ConfdPostTrunks(ctx context.Context, params *ConfdPostTrunksParams, body ConfdPostTrunksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostTrunksRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdDeleteTrunksByTrunksId Delete: Trunk
+//
+// Corresponds with DELETE /api/confd/1.1/trunks/{trunks_id} (the `ConfdDeleteTrunksByTrunksId` operationId).
+func (c *Client) ConfdDeleteTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdDeleteTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdDeleteTrunksByTrunksIdRequest(c.Server, trunksId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetTrunksByTrunksId Get: Trunk
+//
+// Corresponds with GET /api/confd/1.1/trunks/{trunks_id} (the `ConfdGetTrunksByTrunksId` operationId).
+func (c *Client) ConfdGetTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdGetTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetTrunksByTrunksIdRequest(c.Server, trunksId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutTrunksByTrunksIdWithBody Change the fields that are sent: Trunk
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+func (c *Client) ConfdPutTrunksByTrunksIdWithBody(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutTrunksByTrunksIdRequestWithBody(c.Server, trunksId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutTrunksByTrunksId Change the fields that are sent: Trunk
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+func (c *Client) ConfdPutTrunksByTrunksId(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, body ConfdPutTrunksByTrunksIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutTrunksByTrunksIdRequest(c.Server, trunksId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetUsers List: User
+//
+// Corresponds with GET /api/confd/1.1/users (the `ConfdGetUsers` operationId).
+func (c *Client) ConfdGetUsers(ctx context.Context, params *ConfdGetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetUsersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostUsersWithBody Create: User
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+func (c *Client) ConfdPostUsersWithBody(ctx context.Context, params *ConfdPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostUsersRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPostUsers Create: User
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+func (c *Client) ConfdPostUsers(ctx context.Context, params *ConfdPostUsersParams, body ConfdPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPostUsersRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdDeleteUsersByUsersId Delete: User
+//
+// Corresponds with DELETE /api/confd/1.1/users/{users_id} (the `ConfdDeleteUsersByUsersId` operationId).
+func (c *Client) ConfdDeleteUsersByUsersId(ctx context.Context, usersId string, params *ConfdDeleteUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdDeleteUsersByUsersIdRequest(c.Server, usersId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetUsersByUsersId Get: User
+//
+// Corresponds with GET /api/confd/1.1/users/{users_id} (the `ConfdGetUsersByUsersId` operationId).
+func (c *Client) ConfdGetUsersByUsersId(ctx context.Context, usersId string, params *ConfdGetUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetUsersByUsersIdRequest(c.Server, usersId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutUsersByUsersIdWithBody Change the fields that are sent: User
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+func (c *Client) ConfdPutUsersByUsersIdWithBody(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutUsersByUsersIdRequestWithBody(c.Server, usersId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutUsersByUsersId Change the fields that are sent: User
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+func (c *Client) ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutUsersByUsersIdRequest(c.Server, usersId, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12157,6 +17470,320 @@ func NewCalldGetApiApiYmlRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewCalldGetCallsRequest constructs an http.Request for the CalldGetCalls method
+func NewCalldGetCallsRequest(server string, params *CalldGetCallsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldGetCallsByCallIdRequest constructs an http.Request for the CalldGetCallsByCallId method
+func NewCalldGetCallsByCallIdRequest(server string, callId string, params *CalldGetCallsByCallIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutCallsByCallIdRecordPauseRequest constructs an http.Request for the CalldPutCallsByCallIdRecordPause method
+func NewCalldPutCallsByCallIdRecordPauseRequest(server string, callId string, params *CalldPutCallsByCallIdRecordPauseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls/%s/record/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutCallsByCallIdRecordResumeRequest constructs an http.Request for the CalldPutCallsByCallIdRecordResume method
+func NewCalldPutCallsByCallIdRecordResumeRequest(server string, callId string, params *CalldPutCallsByCallIdRecordResumeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls/%s/record/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutCallsByCallIdRecordStartRequest constructs an http.Request for the CalldPutCallsByCallIdRecordStart method
+func NewCalldPutCallsByCallIdRecordStartRequest(server string, callId string, params *CalldPutCallsByCallIdRecordStartParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls/%s/record/start", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutCallsByCallIdRecordStopRequest constructs an http.Request for the CalldPutCallsByCallIdRecordStop method
+func NewCalldPutCallsByCallIdRecordStopRequest(server string, callId string, params *CalldPutCallsByCallIdRecordStopParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/calls/%s/record/stop", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCalldGetConfigRequest constructs an http.Request for the CalldGetConfig method
 func NewCalldGetConfigRequest(server string, params *CalldGetConfigParams) (*http.Request, error) {
 	var err error
@@ -12241,6 +17868,244 @@ func NewCalldGetStatusRequest(server string, params *CalldGetStatusParams) (*htt
 	return req, nil
 }
 
+// NewCalldGetUsersMeCallsRequest constructs an http.Request for the CalldGetUsersMeCalls method
+func NewCalldGetUsersMeCallsRequest(server string, params *CalldGetUsersMeCallsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/users/me/calls")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutUsersMeCallsByCallIdRecordPauseRequest constructs an http.Request for the CalldPutUsersMeCallsByCallIdRecordPause method
+func NewCalldPutUsersMeCallsByCallIdRecordPauseRequest(server string, callId string, params *CalldPutUsersMeCallsByCallIdRecordPauseParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/users/me/calls/%s/record/pause", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutUsersMeCallsByCallIdRecordResumeRequest constructs an http.Request for the CalldPutUsersMeCallsByCallIdRecordResume method
+func NewCalldPutUsersMeCallsByCallIdRecordResumeRequest(server string, callId string, params *CalldPutUsersMeCallsByCallIdRecordResumeParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/users/me/calls/%s/record/resume", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutUsersMeCallsByCallIdRecordStartRequest constructs an http.Request for the CalldPutUsersMeCallsByCallIdRecordStart method
+func NewCalldPutUsersMeCallsByCallIdRecordStartRequest(server string, callId string, params *CalldPutUsersMeCallsByCallIdRecordStartParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/users/me/calls/%s/record/start", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCalldPutUsersMeCallsByCallIdRecordStopRequest constructs an http.Request for the CalldPutUsersMeCallsByCallIdRecordStop method
+func NewCalldPutUsersMeCallsByCallIdRecordStopRequest(server string, callId string, params *CalldPutUsersMeCallsByCallIdRecordStopParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "call_id", callId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/users/me/calls/%s/record/stop", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewConfdGetApiApiYmlRequest constructs an http.Request for the ConfdGetApiApiYml method
 func NewConfdGetApiApiYmlRequest(server string) (*http.Request, error) {
 	var err error
@@ -12263,6 +18128,103 @@ func NewConfdGetApiApiYmlRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewConfdGetAsteriskFeaturesApplicationmapRequest constructs an http.Request for the ConfdGetAsteriskFeaturesApplicationmap method
+func NewConfdGetAsteriskFeaturesApplicationmapRequest(server string, params *ConfdGetAsteriskFeaturesApplicationmapParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/asterisk/features/applicationmap")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutAsteriskFeaturesApplicationmapRequest calls the generic ConfdPutAsteriskFeaturesApplicationmap builder with application/json body
+func NewConfdPutAsteriskFeaturesApplicationmapRequest(server string, params *ConfdPutAsteriskFeaturesApplicationmapParams, body ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutAsteriskFeaturesApplicationmapRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPutAsteriskFeaturesApplicationmapRequestWithBody constructs an http.Request for the ConfdPutAsteriskFeaturesApplicationmap method, with any body, and a specified content type
+func NewConfdPutAsteriskFeaturesApplicationmapRequestWithBody(server string, params *ConfdPutAsteriskFeaturesApplicationmapParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/asterisk/features/applicationmap")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -12310,6 +18272,1316 @@ func NewConfdGetConfigRequest(server string, params *ConfdGetConfigParams) (*htt
 	return req, nil
 }
 
+// NewConfdGetExtensionsFeaturesRequest constructs an http.Request for the ConfdGetExtensionsFeatures method
+func NewConfdGetExtensionsFeaturesRequest(server string, params *ConfdGetExtensionsFeaturesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/extensions/features")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Exten != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exten", *params.Exten, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Feature != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "feature", *params.Feature, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetExtensionsFeaturesByExtensionsFeaturesIdRequest constructs an http.Request for the ConfdGetExtensionsFeaturesByExtensionsFeaturesId method
+func NewConfdGetExtensionsFeaturesByExtensionsFeaturesIdRequest(server string, extensionsFeaturesId openapi_types.UUID, params *ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "extensions_features_id", extensionsFeaturesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/extensions/features/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequest calls the generic ConfdPutExtensionsFeaturesByExtensionsFeaturesId builder with application/json body
+func NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequest(server string, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, body ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequestWithBody(server, extensionsFeaturesId, params, "application/json", bodyReader)
+}
+
+// NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequestWithBody constructs an http.Request for the ConfdPutExtensionsFeaturesByExtensionsFeaturesId method, with any body, and a specified content type
+func NewConfdPutExtensionsFeaturesByExtensionsFeaturesIdRequestWithBody(server string, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "extensions_features_id", extensionsFeaturesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/extensions/features/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetGroupsRequest constructs an http.Request for the ConfdGetGroups method
+func NewConfdGetGroupsRequest(server string, params *ConfdGetGroupsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/groups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Label != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "label", *params.Label, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Exten != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exten", *params.Exten, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPostGroupsRequest calls the generic ConfdPostGroups builder with application/json body
+func NewConfdPostGroupsRequest(server string, params *ConfdPostGroupsParams, body ConfdPostGroupsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPostGroupsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPostGroupsRequestWithBody constructs an http.Request for the ConfdPostGroups method, with any body, and a specified content type
+func NewConfdPostGroupsRequestWithBody(server string, params *ConfdPostGroupsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/groups")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdDeleteGroupsByGroupsIdRequest constructs an http.Request for the ConfdDeleteGroupsByGroupsId method
+func NewConfdDeleteGroupsByGroupsIdRequest(server string, groupsId string, params *ConfdDeleteGroupsByGroupsIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "groups_id", groupsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetGroupsByGroupsIdRequest constructs an http.Request for the ConfdGetGroupsByGroupsId method
+func NewConfdGetGroupsByGroupsIdRequest(server string, groupsId string, params *ConfdGetGroupsByGroupsIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "groups_id", groupsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutGroupsByGroupsIdRequest calls the generic ConfdPutGroupsByGroupsId builder with application/json body
+func NewConfdPutGroupsByGroupsIdRequest(server string, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutGroupsByGroupsIdRequestWithBody(server, groupsId, params, "application/json", bodyReader)
+}
+
+// NewConfdPutGroupsByGroupsIdRequestWithBody constructs an http.Request for the ConfdPutGroupsByGroupsId method, with any body, and a specified content type
+func NewConfdPutGroupsByGroupsIdRequestWithBody(server string, groupsId string, params *ConfdPutGroupsByGroupsIdParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "groups_id", groupsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/groups/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetLinesRequest constructs an http.Request for the ConfdGetLines method
+func NewConfdGetLinesRequest(server string, params *ConfdGetLinesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/lines")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Exten != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exten", *params.Exten, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Context != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "context", *params.Context, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetLinesByLinesIdRequest constructs an http.Request for the ConfdGetLinesByLinesId method
+func NewConfdGetLinesByLinesIdRequest(server string, linesId int64, params *ConfdGetLinesByLinesIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "lines_id", linesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/lines/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetQueuesRequest constructs an http.Request for the ConfdGetQueues method
+func NewConfdGetQueuesRequest(server string, params *ConfdGetQueuesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/queues")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Label != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "label", *params.Label, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Exten != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exten", *params.Exten, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPostQueuesRequest calls the generic ConfdPostQueues builder with application/json body
+func NewConfdPostQueuesRequest(server string, params *ConfdPostQueuesParams, body ConfdPostQueuesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPostQueuesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPostQueuesRequestWithBody constructs an http.Request for the ConfdPostQueues method, with any body, and a specified content type
+func NewConfdPostQueuesRequestWithBody(server string, params *ConfdPostQueuesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/queues")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdDeleteQueuesByQueuesIdRequest constructs an http.Request for the ConfdDeleteQueuesByQueuesId method
+func NewConfdDeleteQueuesByQueuesIdRequest(server string, queuesId string, params *ConfdDeleteQueuesByQueuesIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "queues_id", queuesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/queues/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetQueuesByQueuesIdRequest constructs an http.Request for the ConfdGetQueuesByQueuesId method
+func NewConfdGetQueuesByQueuesIdRequest(server string, queuesId string, params *ConfdGetQueuesByQueuesIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "queues_id", queuesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/queues/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutQueuesByQueuesIdRequest calls the generic ConfdPutQueuesByQueuesId builder with application/json body
+func NewConfdPutQueuesByQueuesIdRequest(server string, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutQueuesByQueuesIdRequestWithBody(server, queuesId, params, "application/json", bodyReader)
+}
+
+// NewConfdPutQueuesByQueuesIdRequestWithBody constructs an http.Request for the ConfdPutQueuesByQueuesId method, with any body, and a specified content type
+func NewConfdPutQueuesByQueuesIdRequestWithBody(server string, queuesId string, params *ConfdPutQueuesByQueuesIdParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "queues_id", queuesId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/queues/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewConfdGetStatusRequest constructs an http.Request for the ConfdGetStatus method
 func NewConfdGetStatusRequest(server string, params *ConfdGetStatusParams) (*http.Request, error) {
 	var err error
@@ -12333,6 +19605,814 @@ func NewConfdGetStatusRequest(server string, params *ConfdGetStatusParams) (*htt
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetTrunksRequest constructs an http.Request for the ConfdGetTrunks method
+func NewConfdGetTrunksRequest(server string, params *ConfdGetTrunksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/trunks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Endpoint != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "endpoint", *params.Endpoint, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPostTrunksRequest calls the generic ConfdPostTrunks builder with application/json body
+func NewConfdPostTrunksRequest(server string, params *ConfdPostTrunksParams, body ConfdPostTrunksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPostTrunksRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPostTrunksRequestWithBody constructs an http.Request for the ConfdPostTrunks method, with any body, and a specified content type
+func NewConfdPostTrunksRequestWithBody(server string, params *ConfdPostTrunksParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/trunks")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdDeleteTrunksByTrunksIdRequest constructs an http.Request for the ConfdDeleteTrunksByTrunksId method
+func NewConfdDeleteTrunksByTrunksIdRequest(server string, trunksId string, params *ConfdDeleteTrunksByTrunksIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "trunks_id", trunksId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/trunks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetTrunksByTrunksIdRequest constructs an http.Request for the ConfdGetTrunksByTrunksId method
+func NewConfdGetTrunksByTrunksIdRequest(server string, trunksId string, params *ConfdGetTrunksByTrunksIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "trunks_id", trunksId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/trunks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutTrunksByTrunksIdRequest calls the generic ConfdPutTrunksByTrunksId builder with application/json body
+func NewConfdPutTrunksByTrunksIdRequest(server string, trunksId string, params *ConfdPutTrunksByTrunksIdParams, body ConfdPutTrunksByTrunksIdJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutTrunksByTrunksIdRequestWithBody(server, trunksId, params, "application/json", bodyReader)
+}
+
+// NewConfdPutTrunksByTrunksIdRequestWithBody constructs an http.Request for the ConfdPutTrunksByTrunksId method, with any body, and a specified content type
+func NewConfdPutTrunksByTrunksIdRequestWithBody(server string, trunksId string, params *ConfdPutTrunksByTrunksIdParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "trunks_id", trunksId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/trunks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetUsersRequest constructs an http.Request for the ConfdGetUsers method
+func NewConfdGetUsersRequest(server string, params *ConfdGetUsersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Firstname != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "firstname", *params.Firstname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Lastname != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lastname", *params.Lastname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Userfield != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "userfield", *params.Userfield, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Exten != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "exten", *params.Exten, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Id != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "id", *params.Id, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPostUsersRequest calls the generic ConfdPostUsers builder with application/json body
+func NewConfdPostUsersRequest(server string, params *ConfdPostUsersParams, body ConfdPostUsersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPostUsersRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPostUsersRequestWithBody constructs an http.Request for the ConfdPostUsers method, with any body, and a specified content type
+func NewConfdPostUsersRequestWithBody(server string, params *ConfdPostUsersParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdDeleteUsersByUsersIdRequest constructs an http.Request for the ConfdDeleteUsersByUsersId method
+func NewConfdDeleteUsersByUsersIdRequest(server string, usersId string, params *ConfdDeleteUsersByUsersIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "users_id", usersId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetUsersByUsersIdRequest constructs an http.Request for the ConfdGetUsersByUsersId method
+func NewConfdGetUsersByUsersIdRequest(server string, usersId string, params *ConfdGetUsersByUsersIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "users_id", usersId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutUsersByUsersIdRequest calls the generic ConfdPutUsersByUsersId builder with application/json body
+func NewConfdPutUsersByUsersIdRequest(server string, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutUsersByUsersIdRequestWithBody(server, usersId, params, "application/json", bodyReader)
+}
+
+// NewConfdPutUsersByUsersIdRequestWithBody constructs an http.Request for the ConfdPutUsersByUsersId method, with any body, and a specified content type
+func NewConfdPutUsersByUsersIdRequestWithBody(server string, usersId string, params *ConfdPutUsersByUsersIdParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "users_id", usersId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -12830,6 +20910,48 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/calld/1.0/api/api.yml (the `CalldGetApiApiYml` operationId).
 	CalldGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CalldGetApiApiYmlResponse, error)
 
+	// CalldGetCallsWithResponse List the calls that go on
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/calld/1.0/calls (the `CalldGetCalls` operationId).
+	CalldGetCallsWithResponse(ctx context.Context, params *CalldGetCallsParams, reqEditors ...RequestEditorFn) (*CalldGetCallsResponse, error)
+
+	// CalldGetCallsByCallIdWithResponse Get a call
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/calld/1.0/calls/{call_id} (the `CalldGetCallsByCallId` operationId).
+	CalldGetCallsByCallIdWithResponse(ctx context.Context, callId string, params *CalldGetCallsByCallIdParams, reqEditors ...RequestEditorFn) (*CalldGetCallsByCallIdResponse, error)
+
+	// CalldPutCallsByCallIdRecordPauseWithResponse Recording of a call: pause
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/pause (the `CalldPutCallsByCallIdRecordPause` operationId).
+	CalldPutCallsByCallIdRecordPauseWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordPauseResponse, error)
+
+	// CalldPutCallsByCallIdRecordResumeWithResponse Recording of a call: resume
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/resume (the `CalldPutCallsByCallIdRecordResume` operationId).
+	CalldPutCallsByCallIdRecordResumeWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordResumeResponse, error)
+
+	// CalldPutCallsByCallIdRecordStartWithResponse Recording of a call: start
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/start (the `CalldPutCallsByCallIdRecordStart` operationId).
+	CalldPutCallsByCallIdRecordStartWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordStartResponse, error)
+
+	// CalldPutCallsByCallIdRecordStopWithResponse Recording of a call: stop
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/stop (the `CalldPutCallsByCallIdRecordStop` operationId).
+	CalldPutCallsByCallIdRecordStopWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordStopResponse, error)
+
 	// CalldGetConfigWithResponse Get the configuration in force, without passwords
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -12844,12 +20966,68 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
 	CalldGetStatusWithResponse(ctx context.Context, params *CalldGetStatusParams, reqEditors ...RequestEditorFn) (*CalldGetStatusResponse, error)
 
+	// CalldGetUsersMeCallsWithResponse List one's own calls
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/calld/1.0/users/me/calls (the `CalldGetUsersMeCalls` operationId).
+	CalldGetUsersMeCallsWithResponse(ctx context.Context, params *CalldGetUsersMeCallsParams, reqEditors ...RequestEditorFn) (*CalldGetUsersMeCallsResponse, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordPauseWithResponse Recording of one's own call: pause
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/pause (the `CalldPutUsersMeCallsByCallIdRecordPause` operationId).
+	CalldPutUsersMeCallsByCallIdRecordPauseWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordPauseResponse, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordResumeWithResponse Recording of one's own call: resume
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/resume (the `CalldPutUsersMeCallsByCallIdRecordResume` operationId).
+	CalldPutUsersMeCallsByCallIdRecordResumeWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordResumeResponse, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordStartWithResponse Recording of one's own call: start
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/start (the `CalldPutUsersMeCallsByCallIdRecordStart` operationId).
+	CalldPutUsersMeCallsByCallIdRecordStartWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordStartResponse, error)
+
+	// CalldPutUsersMeCallsByCallIdRecordStopWithResponse Recording of one's own call: stop
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/stop (the `CalldPutUsersMeCallsByCallIdRecordStop` operationId).
+	CalldPutUsersMeCallsByCallIdRecordStopWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordStopResponse, error)
+
 	// ConfdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/confd/1.1/api/api.yml (the `ConfdGetApiApiYml` operationId).
 	ConfdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*ConfdGetApiApiYmlResponse, error)
+
+	// ConfdGetAsteriskFeaturesApplicationmapWithResponse The code that switches recording during calls
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/asterisk/features/applicationmap (the `ConfdGetAsteriskFeaturesApplicationmap` operationId).
+	ConfdGetAsteriskFeaturesApplicationmapWithResponse(ctx context.Context, params *ConfdGetAsteriskFeaturesApplicationmapParams, reqEditors ...RequestEditorFn) (*ConfdGetAsteriskFeaturesApplicationmapResponse, error)
+
+	// ConfdPutAsteriskFeaturesApplicationmapWithBodyWithResponse Choose the code that switches recording during calls
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+	ConfdPutAsteriskFeaturesApplicationmapWithBodyWithResponse(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutAsteriskFeaturesApplicationmapResponse, error)
+
+	// ConfdPutAsteriskFeaturesApplicationmapWithResponse Choose the code that switches recording during calls
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+	ConfdPutAsteriskFeaturesApplicationmapWithResponse(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, body ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutAsteriskFeaturesApplicationmapResponse, error)
 
 	// ConfdGetConfigWithResponse Get the configuration in force, without passwords
 	//
@@ -12858,12 +21036,250 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfigWithResponse(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*ConfdGetConfigResponse, error)
 
+	// ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/extensions/features (the `ConfdGetExtensionsFeatures` operationId).
+	ConfdGetExtensionsFeaturesWithResponse(ctx context.Context, params *ConfdGetExtensionsFeaturesParams, reqEditors ...RequestEditorFn) (*ConfdGetExtensionsFeaturesResponse, error)
+
+	// ConfdGetExtensionsFeaturesByExtensionsFeaturesIdWithResponse Get: FeatureExtension
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdGetExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdGetExtensionsFeaturesByExtensionsFeaturesIdWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse, error)
+
+	// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBodyWithResponse Change the fields that are sent: FeatureExtension
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBodyWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse, error)
+
+	// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithResponse Change the fields that are sent: FeatureExtension
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+	ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, body ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse, error)
+
+	// ConfdGetGroupsWithResponse List: Group
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/groups (the `ConfdGetGroups` operationId).
+	ConfdGetGroupsWithResponse(ctx context.Context, params *ConfdGetGroupsParams, reqEditors ...RequestEditorFn) (*ConfdGetGroupsResponse, error)
+
+	// ConfdPostGroupsWithBodyWithResponse Create: Group
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+	ConfdPostGroupsWithBodyWithResponse(ctx context.Context, params *ConfdPostGroupsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostGroupsResponse, error)
+
+	// ConfdPostGroupsWithResponse Create: Group
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+	ConfdPostGroupsWithResponse(ctx context.Context, params *ConfdPostGroupsParams, body ConfdPostGroupsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostGroupsResponse, error)
+
+	// ConfdDeleteGroupsByGroupsIdWithResponse Delete: Group
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/confd/1.1/groups/{groups_id} (the `ConfdDeleteGroupsByGroupsId` operationId).
+	ConfdDeleteGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdDeleteGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteGroupsByGroupsIdResponse, error)
+
+	// ConfdGetGroupsByGroupsIdWithResponse Get: Group
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/groups/{groups_id} (the `ConfdGetGroupsByGroupsId` operationId).
+	ConfdGetGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdGetGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*ConfdGetGroupsByGroupsIdResponse, error)
+
+	// ConfdPutGroupsByGroupsIdWithBodyWithResponse Change the fields that are sent: Group
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+	ConfdPutGroupsByGroupsIdWithBodyWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error)
+
+	// ConfdPutGroupsByGroupsIdWithResponse Change the fields that are sent: Group
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+	ConfdPutGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error)
+
+	// ConfdGetLinesWithResponse List: Line
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
+	ConfdGetLinesWithResponse(ctx context.Context, params *ConfdGetLinesParams, reqEditors ...RequestEditorFn) (*ConfdGetLinesResponse, error)
+
+	// ConfdGetLinesByLinesIdWithResponse Get: Line
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/lines/{lines_id} (the `ConfdGetLinesByLinesId` operationId).
+	ConfdGetLinesByLinesIdWithResponse(ctx context.Context, linesId int64, params *ConfdGetLinesByLinesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetLinesByLinesIdResponse, error)
+
+	// ConfdGetQueuesWithResponse List: Queue
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/queues (the `ConfdGetQueues` operationId).
+	ConfdGetQueuesWithResponse(ctx context.Context, params *ConfdGetQueuesParams, reqEditors ...RequestEditorFn) (*ConfdGetQueuesResponse, error)
+
+	// ConfdPostQueuesWithBodyWithResponse Create: Queue
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+	ConfdPostQueuesWithBodyWithResponse(ctx context.Context, params *ConfdPostQueuesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostQueuesResponse, error)
+
+	// ConfdPostQueuesWithResponse Create: Queue
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+	ConfdPostQueuesWithResponse(ctx context.Context, params *ConfdPostQueuesParams, body ConfdPostQueuesJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostQueuesResponse, error)
+
+	// ConfdDeleteQueuesByQueuesIdWithResponse Delete: Queue
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/confd/1.1/queues/{queues_id} (the `ConfdDeleteQueuesByQueuesId` operationId).
+	ConfdDeleteQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdDeleteQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteQueuesByQueuesIdResponse, error)
+
+	// ConfdGetQueuesByQueuesIdWithResponse Get: Queue
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/queues/{queues_id} (the `ConfdGetQueuesByQueuesId` operationId).
+	ConfdGetQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdGetQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetQueuesByQueuesIdResponse, error)
+
+	// ConfdPutQueuesByQueuesIdWithBodyWithResponse Change the fields that are sent: Queue
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+	ConfdPutQueuesByQueuesIdWithBodyWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error)
+
+	// ConfdPutQueuesByQueuesIdWithResponse Change the fields that are sent: Queue
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+	ConfdPutQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error)
+
 	// ConfdGetStatusWithResponse Say whether the parts work
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/confd/1.1/status (the `ConfdGetStatus` operationId).
 	ConfdGetStatusWithResponse(ctx context.Context, params *ConfdGetStatusParams, reqEditors ...RequestEditorFn) (*ConfdGetStatusResponse, error)
+
+	// ConfdGetTrunksWithResponse List: Trunk
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/trunks (the `ConfdGetTrunks` operationId).
+	ConfdGetTrunksWithResponse(ctx context.Context, params *ConfdGetTrunksParams, reqEditors ...RequestEditorFn) (*ConfdGetTrunksResponse, error)
+
+	// ConfdPostTrunksWithBodyWithResponse Create: Trunk
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+	ConfdPostTrunksWithBodyWithResponse(ctx context.Context, params *ConfdPostTrunksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostTrunksResponse, error)
+
+	// ConfdPostTrunksWithResponse Create: Trunk
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+	ConfdPostTrunksWithResponse(ctx context.Context, params *ConfdPostTrunksParams, body ConfdPostTrunksJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostTrunksResponse, error)
+
+	// ConfdDeleteTrunksByTrunksIdWithResponse Delete: Trunk
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/confd/1.1/trunks/{trunks_id} (the `ConfdDeleteTrunksByTrunksId` operationId).
+	ConfdDeleteTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdDeleteTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteTrunksByTrunksIdResponse, error)
+
+	// ConfdGetTrunksByTrunksIdWithResponse Get: Trunk
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/trunks/{trunks_id} (the `ConfdGetTrunksByTrunksId` operationId).
+	ConfdGetTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdGetTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*ConfdGetTrunksByTrunksIdResponse, error)
+
+	// ConfdPutTrunksByTrunksIdWithBodyWithResponse Change the fields that are sent: Trunk
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+	ConfdPutTrunksByTrunksIdWithBodyWithResponse(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutTrunksByTrunksIdResponse, error)
+
+	// ConfdPutTrunksByTrunksIdWithResponse Change the fields that are sent: Trunk
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+	ConfdPutTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, body ConfdPutTrunksByTrunksIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutTrunksByTrunksIdResponse, error)
+
+	// ConfdGetUsersWithResponse List: User
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/users (the `ConfdGetUsers` operationId).
+	ConfdGetUsersWithResponse(ctx context.Context, params *ConfdGetUsersParams, reqEditors ...RequestEditorFn) (*ConfdGetUsersResponse, error)
+
+	// ConfdPostUsersWithBodyWithResponse Create: User
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+	ConfdPostUsersWithBodyWithResponse(ctx context.Context, params *ConfdPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostUsersResponse, error)
+
+	// ConfdPostUsersWithResponse Create: User
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+	ConfdPostUsersWithResponse(ctx context.Context, params *ConfdPostUsersParams, body ConfdPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostUsersResponse, error)
+
+	// ConfdDeleteUsersByUsersIdWithResponse Delete: User
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/confd/1.1/users/{users_id} (the `ConfdDeleteUsersByUsersId` operationId).
+	ConfdDeleteUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdDeleteUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteUsersByUsersIdResponse, error)
+
+	// ConfdGetUsersByUsersIdWithResponse Get: User
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/users/{users_id} (the `ConfdGetUsersByUsersId` operationId).
+	ConfdGetUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdGetUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*ConfdGetUsersByUsersIdResponse, error)
+
+	// ConfdPutUsersByUsersIdWithBodyWithResponse Change the fields that are sent: User
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+	ConfdPutUsersByUsersIdWithBodyWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error)
+
+	// ConfdPutUsersByUsersIdWithResponse Change the fields that are sent: User
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+	ConfdPutUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error)
 }
 
 type AuthGetApiApiYmlResponse struct {
@@ -15291,6 +23707,266 @@ func (r CalldGetApiApiYmlResponse) ContentType() string {
 	return ""
 }
 
+type CalldGetCallsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CallList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldGetCallsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalldGetCallsResponse) GetJSON200() *CallList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldGetCallsResponse) GetJSONDefault() *CalldGetCallsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldGetCallsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldGetCallsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldGetCallsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldGetCallsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldGetCallsByCallIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Call
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldGetCallsByCallIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalldGetCallsByCallIdResponse) GetJSON200() *Call {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldGetCallsByCallIdResponse) GetJSONDefault() *CalldGetCallsByCallIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldGetCallsByCallIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldGetCallsByCallIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldGetCallsByCallIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldGetCallsByCallIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutCallsByCallIdRecordPauseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutCallsByCallIdRecordPauseResponse) GetJSONDefault() *CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutCallsByCallIdRecordPauseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutCallsByCallIdRecordPauseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutCallsByCallIdRecordPauseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutCallsByCallIdRecordPauseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutCallsByCallIdRecordResumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutCallsByCallIdRecordResumeResponse) GetJSONDefault() *CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutCallsByCallIdRecordResumeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutCallsByCallIdRecordResumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutCallsByCallIdRecordResumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutCallsByCallIdRecordResumeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutCallsByCallIdRecordStartResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutCallsByCallIdRecordStartResponse) GetJSONDefault() *CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutCallsByCallIdRecordStartResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutCallsByCallIdRecordStartResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutCallsByCallIdRecordStartResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutCallsByCallIdRecordStartResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutCallsByCallIdRecordStopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutCallsByCallIdRecordStopResponse) GetJSONDefault() *CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutCallsByCallIdRecordStopResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutCallsByCallIdRecordStopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutCallsByCallIdRecordStopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutCallsByCallIdRecordStopResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CalldGetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15387,6 +24063,218 @@ func (r CalldGetStatusResponse) ContentType() string {
 	return ""
 }
 
+type CalldGetUsersMeCallsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *CallList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldGetUsersMeCallsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalldGetUsersMeCallsResponse) GetJSON200() *CallList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldGetUsersMeCallsResponse) GetJSONDefault() *CalldGetUsersMeCallsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldGetUsersMeCallsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldGetUsersMeCallsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldGetUsersMeCallsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldGetUsersMeCallsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutUsersMeCallsByCallIdRecordPauseResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutUsersMeCallsByCallIdRecordPauseResponse) GetJSONDefault() *CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutUsersMeCallsByCallIdRecordPauseResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutUsersMeCallsByCallIdRecordPauseResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutUsersMeCallsByCallIdRecordPauseResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutUsersMeCallsByCallIdRecordPauseResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutUsersMeCallsByCallIdRecordResumeResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutUsersMeCallsByCallIdRecordResumeResponse) GetJSONDefault() *CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutUsersMeCallsByCallIdRecordResumeResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutUsersMeCallsByCallIdRecordResumeResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutUsersMeCallsByCallIdRecordResumeResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutUsersMeCallsByCallIdRecordResumeResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutUsersMeCallsByCallIdRecordStartResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutUsersMeCallsByCallIdRecordStartResponse) GetJSONDefault() *CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutUsersMeCallsByCallIdRecordStartResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutUsersMeCallsByCallIdRecordStartResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutUsersMeCallsByCallIdRecordStartResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutUsersMeCallsByCallIdRecordStartResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CalldPutUsersMeCallsByCallIdRecordStopResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPutUsersMeCallsByCallIdRecordStopResponse) GetJSONDefault() *CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPutUsersMeCallsByCallIdRecordStopResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPutUsersMeCallsByCallIdRecordStopResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPutUsersMeCallsByCallIdRecordStopResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPutUsersMeCallsByCallIdRecordStopResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetApiApiYmlResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15429,6 +24317,95 @@ func (r ConfdGetApiApiYmlResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetAsteriskFeaturesApplicationmapResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfToggle
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) GetJSON200() *ConfToggle {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) GetJSONDefault() *ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetAsteriskFeaturesApplicationmapResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutAsteriskFeaturesApplicationmapResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutAsteriskFeaturesApplicationmapResponse) GetJSONDefault() *ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutAsteriskFeaturesApplicationmapResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutAsteriskFeaturesApplicationmapResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutAsteriskFeaturesApplicationmapResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutAsteriskFeaturesApplicationmapResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -15483,6 +24460,691 @@ func (r ConfdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type ConfdGetExtensionsFeaturesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetExtensionsFeaturesResponse) GetJSONDefault() *ConfdGetExtensionsFeaturesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetExtensionsFeaturesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetExtensionsFeaturesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetExtensionsFeaturesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetExtensionsFeaturesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfFeature
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) GetJSON200() *ConfFeature {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) GetJSONDefault() *ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse) GetJSONDefault() *ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetGroupsResponse) GetJSONDefault() *ConfdGetGroupsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetGroupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetGroupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPostGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConfGroup
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPostGroupsdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ConfdPostGroupsResponse) GetJSON201() *ConfGroup {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPostGroupsResponse) GetJSONDefault() *ConfdPostGroupsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPostGroupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPostGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPostGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPostGroupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdDeleteGroupsByGroupsIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdDeleteGroupsByGroupsIdResponse) GetJSONDefault() *ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdDeleteGroupsByGroupsIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdDeleteGroupsByGroupsIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdDeleteGroupsByGroupsIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdDeleteGroupsByGroupsIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetGroupsByGroupsIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfGroup
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetGroupsByGroupsIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetGroupsByGroupsIdResponse) GetJSON200() *ConfGroup {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetGroupsByGroupsIdResponse) GetJSONDefault() *ConfdGetGroupsByGroupsIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetGroupsByGroupsIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetGroupsByGroupsIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetGroupsByGroupsIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetGroupsByGroupsIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutGroupsByGroupsIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutGroupsByGroupsIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutGroupsByGroupsIdResponse) GetJSONDefault() *ConfdPutGroupsByGroupsIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutGroupsByGroupsIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutGroupsByGroupsIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutGroupsByGroupsIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutGroupsByGroupsIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetLinesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetLinesResponse) GetJSONDefault() *ConfdGetLinesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetLinesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetLinesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetLinesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetLinesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetLinesByLinesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfUserLine
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetLinesByLinesIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetLinesByLinesIdResponse) GetJSON200() *ConfUserLine {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetLinesByLinesIdResponse) GetJSONDefault() *ConfdGetLinesByLinesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetLinesByLinesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetLinesByLinesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetLinesByLinesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetLinesByLinesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetQueuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetQueuesResponse) GetJSONDefault() *ConfdGetQueuesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetQueuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetQueuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetQueuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetQueuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPostQueuesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConfGroup
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPostQueuesdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ConfdPostQueuesResponse) GetJSON201() *ConfGroup {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPostQueuesResponse) GetJSONDefault() *ConfdPostQueuesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPostQueuesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPostQueuesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPostQueuesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPostQueuesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdDeleteQueuesByQueuesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdDeleteQueuesByQueuesIdResponse) GetJSONDefault() *ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdDeleteQueuesByQueuesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdDeleteQueuesByQueuesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdDeleteQueuesByQueuesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdDeleteQueuesByQueuesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetQueuesByQueuesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfGroup
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetQueuesByQueuesIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetQueuesByQueuesIdResponse) GetJSON200() *ConfGroup {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetQueuesByQueuesIdResponse) GetJSONDefault() *ConfdGetQueuesByQueuesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetQueuesByQueuesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetQueuesByQueuesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetQueuesByQueuesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetQueuesByQueuesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutQueuesByQueuesIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutQueuesByQueuesIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutQueuesByQueuesIdResponse) GetJSONDefault() *ConfdPutQueuesByQueuesIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutQueuesByQueuesIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutQueuesByQueuesIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutQueuesByQueuesIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutQueuesByQueuesIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -15525,6 +25187,458 @@ func (r ConfdGetStatusResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfdGetStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetTrunksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetTrunksResponse) GetJSONDefault() *ConfdGetTrunksdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetTrunksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetTrunksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetTrunksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetTrunksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPostTrunksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConfTrunk
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPostTrunksdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ConfdPostTrunksResponse) GetJSON201() *ConfTrunk {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPostTrunksResponse) GetJSONDefault() *ConfdPostTrunksdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPostTrunksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPostTrunksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPostTrunksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPostTrunksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdDeleteTrunksByTrunksIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdDeleteTrunksByTrunksIdResponse) GetJSONDefault() *ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdDeleteTrunksByTrunksIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdDeleteTrunksByTrunksIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdDeleteTrunksByTrunksIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdDeleteTrunksByTrunksIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetTrunksByTrunksIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfTrunk
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetTrunksByTrunksIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetTrunksByTrunksIdResponse) GetJSON200() *ConfTrunk {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetTrunksByTrunksIdResponse) GetJSONDefault() *ConfdGetTrunksByTrunksIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetTrunksByTrunksIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetTrunksByTrunksIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetTrunksByTrunksIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetTrunksByTrunksIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutTrunksByTrunksIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutTrunksByTrunksIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutTrunksByTrunksIdResponse) GetJSONDefault() *ConfdPutTrunksByTrunksIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutTrunksByTrunksIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutTrunksByTrunksIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutTrunksByTrunksIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutTrunksByTrunksIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetUsersResponse) GetJSONDefault() *ConfdGetUsersdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPostUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ConfUser
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPostUsersdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ConfdPostUsersResponse) GetJSON201() *ConfUser {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPostUsersResponse) GetJSONDefault() *ConfdPostUsersdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPostUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPostUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPostUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPostUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdDeleteUsersByUsersIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdDeleteUsersByUsersIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdDeleteUsersByUsersIdResponse) GetJSONDefault() *ConfdDeleteUsersByUsersIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdDeleteUsersByUsersIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdDeleteUsersByUsersIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdDeleteUsersByUsersIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdDeleteUsersByUsersIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdGetUsersByUsersIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfUser
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetUsersByUsersIddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetUsersByUsersIdResponse) GetJSON200() *ConfUser {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetUsersByUsersIdResponse) GetJSONDefault() *ConfdGetUsersByUsersIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetUsersByUsersIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetUsersByUsersIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetUsersByUsersIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetUsersByUsersIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutUsersByUsersIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutUsersByUsersIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutUsersByUsersIdResponse) GetJSONDefault() *ConfdPutUsersByUsersIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutUsersByUsersIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutUsersByUsersIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutUsersByUsersIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutUsersByUsersIdResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -16337,6 +26451,84 @@ func (c *ClientWithResponses) CalldGetApiApiYmlWithResponse(ctx context.Context,
 	return ParseCalldGetApiApiYmlResponse(rsp)
 }
 
+// CalldGetCallsWithResponse List the calls that go on
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/calld/1.0/calls (the `CalldGetCalls` operationId).
+func (c *ClientWithResponses) CalldGetCallsWithResponse(ctx context.Context, params *CalldGetCallsParams, reqEditors ...RequestEditorFn) (*CalldGetCallsResponse, error) {
+	rsp, err := c.CalldGetCalls(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldGetCallsResponse(rsp)
+}
+
+// CalldGetCallsByCallIdWithResponse Get a call
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/calld/1.0/calls/{call_id} (the `CalldGetCallsByCallId` operationId).
+func (c *ClientWithResponses) CalldGetCallsByCallIdWithResponse(ctx context.Context, callId string, params *CalldGetCallsByCallIdParams, reqEditors ...RequestEditorFn) (*CalldGetCallsByCallIdResponse, error) {
+	rsp, err := c.CalldGetCallsByCallId(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldGetCallsByCallIdResponse(rsp)
+}
+
+// CalldPutCallsByCallIdRecordPauseWithResponse Recording of a call: pause
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/pause (the `CalldPutCallsByCallIdRecordPause` operationId).
+func (c *ClientWithResponses) CalldPutCallsByCallIdRecordPauseWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordPauseResponse, error) {
+	rsp, err := c.CalldPutCallsByCallIdRecordPause(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutCallsByCallIdRecordPauseResponse(rsp)
+}
+
+// CalldPutCallsByCallIdRecordResumeWithResponse Recording of a call: resume
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/resume (the `CalldPutCallsByCallIdRecordResume` operationId).
+func (c *ClientWithResponses) CalldPutCallsByCallIdRecordResumeWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordResumeResponse, error) {
+	rsp, err := c.CalldPutCallsByCallIdRecordResume(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutCallsByCallIdRecordResumeResponse(rsp)
+}
+
+// CalldPutCallsByCallIdRecordStartWithResponse Recording of a call: start
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/start (the `CalldPutCallsByCallIdRecordStart` operationId).
+func (c *ClientWithResponses) CalldPutCallsByCallIdRecordStartWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordStartResponse, error) {
+	rsp, err := c.CalldPutCallsByCallIdRecordStart(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutCallsByCallIdRecordStartResponse(rsp)
+}
+
+// CalldPutCallsByCallIdRecordStopWithResponse Recording of a call: stop
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/calls/{call_id}/record/stop (the `CalldPutCallsByCallIdRecordStop` operationId).
+func (c *ClientWithResponses) CalldPutCallsByCallIdRecordStopWithResponse(ctx context.Context, callId string, params *CalldPutCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*CalldPutCallsByCallIdRecordStopResponse, error) {
+	rsp, err := c.CalldPutCallsByCallIdRecordStop(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutCallsByCallIdRecordStopResponse(rsp)
+}
+
 // CalldGetConfigWithResponse Get the configuration in force, without passwords
 //
 // Returns a wrapper object for the known response body format(s).
@@ -16363,6 +26555,71 @@ func (c *ClientWithResponses) CalldGetStatusWithResponse(ctx context.Context, pa
 	return ParseCalldGetStatusResponse(rsp)
 }
 
+// CalldGetUsersMeCallsWithResponse List one's own calls
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/calld/1.0/users/me/calls (the `CalldGetUsersMeCalls` operationId).
+func (c *ClientWithResponses) CalldGetUsersMeCallsWithResponse(ctx context.Context, params *CalldGetUsersMeCallsParams, reqEditors ...RequestEditorFn) (*CalldGetUsersMeCallsResponse, error) {
+	rsp, err := c.CalldGetUsersMeCalls(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldGetUsersMeCallsResponse(rsp)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordPauseWithResponse Recording of one's own call: pause
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/pause (the `CalldPutUsersMeCallsByCallIdRecordPause` operationId).
+func (c *ClientWithResponses) CalldPutUsersMeCallsByCallIdRecordPauseWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordPauseParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordPauseResponse, error) {
+	rsp, err := c.CalldPutUsersMeCallsByCallIdRecordPause(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutUsersMeCallsByCallIdRecordPauseResponse(rsp)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordResumeWithResponse Recording of one's own call: resume
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/resume (the `CalldPutUsersMeCallsByCallIdRecordResume` operationId).
+func (c *ClientWithResponses) CalldPutUsersMeCallsByCallIdRecordResumeWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordResumeParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordResumeResponse, error) {
+	rsp, err := c.CalldPutUsersMeCallsByCallIdRecordResume(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutUsersMeCallsByCallIdRecordResumeResponse(rsp)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStartWithResponse Recording of one's own call: start
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/start (the `CalldPutUsersMeCallsByCallIdRecordStart` operationId).
+func (c *ClientWithResponses) CalldPutUsersMeCallsByCallIdRecordStartWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStartParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordStartResponse, error) {
+	rsp, err := c.CalldPutUsersMeCallsByCallIdRecordStart(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutUsersMeCallsByCallIdRecordStartResponse(rsp)
+}
+
+// CalldPutUsersMeCallsByCallIdRecordStopWithResponse Recording of one's own call: stop
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/calld/1.0/users/me/calls/{call_id}/record/stop (the `CalldPutUsersMeCallsByCallIdRecordStop` operationId).
+func (c *ClientWithResponses) CalldPutUsersMeCallsByCallIdRecordStopWithResponse(ctx context.Context, callId string, params *CalldPutUsersMeCallsByCallIdRecordStopParams, reqEditors ...RequestEditorFn) (*CalldPutUsersMeCallsByCallIdRecordStopResponse, error) {
+	rsp, err := c.CalldPutUsersMeCallsByCallIdRecordStop(ctx, callId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPutUsersMeCallsByCallIdRecordStopResponse(rsp)
+}
+
 // ConfdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
 //
 // Returns a wrapper object for the known response body format(s).
@@ -16374,6 +26631,45 @@ func (c *ClientWithResponses) ConfdGetApiApiYmlWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseConfdGetApiApiYmlResponse(rsp)
+}
+
+// ConfdGetAsteriskFeaturesApplicationmapWithResponse The code that switches recording during calls
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/asterisk/features/applicationmap (the `ConfdGetAsteriskFeaturesApplicationmap` operationId).
+func (c *ClientWithResponses) ConfdGetAsteriskFeaturesApplicationmapWithResponse(ctx context.Context, params *ConfdGetAsteriskFeaturesApplicationmapParams, reqEditors ...RequestEditorFn) (*ConfdGetAsteriskFeaturesApplicationmapResponse, error) {
+	rsp, err := c.ConfdGetAsteriskFeaturesApplicationmap(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetAsteriskFeaturesApplicationmapResponse(rsp)
+}
+
+// ConfdPutAsteriskFeaturesApplicationmapWithBodyWithResponse Choose the code that switches recording during calls
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+func (c *ClientWithResponses) ConfdPutAsteriskFeaturesApplicationmapWithBodyWithResponse(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutAsteriskFeaturesApplicationmapResponse, error) {
+	rsp, err := c.ConfdPutAsteriskFeaturesApplicationmapWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutAsteriskFeaturesApplicationmapResponse(rsp)
+}
+
+// ConfdPutAsteriskFeaturesApplicationmapWithResponse Choose the code that switches recording during calls
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/asterisk/features/applicationmap (the `ConfdPutAsteriskFeaturesApplicationmap` operationId).
+func (c *ClientWithResponses) ConfdPutAsteriskFeaturesApplicationmapWithResponse(ctx context.Context, params *ConfdPutAsteriskFeaturesApplicationmapParams, body ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutAsteriskFeaturesApplicationmapResponse, error) {
+	rsp, err := c.ConfdPutAsteriskFeaturesApplicationmap(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutAsteriskFeaturesApplicationmapResponse(rsp)
 }
 
 // ConfdGetConfigWithResponse Get the configuration in force, without passwords
@@ -16389,6 +26685,266 @@ func (c *ClientWithResponses) ConfdGetConfigWithResponse(ctx context.Context, pa
 	return ParseConfdGetConfigResponse(rsp)
 }
 
+// ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/extensions/features (the `ConfdGetExtensionsFeatures` operationId).
+func (c *ClientWithResponses) ConfdGetExtensionsFeaturesWithResponse(ctx context.Context, params *ConfdGetExtensionsFeaturesParams, reqEditors ...RequestEditorFn) (*ConfdGetExtensionsFeaturesResponse, error) {
+	rsp, err := c.ConfdGetExtensionsFeatures(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetExtensionsFeaturesResponse(rsp)
+}
+
+// ConfdGetExtensionsFeaturesByExtensionsFeaturesIdWithResponse Get: FeatureExtension
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdGetExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *ClientWithResponses) ConfdGetExtensionsFeaturesByExtensionsFeaturesIdWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdGetExtensionsFeaturesByExtensionsFeaturesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse, error) {
+	rsp, err := c.ConfdGetExtensionsFeaturesByExtensionsFeaturesId(ctx, extensionsFeaturesId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse(rsp)
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBodyWithResponse Change the fields that are sent: FeatureExtension
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *ClientWithResponses) ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBodyWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse, error) {
+	rsp, err := c.ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithBody(ctx, extensionsFeaturesId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse(rsp)
+}
+
+// ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithResponse Change the fields that are sent: FeatureExtension
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/extensions/features/{extensions_features_id} (the `ConfdPutExtensionsFeaturesByExtensionsFeaturesId` operationId).
+func (c *ClientWithResponses) ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithResponse(ctx context.Context, extensionsFeaturesId openapi_types.UUID, params *ConfdPutExtensionsFeaturesByExtensionsFeaturesIdParams, body ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse, error) {
+	rsp, err := c.ConfdPutExtensionsFeaturesByExtensionsFeaturesId(ctx, extensionsFeaturesId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse(rsp)
+}
+
+// ConfdGetGroupsWithResponse List: Group
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/groups (the `ConfdGetGroups` operationId).
+func (c *ClientWithResponses) ConfdGetGroupsWithResponse(ctx context.Context, params *ConfdGetGroupsParams, reqEditors ...RequestEditorFn) (*ConfdGetGroupsResponse, error) {
+	rsp, err := c.ConfdGetGroups(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetGroupsResponse(rsp)
+}
+
+// ConfdPostGroupsWithBodyWithResponse Create: Group
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+func (c *ClientWithResponses) ConfdPostGroupsWithBodyWithResponse(ctx context.Context, params *ConfdPostGroupsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostGroupsResponse, error) {
+	rsp, err := c.ConfdPostGroupsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostGroupsResponse(rsp)
+}
+
+// ConfdPostGroupsWithResponse Create: Group
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/groups (the `ConfdPostGroups` operationId).
+func (c *ClientWithResponses) ConfdPostGroupsWithResponse(ctx context.Context, params *ConfdPostGroupsParams, body ConfdPostGroupsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostGroupsResponse, error) {
+	rsp, err := c.ConfdPostGroups(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostGroupsResponse(rsp)
+}
+
+// ConfdDeleteGroupsByGroupsIdWithResponse Delete: Group
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/confd/1.1/groups/{groups_id} (the `ConfdDeleteGroupsByGroupsId` operationId).
+func (c *ClientWithResponses) ConfdDeleteGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdDeleteGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteGroupsByGroupsIdResponse, error) {
+	rsp, err := c.ConfdDeleteGroupsByGroupsId(ctx, groupsId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdDeleteGroupsByGroupsIdResponse(rsp)
+}
+
+// ConfdGetGroupsByGroupsIdWithResponse Get: Group
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/groups/{groups_id} (the `ConfdGetGroupsByGroupsId` operationId).
+func (c *ClientWithResponses) ConfdGetGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdGetGroupsByGroupsIdParams, reqEditors ...RequestEditorFn) (*ConfdGetGroupsByGroupsIdResponse, error) {
+	rsp, err := c.ConfdGetGroupsByGroupsId(ctx, groupsId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetGroupsByGroupsIdResponse(rsp)
+}
+
+// ConfdPutGroupsByGroupsIdWithBodyWithResponse Change the fields that are sent: Group
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+func (c *ClientWithResponses) ConfdPutGroupsByGroupsIdWithBodyWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error) {
+	rsp, err := c.ConfdPutGroupsByGroupsIdWithBody(ctx, groupsId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutGroupsByGroupsIdResponse(rsp)
+}
+
+// ConfdPutGroupsByGroupsIdWithResponse Change the fields that are sent: Group
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
+func (c *ClientWithResponses) ConfdPutGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error) {
+	rsp, err := c.ConfdPutGroupsByGroupsId(ctx, groupsId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutGroupsByGroupsIdResponse(rsp)
+}
+
+// ConfdGetLinesWithResponse List: Line
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
+func (c *ClientWithResponses) ConfdGetLinesWithResponse(ctx context.Context, params *ConfdGetLinesParams, reqEditors ...RequestEditorFn) (*ConfdGetLinesResponse, error) {
+	rsp, err := c.ConfdGetLines(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetLinesResponse(rsp)
+}
+
+// ConfdGetLinesByLinesIdWithResponse Get: Line
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/lines/{lines_id} (the `ConfdGetLinesByLinesId` operationId).
+func (c *ClientWithResponses) ConfdGetLinesByLinesIdWithResponse(ctx context.Context, linesId int64, params *ConfdGetLinesByLinesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetLinesByLinesIdResponse, error) {
+	rsp, err := c.ConfdGetLinesByLinesId(ctx, linesId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetLinesByLinesIdResponse(rsp)
+}
+
+// ConfdGetQueuesWithResponse List: Queue
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/queues (the `ConfdGetQueues` operationId).
+func (c *ClientWithResponses) ConfdGetQueuesWithResponse(ctx context.Context, params *ConfdGetQueuesParams, reqEditors ...RequestEditorFn) (*ConfdGetQueuesResponse, error) {
+	rsp, err := c.ConfdGetQueues(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetQueuesResponse(rsp)
+}
+
+// ConfdPostQueuesWithBodyWithResponse Create: Queue
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+func (c *ClientWithResponses) ConfdPostQueuesWithBodyWithResponse(ctx context.Context, params *ConfdPostQueuesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostQueuesResponse, error) {
+	rsp, err := c.ConfdPostQueuesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostQueuesResponse(rsp)
+}
+
+// ConfdPostQueuesWithResponse Create: Queue
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/queues (the `ConfdPostQueues` operationId).
+func (c *ClientWithResponses) ConfdPostQueuesWithResponse(ctx context.Context, params *ConfdPostQueuesParams, body ConfdPostQueuesJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostQueuesResponse, error) {
+	rsp, err := c.ConfdPostQueues(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostQueuesResponse(rsp)
+}
+
+// ConfdDeleteQueuesByQueuesIdWithResponse Delete: Queue
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/confd/1.1/queues/{queues_id} (the `ConfdDeleteQueuesByQueuesId` operationId).
+func (c *ClientWithResponses) ConfdDeleteQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdDeleteQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteQueuesByQueuesIdResponse, error) {
+	rsp, err := c.ConfdDeleteQueuesByQueuesId(ctx, queuesId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdDeleteQueuesByQueuesIdResponse(rsp)
+}
+
+// ConfdGetQueuesByQueuesIdWithResponse Get: Queue
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/queues/{queues_id} (the `ConfdGetQueuesByQueuesId` operationId).
+func (c *ClientWithResponses) ConfdGetQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdGetQueuesByQueuesIdParams, reqEditors ...RequestEditorFn) (*ConfdGetQueuesByQueuesIdResponse, error) {
+	rsp, err := c.ConfdGetQueuesByQueuesId(ctx, queuesId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetQueuesByQueuesIdResponse(rsp)
+}
+
+// ConfdPutQueuesByQueuesIdWithBodyWithResponse Change the fields that are sent: Queue
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+func (c *ClientWithResponses) ConfdPutQueuesByQueuesIdWithBodyWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error) {
+	rsp, err := c.ConfdPutQueuesByQueuesIdWithBody(ctx, queuesId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutQueuesByQueuesIdResponse(rsp)
+}
+
+// ConfdPutQueuesByQueuesIdWithResponse Change the fields that are sent: Queue
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
+func (c *ClientWithResponses) ConfdPutQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error) {
+	rsp, err := c.ConfdPutQueuesByQueuesId(ctx, queuesId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutQueuesByQueuesIdResponse(rsp)
+}
+
 // ConfdGetStatusWithResponse Say whether the parts work
 //
 // Returns a wrapper object for the known response body format(s).
@@ -16400,6 +26956,188 @@ func (c *ClientWithResponses) ConfdGetStatusWithResponse(ctx context.Context, pa
 		return nil, err
 	}
 	return ParseConfdGetStatusResponse(rsp)
+}
+
+// ConfdGetTrunksWithResponse List: Trunk
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/trunks (the `ConfdGetTrunks` operationId).
+func (c *ClientWithResponses) ConfdGetTrunksWithResponse(ctx context.Context, params *ConfdGetTrunksParams, reqEditors ...RequestEditorFn) (*ConfdGetTrunksResponse, error) {
+	rsp, err := c.ConfdGetTrunks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetTrunksResponse(rsp)
+}
+
+// ConfdPostTrunksWithBodyWithResponse Create: Trunk
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+func (c *ClientWithResponses) ConfdPostTrunksWithBodyWithResponse(ctx context.Context, params *ConfdPostTrunksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostTrunksResponse, error) {
+	rsp, err := c.ConfdPostTrunksWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostTrunksResponse(rsp)
+}
+
+// ConfdPostTrunksWithResponse Create: Trunk
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/trunks (the `ConfdPostTrunks` operationId).
+func (c *ClientWithResponses) ConfdPostTrunksWithResponse(ctx context.Context, params *ConfdPostTrunksParams, body ConfdPostTrunksJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostTrunksResponse, error) {
+	rsp, err := c.ConfdPostTrunks(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostTrunksResponse(rsp)
+}
+
+// ConfdDeleteTrunksByTrunksIdWithResponse Delete: Trunk
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/confd/1.1/trunks/{trunks_id} (the `ConfdDeleteTrunksByTrunksId` operationId).
+func (c *ClientWithResponses) ConfdDeleteTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdDeleteTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteTrunksByTrunksIdResponse, error) {
+	rsp, err := c.ConfdDeleteTrunksByTrunksId(ctx, trunksId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdDeleteTrunksByTrunksIdResponse(rsp)
+}
+
+// ConfdGetTrunksByTrunksIdWithResponse Get: Trunk
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/trunks/{trunks_id} (the `ConfdGetTrunksByTrunksId` operationId).
+func (c *ClientWithResponses) ConfdGetTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdGetTrunksByTrunksIdParams, reqEditors ...RequestEditorFn) (*ConfdGetTrunksByTrunksIdResponse, error) {
+	rsp, err := c.ConfdGetTrunksByTrunksId(ctx, trunksId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetTrunksByTrunksIdResponse(rsp)
+}
+
+// ConfdPutTrunksByTrunksIdWithBodyWithResponse Change the fields that are sent: Trunk
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+func (c *ClientWithResponses) ConfdPutTrunksByTrunksIdWithBodyWithResponse(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutTrunksByTrunksIdResponse, error) {
+	rsp, err := c.ConfdPutTrunksByTrunksIdWithBody(ctx, trunksId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutTrunksByTrunksIdResponse(rsp)
+}
+
+// ConfdPutTrunksByTrunksIdWithResponse Change the fields that are sent: Trunk
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/trunks/{trunks_id} (the `ConfdPutTrunksByTrunksId` operationId).
+func (c *ClientWithResponses) ConfdPutTrunksByTrunksIdWithResponse(ctx context.Context, trunksId string, params *ConfdPutTrunksByTrunksIdParams, body ConfdPutTrunksByTrunksIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutTrunksByTrunksIdResponse, error) {
+	rsp, err := c.ConfdPutTrunksByTrunksId(ctx, trunksId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutTrunksByTrunksIdResponse(rsp)
+}
+
+// ConfdGetUsersWithResponse List: User
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/users (the `ConfdGetUsers` operationId).
+func (c *ClientWithResponses) ConfdGetUsersWithResponse(ctx context.Context, params *ConfdGetUsersParams, reqEditors ...RequestEditorFn) (*ConfdGetUsersResponse, error) {
+	rsp, err := c.ConfdGetUsers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetUsersResponse(rsp)
+}
+
+// ConfdPostUsersWithBodyWithResponse Create: User
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+func (c *ClientWithResponses) ConfdPostUsersWithBodyWithResponse(ctx context.Context, params *ConfdPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPostUsersResponse, error) {
+	rsp, err := c.ConfdPostUsersWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostUsersResponse(rsp)
+}
+
+// ConfdPostUsersWithResponse Create: User
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/confd/1.1/users (the `ConfdPostUsers` operationId).
+func (c *ClientWithResponses) ConfdPostUsersWithResponse(ctx context.Context, params *ConfdPostUsersParams, body ConfdPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPostUsersResponse, error) {
+	rsp, err := c.ConfdPostUsers(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPostUsersResponse(rsp)
+}
+
+// ConfdDeleteUsersByUsersIdWithResponse Delete: User
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/confd/1.1/users/{users_id} (the `ConfdDeleteUsersByUsersId` operationId).
+func (c *ClientWithResponses) ConfdDeleteUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdDeleteUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*ConfdDeleteUsersByUsersIdResponse, error) {
+	rsp, err := c.ConfdDeleteUsersByUsersId(ctx, usersId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdDeleteUsersByUsersIdResponse(rsp)
+}
+
+// ConfdGetUsersByUsersIdWithResponse Get: User
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/users/{users_id} (the `ConfdGetUsersByUsersId` operationId).
+func (c *ClientWithResponses) ConfdGetUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdGetUsersByUsersIdParams, reqEditors ...RequestEditorFn) (*ConfdGetUsersByUsersIdResponse, error) {
+	rsp, err := c.ConfdGetUsersByUsersId(ctx, usersId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetUsersByUsersIdResponse(rsp)
+}
+
+// ConfdPutUsersByUsersIdWithBodyWithResponse Change the fields that are sent: User
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+func (c *ClientWithResponses) ConfdPutUsersByUsersIdWithBodyWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error) {
+	rsp, err := c.ConfdPutUsersByUsersIdWithBody(ctx, usersId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutUsersByUsersIdResponse(rsp)
+}
+
+// ConfdPutUsersByUsersIdWithResponse Change the fields that are sent: User
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
+func (c *ClientWithResponses) ConfdPutUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error) {
+	rsp, err := c.ConfdPutUsersByUsersId(ctx, usersId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutUsersByUsersIdResponse(rsp)
 }
 
 // ParseAuthGetApiApiYmlResponse parses an HTTP response from a AuthGetApiApiYmlWithResponse call
@@ -18257,6 +28995,206 @@ func ParseCalldGetApiApiYmlResponse(rsp *http.Response) (*CalldGetApiApiYmlRespo
 	return response, nil
 }
 
+// ParseCalldGetCallsResponse parses an HTTP response from a CalldGetCallsWithResponse call
+func ParseCalldGetCallsResponse(rsp *http.Response) (*CalldGetCallsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldGetCallsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CallList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldGetCallsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldGetCallsByCallIdResponse parses an HTTP response from a CalldGetCallsByCallIdWithResponse call
+func ParseCalldGetCallsByCallIdResponse(rsp *http.Response) (*CalldGetCallsByCallIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldGetCallsByCallIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Call
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldGetCallsByCallIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutCallsByCallIdRecordPauseResponse parses an HTTP response from a CalldPutCallsByCallIdRecordPauseWithResponse call
+func ParseCalldPutCallsByCallIdRecordPauseResponse(rsp *http.Response) (*CalldPutCallsByCallIdRecordPauseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutCallsByCallIdRecordPauseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutCallsByCallIdRecordPausedefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutCallsByCallIdRecordResumeResponse parses an HTTP response from a CalldPutCallsByCallIdRecordResumeWithResponse call
+func ParseCalldPutCallsByCallIdRecordResumeResponse(rsp *http.Response) (*CalldPutCallsByCallIdRecordResumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutCallsByCallIdRecordResumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutCallsByCallIdRecordResumedefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutCallsByCallIdRecordStartResponse parses an HTTP response from a CalldPutCallsByCallIdRecordStartWithResponse call
+func ParseCalldPutCallsByCallIdRecordStartResponse(rsp *http.Response) (*CalldPutCallsByCallIdRecordStartResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutCallsByCallIdRecordStartResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutCallsByCallIdRecordStartdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutCallsByCallIdRecordStopResponse parses an HTTP response from a CalldPutCallsByCallIdRecordStopWithResponse call
+func ParseCalldPutCallsByCallIdRecordStopResponse(rsp *http.Response) (*CalldPutCallsByCallIdRecordStopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutCallsByCallIdRecordStopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutCallsByCallIdRecordStopdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCalldGetConfigResponse parses an HTTP response from a CalldGetConfigWithResponse call
 func ParseCalldGetConfigResponse(rsp *http.Response) (*CalldGetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18329,6 +29267,170 @@ func ParseCalldGetStatusResponse(rsp *http.Response) (*CalldGetStatusResponse, e
 	return response, nil
 }
 
+// ParseCalldGetUsersMeCallsResponse parses an HTTP response from a CalldGetUsersMeCallsWithResponse call
+func ParseCalldGetUsersMeCallsResponse(rsp *http.Response) (*CalldGetUsersMeCallsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldGetUsersMeCallsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest CallList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldGetUsersMeCallsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutUsersMeCallsByCallIdRecordPauseResponse parses an HTTP response from a CalldPutUsersMeCallsByCallIdRecordPauseWithResponse call
+func ParseCalldPutUsersMeCallsByCallIdRecordPauseResponse(rsp *http.Response) (*CalldPutUsersMeCallsByCallIdRecordPauseResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutUsersMeCallsByCallIdRecordPauseResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutUsersMeCallsByCallIdRecordPausedefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutUsersMeCallsByCallIdRecordResumeResponse parses an HTTP response from a CalldPutUsersMeCallsByCallIdRecordResumeWithResponse call
+func ParseCalldPutUsersMeCallsByCallIdRecordResumeResponse(rsp *http.Response) (*CalldPutUsersMeCallsByCallIdRecordResumeResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutUsersMeCallsByCallIdRecordResumeResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutUsersMeCallsByCallIdRecordResumedefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutUsersMeCallsByCallIdRecordStartResponse parses an HTTP response from a CalldPutUsersMeCallsByCallIdRecordStartWithResponse call
+func ParseCalldPutUsersMeCallsByCallIdRecordStartResponse(rsp *http.Response) (*CalldPutUsersMeCallsByCallIdRecordStartResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutUsersMeCallsByCallIdRecordStartResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutUsersMeCallsByCallIdRecordStartdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCalldPutUsersMeCallsByCallIdRecordStopResponse parses an HTTP response from a CalldPutUsersMeCallsByCallIdRecordStopWithResponse call
+func ParseCalldPutUsersMeCallsByCallIdRecordStopResponse(rsp *http.Response) (*CalldPutUsersMeCallsByCallIdRecordStopResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPutUsersMeCallsByCallIdRecordStopResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPutUsersMeCallsByCallIdRecordStopdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetApiApiYmlResponse parses an HTTP response from a ConfdGetApiApiYmlWithResponse call
 func ParseConfdGetApiApiYmlResponse(rsp *http.Response) (*ConfdGetApiApiYmlResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18352,6 +29454,74 @@ func ParseConfdGetApiApiYmlResponse(rsp *http.Response) (*ConfdGetApiApiYmlRespo
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest ConfdGetApiApiYmldefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetAsteriskFeaturesApplicationmapResponse parses an HTTP response from a ConfdGetAsteriskFeaturesApplicationmapWithResponse call
+func ParseConfdGetAsteriskFeaturesApplicationmapResponse(rsp *http.Response) (*ConfdGetAsteriskFeaturesApplicationmapResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetAsteriskFeaturesApplicationmapResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfToggle
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetAsteriskFeaturesApplicationmapdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutAsteriskFeaturesApplicationmapResponse parses an HTTP response from a ConfdPutAsteriskFeaturesApplicationmapWithResponse call
+func ParseConfdPutAsteriskFeaturesApplicationmapResponse(rsp *http.Response) (*ConfdPutAsteriskFeaturesApplicationmapResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutAsteriskFeaturesApplicationmapResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutAsteriskFeaturesApplicationmapdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -18401,6 +29571,526 @@ func ParseConfdGetConfigResponse(rsp *http.Response) (*ConfdGetConfigResponse, e
 	return response, nil
 }
 
+// ParseConfdGetExtensionsFeaturesResponse parses an HTTP response from a ConfdGetExtensionsFeaturesWithResponse call
+func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExtensionsFeaturesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetExtensionsFeaturesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetExtensionsFeaturesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse parses an HTTP response from a ConfdGetExtensionsFeaturesByExtensionsFeaturesIdWithResponse call
+func ParseConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse(rsp *http.Response) (*ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetExtensionsFeaturesByExtensionsFeaturesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfFeature
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse parses an HTTP response from a ConfdPutExtensionsFeaturesByExtensionsFeaturesIdWithResponse call
+func ParseConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse(rsp *http.Response) (*ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutExtensionsFeaturesByExtensionsFeaturesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutExtensionsFeaturesByExtensionsFeaturesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetGroupsResponse parses an HTTP response from a ConfdGetGroupsWithResponse call
+func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetGroupsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPostGroupsResponse parses an HTTP response from a ConfdPostGroupsWithResponse call
+func ParseConfdPostGroupsResponse(rsp *http.Response) (*ConfdPostGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPostGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConfGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPostGroupsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdDeleteGroupsByGroupsIdResponse parses an HTTP response from a ConfdDeleteGroupsByGroupsIdWithResponse call
+func ParseConfdDeleteGroupsByGroupsIdResponse(rsp *http.Response) (*ConfdDeleteGroupsByGroupsIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdDeleteGroupsByGroupsIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdDeleteGroupsByGroupsIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetGroupsByGroupsIdResponse parses an HTTP response from a ConfdGetGroupsByGroupsIdWithResponse call
+func ParseConfdGetGroupsByGroupsIdResponse(rsp *http.Response) (*ConfdGetGroupsByGroupsIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetGroupsByGroupsIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetGroupsByGroupsIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutGroupsByGroupsIdResponse parses an HTTP response from a ConfdPutGroupsByGroupsIdWithResponse call
+func ParseConfdPutGroupsByGroupsIdResponse(rsp *http.Response) (*ConfdPutGroupsByGroupsIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutGroupsByGroupsIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutGroupsByGroupsIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetLinesResponse parses an HTTP response from a ConfdGetLinesWithResponse call
+func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetLinesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetLinesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetLinesByLinesIdResponse parses an HTTP response from a ConfdGetLinesByLinesIdWithResponse call
+func ParseConfdGetLinesByLinesIdResponse(rsp *http.Response) (*ConfdGetLinesByLinesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetLinesByLinesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfUserLine
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetLinesByLinesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetQueuesResponse parses an HTTP response from a ConfdGetQueuesWithResponse call
+func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetQueuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetQueuesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPostQueuesResponse parses an HTTP response from a ConfdPostQueuesWithResponse call
+func ParseConfdPostQueuesResponse(rsp *http.Response) (*ConfdPostQueuesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPostQueuesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConfGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPostQueuesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdDeleteQueuesByQueuesIdResponse parses an HTTP response from a ConfdDeleteQueuesByQueuesIdWithResponse call
+func ParseConfdDeleteQueuesByQueuesIdResponse(rsp *http.Response) (*ConfdDeleteQueuesByQueuesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdDeleteQueuesByQueuesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdDeleteQueuesByQueuesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetQueuesByQueuesIdResponse parses an HTTP response from a ConfdGetQueuesByQueuesIdWithResponse call
+func ParseConfdGetQueuesByQueuesIdResponse(rsp *http.Response) (*ConfdGetQueuesByQueuesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetQueuesByQueuesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfGroup
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetQueuesByQueuesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutQueuesByQueuesIdResponse parses an HTTP response from a ConfdPutQueuesByQueuesIdWithResponse call
+func ParseConfdPutQueuesByQueuesIdResponse(rsp *http.Response) (*ConfdPutQueuesByQueuesIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutQueuesByQueuesIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutQueuesByQueuesIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetStatusResponse parses an HTTP response from a ConfdGetStatusWithResponse call
 func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -18437,108 +30127,485 @@ func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, e
 	return response, nil
 }
 
+// ParseConfdGetTrunksResponse parses an HTTP response from a ConfdGetTrunksWithResponse call
+func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetTrunksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetTrunksdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPostTrunksResponse parses an HTTP response from a ConfdPostTrunksWithResponse call
+func ParseConfdPostTrunksResponse(rsp *http.Response) (*ConfdPostTrunksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPostTrunksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConfTrunk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPostTrunksdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdDeleteTrunksByTrunksIdResponse parses an HTTP response from a ConfdDeleteTrunksByTrunksIdWithResponse call
+func ParseConfdDeleteTrunksByTrunksIdResponse(rsp *http.Response) (*ConfdDeleteTrunksByTrunksIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdDeleteTrunksByTrunksIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdDeleteTrunksByTrunksIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetTrunksByTrunksIdResponse parses an HTTP response from a ConfdGetTrunksByTrunksIdWithResponse call
+func ParseConfdGetTrunksByTrunksIdResponse(rsp *http.Response) (*ConfdGetTrunksByTrunksIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetTrunksByTrunksIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfTrunk
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetTrunksByTrunksIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutTrunksByTrunksIdResponse parses an HTTP response from a ConfdPutTrunksByTrunksIdWithResponse call
+func ParseConfdPutTrunksByTrunksIdResponse(rsp *http.Response) (*ConfdPutTrunksByTrunksIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutTrunksByTrunksIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutTrunksByTrunksIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetUsersResponse parses an HTTP response from a ConfdGetUsersWithResponse call
+func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetUsersdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPostUsersResponse parses an HTTP response from a ConfdPostUsersWithResponse call
+func ParseConfdPostUsersResponse(rsp *http.Response) (*ConfdPostUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPostUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ConfUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPostUsersdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdDeleteUsersByUsersIdResponse parses an HTTP response from a ConfdDeleteUsersByUsersIdWithResponse call
+func ParseConfdDeleteUsersByUsersIdResponse(rsp *http.Response) (*ConfdDeleteUsersByUsersIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdDeleteUsersByUsersIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdDeleteUsersByUsersIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdGetUsersByUsersIdResponse parses an HTTP response from a ConfdGetUsersByUsersIdWithResponse call
+func ParseConfdGetUsersByUsersIdResponse(rsp *http.Response) (*ConfdGetUsersByUsersIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetUsersByUsersIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfUser
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetUsersByUsersIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutUsersByUsersIdResponse parses an HTTP response from a ConfdPutUsersByUsersIdWithResponse call
+func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUsersIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutUsersByUsersIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutUsersByUsersIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37b+O2lv+/Quj7BaYFPHGm7RaLGewPSdqd293pbdBM9+5FURi0RNtsJNIlqTi+Qf73BV96WKREOXYy",
-	"M+ZPk7EoPg4/58Fzjg4fkpQWa0oQETx5+5DwdIUKqP68yDKGuPpzzegaMYGR+l+KxVb+K7ZrlLz9PeGC",
-	"YbJMJgkp8zz543GSpLQkgg00yjFBszcBbb7pb8MFFKi/yb/wepbSrLfV4yRh6K8SM5TJx2Z21RQmetl2",
-	"uHqNjd7/mJjeEzr/E6UieZwklzC9RSRzkDGDAsp/sUAFr2dmJ/ZYdQYZg9tkd4LqddeIVzDPP9BldiOg",
-	"KB3jzks+SynhZYGY/P//Z2iRvE3+37RGwtTAYHplf5Idc8TucIpmgt4iMupNAfnt7K8SlWjEazvrbU17",
-	"dzKtIXxE8VIEMjxqOc9OwR1SyPlO+gnipEHGHGsnfKNX4Wcf3UaOXYF0TmmOIJHdpjDPZxlmKBWYkgHB",
-	"INvyahs6iE8puUOMQ9nTDGf9nWWIC0x02wwJiHO9oizD8jeYXzdX+uigSLMHdC8Q4YMraL6CiUCMwFxu",
-	"g0D3Yo839xhVCSRNmwVlBRTJ2wQT8f13yaTqQfa/VLBwdkFggcIHLDlis7Ic3I6SQYuAMRNDZKDj3rVW",
-	"PSoeSSnLMFnyllztY7Jf1StdYasZDnGBsrDdrZsHbmn9wjgYOd4bPeLw/tdtA3ef05KlKHQqpvW4le++",
-	"tOdYw4s3b+zJaObt4GFCCSwgGyCQgDvIH7AoJolABBKxM3rVfkft4Cxpv2EnpXm4oSfsn0lDKnQURVsb",
-	"dGW/W8D7hPaAZB4Uv24Z6xCbPtnY4S+XCHHLiV5hMMDxblZ18KOf6Tws0sdwHR5pw96BbYPOlpD2GCkf",
-	"MBddQ2WBc2GNkABdUPFAkBqQppGDPQi6F7O0ZJwOWEiCCpgHzWyXp9TsbAeTepXtwZ2UquzDDq28FtbO",
-	"6Kadu3ey8BrMDHExg2v8EsZvNXaIyftjAXHuMHrro63LBF1gVvis3QJi4n4SJkQNM9gZmA6bw7rW8Z7R",
-	"cn0cvnBphX3R3ECvBbQexrWmD5jcdpeD7teYIT6DA7quZHkAsZmcQqNL5zzoUm/pDkbSFHE+080dOJnr",
-	"g70bQzlGRMyw+6maz5Cp3LZrFwzxVc053VV3VvUz4hwu0UV1vHM7H9q/FvqlYcLahl16hnopzPwuabY9",
-	"yjzkCAK6lwmzwsfEsBQr376t5/ehxtq6ZGvK3cDpt7m8cmSS3OM7OhslZdrGml3b7kqaPddTnxgyuUj7",
-	"d7S5pjlOty62yceZoBniKcPrYd9B26Bu9MjzcjlMktp4q4abqNl6FvhR0a5Xd/QpMOs91RpFwFTsubr1",
-	"ipKhg4SbAKEqyVDGTtMOWSspD4V+4y7JIlGGiMCpNpALJFbUIwelcp51dLFrhYjAee5TyQvMuBg+buUw",
-	"pNUacr6h7An8LRlreJxAPrZ9NVfZWEpNGdceXTfW0t4kgjaz7kobi6B51tdgZ5qt1pN2786JfTrCgyGY",
-	"zSjJt25s8RX0Oj69bLenhA+R4fZ4JYd2CbPmgqrZ+7fAbVKOOzuZzTykHdk+Ffmnf22MhGc8KR59tY0z",
-	"oHPhjM5zVDgsur084IgxynwGj98MmyQCF4gLWKwbT0lZzB3rs900RpsktT+n7sm1XuOg7QYhYckHfdg5",
-	"Ej7m1eMPaZ1sJmfX32qBc+QVLwua53QzoN0KlGE4a/rPbVtD0ZZjFvJBj6eATATMfCdyuq+EagzXoFlN",
-	"/waJGuFTtX/VPlQLq0nWoYsbHupo5MBH7xEsZQgKlLVOmS3g10eHEcxU0DnOkRtvgzqhe7Dwkb1eWmsh",
-	"1fjNznb1R7WyHmK+gP/NbuMhxarDpeZ3RtykdI0cni5e/f5Ep/pgwoEZqf26f6q+g309YQ9wXdjsPcKb",
-	"Hp1TQdzGX3a4r5+/Qp08fQzFUEEFUseH/YwwySNwafyno/hxpHzs4UbLsC02blCnvczWpHv24wUY2CLh",
-	"xeyiZz6uZ2gBy1zMwk+7GS0g1jGkkfLE7xqADPVB/PiuA+szakxk94zSdSv0026HUv1eCL3rL4B3A7cX",
-	"c55/tK7gJx6g+/ydoVIac16G2VJ9FK3ctQEO72Hpz7U88vOGv+shxSDSWXCQQqSzfupoz2uYU3mE/9dm",
-	"xdUu352B2j7feo472qe9gM7irc+h2uMdwo9UXwrUQxGLXq5Uyw6OQRzEgRkuM3Qw0sGEz+jdfEpc4pB+",
-	"zdoy6ndv1tEIQ+yaWq7wRnfffPv+AjpDwe2FNIYSiWnJsNjeyOmYo4AVgpgkb5MVgpl2NqhdTv739UUp",
-	"Vq8/2gxbM+01/m+0TR5ll5gsqPY9NdywKtcW6HM90NkeHECSgTrzYwIkeaDA8xyBDRYr8A/4L/qKAxPR",
-	"52fKLySk7a+yhPSrcqF3iOkjR/Lm7Fx5qteIqFSE5Nsz+ZO0RsRKLW8K13gqYTE9P3uj/7PGZ9tCEXuJ",
-	"1P7L3VeA+SlL3iZywe+RuFjjizX+Z6H9EnxNCdcE++b8XB1vKBFGP8D1OjeQm96/3kLdud5yFx/sOq2T",
-	"jysEmr/UxmXPSH8aH1A9DiTbXxbJ298HvJfGe/g4GVLGdXT2UR1VBboX05UYvbx/rKAAG0QE2DBqJAEv",
-	"iwKybfI2+UG1nSMgVrjaffDVzQYul4iBb87Ov7aZQ29/VxyuD87tnZ03cuz7trXKxR+1q11a91GuGsO9",
-	"1ZgBbdee1DZLjG/glgNBQU6XAJOAXVUZMcuhPb3SrdQZBBZIIMYVebpMprXFBOAFIFQAIX+Sou0VB3RD",
-	"pMRxSkEpmV4bc3/SIEklrO3JfodEfzwRZMF+x+5m3OgMS65Fq1Cou0Xb0wCd0XJquka//f6H3I0aju+R",
-	"3n6NMONeBpiABWUpmiiy0VIAG8PkHbROkvvXVhO/Vocu9eBM93jGEMySLqLXNMepsTT6MH1t2w2g+m90",
-	"AwpItgAKUFAu3oHziVqY2eQJwBwQCnJcYFEB/K8Sqc+WDL7Vwxayu1aHd2DJzwjeIUBL7wB0seBo7AiS",
-	"YRcY5ZkcglMmwHzrHYBphvUjx7kA0/E7AHkqCdUgnG+kZvJyPRoiZaGgwVMTk20YYP45/ELyLRAryqX2",
-	"gwKsJB2VHpT8IOEoVqjwTYUjyNLVuFXXUpCDOcrpBkAONijPfYMwyUzK+u6MUp1QehemBBC6h6lQP2Hu",
-	"G8n6jMIXs88oxiV15FFsWGyfjfls1NNwjFydsDwGbyUJo0ZSGknSqiZKqLaxLxh9M0nWlHu0yjXlwWrl",
-	"pdCoPmOwCaEHAWKdp/j4qA/PR0V8L9q3Eesa61cq1gWgJctotOtgWY99NX3QXT9q30SOdJZDlyt+UM8s",
-	"X1xur+2MdvhDYX0NxapGejX52iEjWIk+P7H/XdeB85OQ9tCSEhQxa/0UEihPwKxF5JmB4+Mk6ARwmpCM",
-	"cvmlTsUHAHhli5Q+U6Q8PXhH0+Y0TJsVJMuDqAmUYRFi4Uxhmk8f9Ldqe5o7F2l+ub1QPRyRDx0dQTvm",
-	"F2tC0VJE1tCs8Ssq6B0CkAC97WDBaHE4ThmnbyLkjwZ5TCLiNeIvsqwBd0GPqBZM0s1gYOHGtouBhRhY",
-	"+PwCC1/Y4bSZre0xryvGjjK19pPzWoqFyVH7gi8ua59PH8xfgZa0FaeXW5v+HmJM8Kqt3wgYguXnZBSs",
-	"IAeIZCiLINYg/pFkAIIaBiNBXIG08iV2AV3V7ZGb7Ybw3xC09X3cMq4DsC1IdUrqv51/629AqDit5KYb",
-	"uAWbFRIrxDS/cUkGMEcgXaH0FmUBuU5GeQ7Zbx9Ns2i+RfPts80LQRy9AwXcSg5haK0+fDvTHx7kqkbz",
-	"AuYc+VMreGvYKvN6QF1106652Kr8YvliErNYnp7Fss8ojW+9TjplpvEhm+coYFVENKLqk4Co6KI+MNDY",
-	"UxIs2KwyZA1MoQlUwF9UmMl+6njcMFM9ih/8Efs7GTQG+/sh3ptGYxpMH/QfgYdhwxqX2wq8w0dhYZue",
-	"xkk4JtW4k2oMjJW1SzdEnk3ESn9XOA7SFrGBWTYRslGUfxJJNxWo9oR7SM7NqYM92kanlYLzVJ7yhFqr",
-	"T6YHDgrmo+lj4E4XrD425hq1GHzA09UWTsnX+yH041VFm+mD+ifUgJZtL7cWOQHSuYGx/YTzMa2AdgFy",
-	"B6W1QXwHc5wBQkFBGTo9MNGyK6KGrNbnx0lHiV/UeS1yiViAouTaVe31WqZ0PdLHd9E6GdhBGILpyjeK",
-	"+MRM4ShFHcBXT6FeuYoEZPQd2KwouCV0w9VGwy2A/NbFGv0Rzcgcx2YOt2ujgNtTw7CO+LZhDDgtkNt3",
-	"MWAjTHWZzamKGQfalwbnuiDolXrxGe2Gwxu2pgjrkS3bVv1Ux77/CNMVULuhw1g2to9PEuVQALoAEOSY",
-	"78rsUIgPpzXoVjGrIWY1HDCrQY1IF3oQXTPb132zovZ+AW+6ALqYL58AyhTL5DmgUnB4Y99V9d/9cmBj",
-	"qm24zG9WNncJQVPwR5dK4ihlKEbaW5F2U5HVJLiFe9VUc1/ebcmVpO9XDr+pRlE3RN1wGpWQ2rdiHT0B",
-	"q1l39chDrSCf6Q+ZZs+TwtYY8Hmy2RqFa4880rPS8VlpWFf8PXaCY118OBYEO675VRVc9vhAtSEQ7a3a",
-	"3iqN1RNmZqnWgSmMQfbUFxWk13W3j+tUsmP40B3BvZO6qIgyDt/ehEX1eFqgQHeT4oCfUfQ6xZNF9DpF",
-	"d1B0B403TyhBetv3dQxpiV6gEA9RLdmnDxXPBCbVtGT95fZKvf5TFhQna/JnrPJ4OgnpHnDrOJgGxd44",
-	"bwDY//m2Rv2D/GcMzC+3v2mjahjaxvo6qc8udF1/gAW3wirCvv0dxh42uQZp4PcWEaXx1PmCX1nsD++Q",
-	"7ytOF9zRaXMq31Tsz0HlOoODts50yWi5DvPfaE57r194GX6LrqHoGjrhoI7ivZ6oDkMAMiQZQLO1Oj+l",
-	"KS2J4EA+juK14VHRwvUVN8TaT8rqd/udKUbU2rvNVKpxmFlzbV+J5s0TS6pbQjrtG+8hNlVqOJuoWicw",
-	"z6tCiFp2xRp7zkrsNWj3YCj7dqD9EnrBX5OpvJcyRRsm2jDRhnmO+2Gu4RLFm+r2MVZGX1nXlq7t++vC",
-	"ZOvIy70conbUrTOHELkndn2YdZ+AjCJVy0fLJRxrVNjrsOFtfUmMvQhjf99K3yVjoaZ9ZI3nZY0V5JEh",
-	"av88vrPuxfG3ZAzwwkDWmNEuoTdoNHjGf5lGtNyj5R4t93h5xidtuo++RaMlZ4eu1HAK17H3aziE7bir",
-	"No5kocQbPOINHh1GeiIfBdzq0eKpEanumoN86e7RWInGSsyij1n0MYv+5WyxJyXRG00Skkjf0h17JtM3",
-	"tcnIhPojmWMxT/+UE5Z32ecJafptTupL1U9hnr/O6TKbvjk715y2xmdbTQGnQXYF8/wDXWbvkbhY44s1",
-	"/meRJ6OE8/3rLRxN4o/KVKh/OanqZT+otnNjq3DE7nCKwFc3G7hcIga+OTv/uoGQak8bhcza+5xmLGR/",
-	"rzIW8n217BvM0RISaRVrcwoXSJogORSIeSt2MFq4pUwGBXot+wg9bzamMEcLylA9DW8tAyJwfqDhOSwQ",
-	"gByoPr1FK+kBRruGzNSxk71KEkMC0L1ARJ655BOEVZG/NWRiOwGbFRToDjGlAVLI0Tv1DmAopSzDZPmK",
-	"gwXOkeru0F46uSuvOKhMeK/lC/N81m/oy3MLIzBXPcxpSaQWoqXQf/4xGTUhfavkO/UZjTTssJgoS3le",
-	"CjDPaXqr73HzTpXb2yYdBxJVjVFdlWh6SibJHcWpqoaTTJKS3BK6IcFT9u7tOzCT7Ca3n2RySSTjYKEA",
-	"sVWFO713u5XFfOzhTcIOp3it6gypU5M6WSz0LXhASp7Qm++UlHJefPfUi+4UJ9KSpYov9NmSC0yUbJOm",
-	"ByWonrPWlKHX9XHEumVjjnZln1zJ1Q+/vuIAZ/qcbGfPwAovV/0y1XOEHDj6P+O9iYCgDeJCS20Ja5iu",
-	"dMxMV6KR/61w73cMyL1NhZMN1wixmeoiiNFsDVxhVckK8qaQ7CEDZRnK9jg+G1GUUnKHGIe94rHRZrZP",
-	"AR4rPBvCRLk/NpCreaAMqOpZ/mWq1FGUzWxPs6qncbP5SaglSytpxGDmjXFDKYtKUKBcVWC+nUgZqZxa",
-	"Qy6nrnOr0kKKuRWjVNJAdppMmoJf/5lMkqzUdlUy6aq4tiLpbnFDdM0yJCDO+c6vzS1o/u4gm/Ox7/0c",
-	"E9Sdgykw1fypKRTrXTMN6x/qadS/Ncfu3fAB6NWPWxJaKYE2RvVPLkjtPLGVtHZ+dnRWE8r80H61nlGQ",
-	"a1LpJY3Wt00hqTgTfCVbtzzNX2v7mj+P59Th9256uifgzfn5eYg/99P0fb+ngBKw0d966BLRShUpxUvQ",
-	"vZhJfUdZHUF6J1XkAqoSEtLkAmu49BrQ+uVx8uvq5n8AJmCdw1RZLf9188vfvVpf2x+ufU75XTJJ1EE4",
-	"1ORUbgPjOgLaQ2QvAueIiDPwk6QO4YDag4Vu5D/46DLtT3FhHWQe4/1aX7rn+yqz5eyM6yLld+9AuoKM",
-	"I/EfpVi8/vc9/DRXP/xqrowooEhX0dvXcJVL2rh9NQ6XXvX0LM3Yjke849GZPqQZsz7wANfO5fYqY6EV",
-	"ZFTPYS5vTMT339U47pG6LyjivigWPjz7RpZt1luQBNmPZS1LBvPutDpz8ulD9bcyIx+nBcowHMfdv1bd",
-	"XW6rv38rcfaz6us5ed/RdXuBR0hDipbMZyYGywzT6Qbe7SG21LtScH1z/v0Bu2X6+0t+izKwoKqUxre+",
-	"jHgdaDM58QDmkuu3UZbWslTYfdIxjIr/ny5erZg725WaZ0pqHlAAT3NMei62smL4mvJgOfxB9vgFy+L/",
-	"lCdne4jnKKUk4xPwRp7nv/3+/Pwd+Pb8PDAfLMcLZIJl+3m4X1DavTnczbkSMB6BpeAZZY6SOT/rD9Qk",
-	"SSTYGhLHeMApu+VVHNDeCragTN1/BwpMSoH48aWTnGDnA58dIUXJAi+DrD/d8hOtjP6EYxDMMiwfwfya",
-	"ydULXaGgjq/R+Z8odebw3WhXKLduPYQZuEXbmMa3o5w1ykzcQh7OF5SlpuKkZBFbR2IcT8w0T6i+ezWx",
-	"5AN+hAORlJc8noreJhfcZDkrmei9uud+jRniI3VsWN8cLwkUJeu/riQeFb78rLbfuNXNo5LXTNA0gOtv",
-	"bHj1S1OEvf5As36zeF81EMhiDrsF4g3cVpfjCkscZRvuYflpePZquaoYfGAepqn9HtMxYzpmTMeM6Zgx",
-	"HTOmY8Z0zJiOGdMxYzpmTMeM6ZgxHTOmY8YkhpiOGdMx90vHNIeQCjU7BSxDHT/VDWlDuZpN98+B4xy1",
-	"pyjmf0WZFaMpUdANJF7J/9bXREo59VTJd6CcrD2F5IjkrJGyMuZoxRytmKP1vDlaLymcAlKyGrWojAwa",
-	"E9DT9aekfHEG9jxlp45kKcWgYQwaxqBhDBrGoGEMGsagYQwaxqBhDBrGoGEMGsagYQwaxqBhDBpGZ5Uj",
-	"aAifFipsOI48McNxVZljSeZPuiTz7hctwZ91xm864zedL/FNp1+K9XzLGfyN1kl/oBW/zjrC11l9eHV/",
-	"lUXJQuL1TZiKla2jiv1kVazcnqaKrTZ3SMWafY0qNqrYZ1WxGrAukSWfeFRsheohFWtQfZoqVi4+qtgD",
-	"q9gBvLZVrBqZ3Vm4lUw2nMr1/V8AAAD//w==",
+	"7H1rb+M4lvZfIfS+QPcArjjVPdtYJNgPSaqmpne7p7OV6p0dNBoGLdE2J5KoJqk4niD/fUFS1MUiJUq+",
+	"JBXzkxNb4vU5h4fPOTx8CkKSZCRFKWfBxVPAwhVKoPzzKoooYvLPjJIMUY6R/C/EfCM++SZDwcVvAeMU",
+	"p8tgEqR5HAe/P0+CkOQppz0PxThFs/cOz3zX/QzjkKPuR/6Fs1lIos6nnicBRX/kmKJI/Fy0rmzCRHVb",
+	"V1f1sVb675Oi9IDM/4lCHjxPgmsY3qM0MgxjBDkUn5ijhFUt0w17LguDlMJNsN1A+bqpxhsYx4ZJg3E8",
+	"w5GxHvEbojMczVKYoL5H8mSOqPkhiiDHJJ1xnPTMSIRhjKIZeuQoZZikxvIwm6l6a7/OCYkRTAMNDtWl",
+	"BaEJ5MFFgFP+w5+DSVkzTjlaIlqvOoM5Q9Fs3gPPDCE6cxiZ7efsw0NRSGg028Jr6wGcLmd5Xp8qG+pz",
+	"C2xgfC8K4UT8DKMIi0mB8W0DEDa0VUDiKIUp32pL7YWcIdrb0i3Uahi2QGeAmHkObCO+Db9yiOo4MgCv",
+	"wlFj5Jrdr3d2ayJb01ZHmE0+f8KMt2W01ATlH/+fokVwEfy/aaWlp4WKnko579MSqiRrM8gyuiuB1GzM",
+	"PGezkKQsTxScO5uivxIFM0QfcIhmnNyjdNCbHLL72R85ytGA17Y63Gj2dmMaVdgGxToikOJB3Tn6CG4N",
+	"hWjvpHtAjGMQUUPfU7auqzWTSlLPoMisraXkR5iikDf0vdF+EM92aLiQpA+IMiXtfZoyQozjVD0bIQ5x",
+	"zDr0okkR1kswrFh9lYo1iKYwFtPA0SMf8eaIWkeujvUimmteX4VOy8EkiHIKNQKGNAylPQV39rUssb7M",
+	"uuvaz/KVtrZVAocYR5Hb7FaPO05p9cIwGBneG1xj//xXzzrOPiM5DZFrU4qnh/V8+6WRdfV3vnhjpKAV",
+	"bztX4zrAHNKeAeJwC/k9G48+S3Db5IhaxpNqlJLh2jqh/wxqWqG1UDRXg7buNyt4m9Lu0cy96tesYw1q",
+	"06YbW/JlUiFmPdGpDHok3iyqBnm0C51FRLoEriUjTdgbsF2gs6GkLUaK2YZe4JhrI8RhLRhockfUJB4p",
+	"euSzMKeM9FhInHAYO7XMaMbrAiZVL5uVG0eqtA9bY2W1sLZqL54zl54uPtYV7BbrsK2wa0pGwqS/cvXY",
+	"pCzK1oq/IMhzitptQCmcxzar1NaISbCoymvvfJ0UYQFo3QFd4KRska0rnyjJM4MNnnMyU3JhbFXEk0Xx",
+	"+4yT5TJGHX0W8zUA+I1pNoiAs/EVwzmKu6XESrX0EhLu65NWNo1lqlBKqonG8Zw0JqExlLbJ/AmnRlBG",
+	"GcFph2S81AQlEKdm3FjmxTS8xUiWvSyKdRqwLyV0m0NGMq6HZCyntdVUXaK1JTRP74fLYefcOs/DS0tB",
+	"be7qHbaN1a8MUQvrXIhQpx6uP4jTkCQ4XUpDQlkUg1+tjBHXV0nOl2RcreWrbrUuMGXcOr0DNOl2KTYP",
+	"yjA1IhWWQYOQVFpxzlPqQh8vMIp7NjS7wrka7dqQ1Wt3nUtXuLgi0hX0E6MUdc6HnvYuYX3z65IbAt27",
+	"Igbsl3WKaD/p7roEmpwM9lmzEtMUMT6DGX4Jkrms24Va/phAbPBNwsrTbKJ6F5gmNiVjR8UgG123oJyk",
+	"qlpTP6SBfpj9p4l9GbtrrO0S9cbR7g+q4G3oU9eC1V6Hxu6UjKra0laDXYYeM0wRm8Ee/iunsUOTaCxl",
+	"tSzS2A6yxIZdLwxDxNhMPW4YlLmKCTDjPcYo5TZPvWxPH33e5LoXFLFVJeXtXrd69TNiDC7RVenyMcct",
+	"NL9N1Ev9A6sf/L3POrcGOBTtuybR5iDtEDVwaO4mjBKbwoE5X9nmLZs/uhK4WU4zwvZq+k+CR/xAZoNk",
+	"sbkw6b5t96RectX0STFMpqH9G1rfkhiHG5PYxMNo6QixkOKs359oVU8szpf9Q1IRumV1E9laSwe/yLHr",
+	"XOe6FlsdeKVWPw5DPrJ32Yqkfc4F8wC4Km4dulE0U1dZLaiWETLvFgXKUMpxqEjzBPEVsehBYUjMWnaD",
+	"qYdDt2LGTZTTViuDjK0bpMBQ+RaC1V+PoxzrsqxboC4a8rbWl+YkpWg9a/e01gkSR10PbHMw9acnzdKN",
+	"DXs9yoMiGM1IGm/M2GIraA2GsIrdfsidLl5HVm1SZvUOla23T8E+QpiKydynzdv0lNibf1sYCUf0Hh28",
+	"tzW/kLHjlMxjlBgsulFRMYhSQm0Gj90MmwQcJ4hxmGS1X4sgPpuRVqttElQ+3qokU38/lxTtNimZs964",
+	"lhhxm/Cq+vtWncghCnaBY2RVLwsSx2Tds7olKMJwVo+p0c+WYZG1YA3IeqMgOKTcoeX2INZBGqpWXW3M",
+	"qvGvDVEt8lrOXzkPZceqIWuNixkecmtkwEfnFkxGmaKosctsAL/aOgwQpoTMsc1fNyIO1zbsVdcaHSnr",
+	"b8a5NtePsmcdg/kCPnk9jftUqwY3u504uQtJhgysHCu/3zHQpjeouqip+bq9qbaNfdXgHv9aHZudW/ii",
+	"RGNTELOEDHTLlyvJ0yVQFCWEI7l9GM0bz+ASWWjyLnkcqB87pFELbEOMa6PT7Gaj0R3z8QICrJHwYnbR",
+	"kbfrEVrAPOYz991uRBKIVVzZQH1ipwYgRV0QPzx1UJ6VqBqyvUdp0wrdY7c1Ut0shJr1F8B7AbcXI/q/",
+	"aCp4xw10F9/pqqUxY7mbLdU1oiVd60B492t/pvSRXTbsRfctDDycOTspeDjrHh3FvLqRygP4X31SpqJ8",
+	"typqcr5VG7dWn2YHWp3XnEM5x1sDP3D5kqDu81h0SqXstrMPYi8EprvOUI5TgxAekd3cxS+xT16zsoy6",
+	"6c3KG1EMdjVaJvdGe95s8/4Ca4aE2wutGFIlhjnFfHMnmlNsBbQSxGlwEawQjBTZIGc5+N93Vzlfvfui",
+	"T90Vzc7wf6FN8CyKxOmCKO6pRsPK83dA7euBimlhAKYRqKLBJ0AMD+R4HiOwxnwF/g7/Rb5hoIg+YGeS",
+	"F+LC9peBM+pV0dEHRNWWI3h/di6Z6gylMmwi+P5MfCWsEb6S3ZvCDE8FLKbnZ+/VPxk+2yRysJeIq4BE",
+	"pOiFH6PgIhAd/oT4VYavMvyPRPESLCMpUwP23fl5GRGt1geYZXEBuenjuw1UhaspN8nBNmkdfFkhUP+m",
+	"Mi47avpnwQFV9cB088siuPith70s2MPnSd9iXHlnn+VWlaNHPl3xwd37+wpysEYpB2tKCk3A8iSBdBNc",
+	"BB/ks3ME+AqXsw++vVvD5RJR8N3Z+Z/0aYKL36SEq41zc2bnteP5XdNaHuMfNKvtse4aubIO81RjCpRd",
+	"e1LTLDC+hhsGOAExWQKcOsyqjN5Z9s3pjXpK7kFggrgMBvvtySBkarWYALwAKeGAi6+EavuGAbJOhcYx",
+	"akGhmd4V5v6kNiSlstY7+60h+n1HkDnzju3JuFOnrphSrVyi7h5tTgN0xSonm1usb7/9LmajguMnpKZf",
+	"IayglwFOwYLQEE3ksJGcA+3DZC20ToLHd3olfic3XfKHM1XiGUUwCtqIzkiMw8LS6ML0rX6uB9V/JWuQ",
+	"wHQDIAcJYfwSnE9kx4pJngDMQEpAjBPMS4D/kSOZ8aTAt/yxgey21WGtWMgzgg8IkNxaAVksGBpagxBY",
+	"GdkrqmCEcjDfWCugSmDtyDF2oCj4EkAWioGqDZytpvqBxqo2lOaJhAYLC59szQCzt+GXNN4AviJMrH6Q",
+	"g5UYR7kOCnkQcOQrlNiawhCk4WpYrystyMAcxWQNIANrFMe2SqgQJml9t2opdyidHZMKCD3CkMuvMLPV",
+	"pDkj986MqaWgpA5ci3aLjZmYr2Z56veRyx2WxeAtNaFfkeSKJMaqGhTX1Ua/UKw3kyAjzLKq3BLmvKy8",
+	"FBrl0WYdELoXIFZxis/PavN8UMR3on3jsa6wfiN9XQDqYRmMduUs67Cvpk+q6GfFTcRIRTm0peKD/E3L",
+	"xfXmVrdoSz4k1jPIVxXSy8ZXhAynOfr61P6f2wTOj1zYQ0uijpB5zF4ECig7YFYj8qyA4/PEaQdwmpD0",
+	"evmldsV7AHhpi+Q2UyQ/PXh70+Y0TJsVTJd7WSZQhLmLhTOFYTx9UmfVRpo7V2F8vbmSJRxQDg0FQV3n",
+	"mzWhSM69aCjR+IwS8oAATIGadrCgJNmfpAxbbzzkDwZ5nHrEK8RfRVEN7pwccFkogm56HQt3+jnvWPCO",
+	"ha/PsfDGNqf1aG2LeV0KttepFU/OKi3mpkf1Cza/rP59+lT85WhJa3V6vdHh7y7GBCuftRsBfbD8moyC",
+	"FWQApRGKPIgViD+mEYCggsFAEJcgLbnENqDLHENiss0Q/iuCOheRWce1ALYBoQpJ/bfz7+0PpISfVnDT",
+	"HdyA9QrxFaJK3pgYBjBHIFyh8B5FDrFOxeLZZ799KR7z5ps3377auBDE0CVI4EZICEWZPPh2pg4exPJ6",
+	"pwWMGbKHVrBGtWXkdc9y1Q67Znwj44vFi4GPYtk9imVMLbWzXicdMlM7yGbZCuglwhtR1U6Al+MiDxgo",
+	"7EkN5mxWFcPqGELjuAC/KTeTPup4WDdTVYsd/B77WxE0BfbHId4aRlM8MH1SfzhuhgvRuN6U4O3fCnP9",
+	"6GnshH1QjTmopoCxtHbJOhV7E75S5wqHQVoj1jHKxkPWq/JXEXRTgmok3F1ibk4d7N42Oq0QnF1lyuJq",
+	"LY9M92wUikPTh8CdSlh9aMzVcjHYgKeyLZwS1/uT6+FVOTbTJ/nhakCLZ683GjkO2rmGsXHK+ZBWQDMB",
+	"uWGklUH8AGMcgZSAhFB0emAieVtF9Vmtx8dJaxG/quJaRBcxB0nOFFVtZS1Dkg3k+K4aOwNdCUUwXNlq",
+	"4a/MFPZa1AB8+StUPZeegIhcgvWKgPuUrJmcaLgBkN2bRKPbo+mF49DCYaY2Erg5NQwrj28TxoCRBJm5",
+	"ix4bYarSbE6lz9jRvixwrhKC3sgXj2g37N+wLZKwHtiybeRPNcz7RxiugJwN5cbSvn18kiiHHJAFgCDG",
+	"bFtnu0K8P6xBPeWjGnxUwx6jGmSNZKEqUTmzbcXXM2qPc3iTBVDJfNkEECpFJo4BEYrD6vsus/+Oi4H1",
+	"obbuOr+e2dykBIuEPypVEkMhRd7T3vC0FxlZiwA3d1ZNPm6Luy2vbuxaHH6VD/m1wa8Np5EJqXkr1sED",
+	"sOp5Vw9c1QqymTrINDtOCFutwuNEs9US1x64pqOO41HHsMr4e+gAxyr5sE8Idljzq0y4bOFAlSHg7a3K",
+	"3soLq8fNzJJPO4YwOtlTb8pJr/JuH5ZU0nXY0O3BvRW6KAdlGL6tAYvy52mCHOkmKQE/I886+Z2FZ508",
+	"HeTpoOHmCUmRmvaxxJDS6AlyYYgqzT59KmXGMaimoeuvNzfy9R8jJz9ZXT59lsfTCUi3gFv5wRQoRuO8",
+	"BmD78W2F+ifxMQTm15tflVHVD+3C+jqpYxcqrz/AnGll5WHfPIcxwiZXIHU8b+FR6nedL3jKYjy8Xc5X",
+	"nC64PWlzKmcqxktQnkWw19aZLinJMzf+RknaJ/XCy8ibp4Y8NXTCTh0pex1eHYoApEgIgBJruX8KQ5Kn",
+	"nAHxs1evNUZFKddvWDFY47SserebTClUrb7bTIYau5k1t/oVb97smFJdD6TRvrFuYkO5DEcTmesExnGZ",
+	"CFHpLp9jz5iJvQLtCIHSbzvaL64X/NWFynopk7dhvA3jbZhj3A9zC5fI31Q3xlgZfGVdU7s2769z060D",
+	"L/cyqNpBt87sQ+We2PVhmj4BEUEyl4/SS9jnqNDXYcP76pIYfRHGeG6l65IxV9Pei8ZxRWMFmReIip/H",
+	"D5peHH5LRo8s9ESNFauL6w0aNZmxX6bhLXdvuXvL3V+e8apN98G3aDT0bN+VGkblOvR+DYOyHXbVxoEs",
+	"FH+Dh7/BoyVIO8qRw60eDZkaEOquJMgW7u6NFW+s+Ch6H0Xvo+hfzhbbKYi+WElcAukba8fIYPr6ajIw",
+	"oP5A5piP0z/lgOVt8dkhTL8pSV2h+iGM43cxWUbT92fnStIyfLZRI2A0yG5gHP9EltEnxK8yfJXhfyRx",
+	"MEg5P77bwMFD/EWaCtU3J5W97IN8dl7YKgzRBxwi8O3dGi6XiILvzs7/VENIOae1RGbNeQ4j6jK/NxF1",
+	"OV8tygZztISpsIqVOYUTJEyQGHJErRk7KEnMWiaCHL0TZbjuN2tNmKMFoahqhjWXQcpxvKfqGUwQgAzI",
+	"Mq1JK8kearuFtMhjJ0oVQwxTgB45SsWeS/yCsEzyl0HKNxOwXkGOHhCVK0AIGbqU7wCKQkIjnC6/YWCB",
+	"YySL2zdLJ2blGwZKE95q+cI4nnUb+mLfQlMYyxLmJE/FKkRyrv78fTKoQepWyUt5jEYYdphPpKU8zzmY",
+	"xyS8V/e4WZvK9G2Thg2JzMYor0osSgomwQPBocyGE0yCPL1PyTp1brJ1bi/BTIibmP40El1KIwYWEhAb",
+	"mbjTerdbnsyHbt4E7HCIM5lnSO6a5M5ioW7BA0LzuN58J7WU8eK7XS+6k5JIchpKuVB7S8ZxKnWbMD1I",
+	"iqo2q5XS9bo+hmg7bczBruwTPbn58PkbBnCk9sm69RSs8HLVrVMtW8ierf8R700EKVojxpXWFrCG4Ur5",
+	"zFQmGvFviXs7MSDmNuRGMcwQojNZhJOg6Ry4XC8lK8jqSrJjGAiNUDRi+1yoopCkD4gy2Kkea8/MxiTg",
+	"0cqzpkwk/bGGTLYDRUBmz7J3U4aOomimS5qVJQ1rzY9cdllYSQMqK94YVpW0qDgBkqoC881E6EhJavVR",
+	"Tm1yq1yFpHBLQSm1gSg0mNQVv/ozmARRruyqYNJe4poLSXuKa6prFiEOccy2vq1PQf17w7AZf7a9H+MU",
+	"tdtQJJiqf1VXitWsFQ9WX1TNqL6r19054T3Qq35uaGi5CDQxqr4yQWrrF51Ja+trQ2HVQBVfNF+tWuRE",
+	"Tcp1SaH1oq4kpWSCb8XTDab5T8q+ZsdhTg28d53pnoD35+fnLnzu6+S+PxFAUrBWZz1Uimi5FMmFN0WP",
+	"fCbWO0IrD9KlWCIXUKaQECYXyODSakCrl4fpr5u7/wE4BVkMQ2m1/OfdL3+zrvrK/jDNc8gegkkgN8Ku",
+	"JqekDQrqCCiGSF8EzlDKz8CPYnRSBojeWKiH7BsflaZ9FwprL+0Yzmu9deb7JtLp7ArqImQPlyBcQcoQ",
+	"/4+cL979+wie5ubD5+LKiATycOXZvhpVLsbGzNUYKL3y17MwoluMeIvRmT6FEdUcuAO1c725iahrBhlZ",
+	"shvljVP+w58rHHdo3RdUcW9KhPcvvl5k6/kWxICME1ktks6yOy33nGz6VP4tzcjnaYIiDIdJ9+eyuOtN",
+	"+fevOY5+lmUdU/YNRTc7eIAwJG/JfGVqMI8wma7hwwi1Jd8Viuu78x/2WCxV5y/ZPYrAgshUGt/bIuKV",
+	"o62IiQcwFlK/8bq00qVcz5PyYZTyv7t61WrubFtrnkmtuUcFPI1x2nGxlVbDt4Q56+GfRIlvWBf/Reyc",
+	"9SaeoZCkEZuA92I///0P5+eX4Pvzc8d4sBgvUOEsG8dwv6C2e7+/m3MFYCwKS8LT6xypc35WB9TEkAiw",
+	"1TROwYATes9KP6C+FWxBqLz/DiQ4zTlih9dOooGtAz5bSoqkC7x0sv7Uk680M/oO2yAYRVj8BONbKnrP",
+	"VYaCyr9G5v9EoTGG705RoUzTeghTcI82Poxva3FWKCv8FmJzviA0LDJOChHReSSGycRMyYQsu3MlFnLA",
+	"DrAhEvqS+V3RRXDFiihnqROtV/c8ZpgiNnCNdSub4WUKeU67ryvxW4W3H9X2K9Nr86DgtcJp6iD1d9q9",
+	"+tYWwk4+sOh/0XlbNhBIfQy7BuId3JSX43I9ONI2HGH5KXh2rnJlMnjHOMwi97sPx/ThmD4c04dj+nBM",
+	"H47pwzF9OKYPx/ThmD4c04dj+nBMH47pgxh8OKYPxxwXjllsQkrUbCWwdCV+yhvS+mI16/TPnv0cFVPk",
+	"47+8zvLeFK/oegKvxL/VNZFCT+2q+fYUkzVSSQ4IzhqoK32Mlo/R8jFax43Reknl5BCSVctFVeigIQ49",
+	"lX9K6BejY8+SdupAlpJ3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqehJ6sMTkO4",
+	"m6uwRhxZfIbDsjL7lMyvOiXz9omW4lgnjGPWO6038inngywH3QG+xfMyHZdvqQny6q9Sf3qHXawPS2F3",
+	"tbFuUYDRmXzVquzkr9MnubXqy2VVSsb1Rny45rJSRb+BOxb2KwRdAuDxX88HZfBE9QO+hLQr9Atn9zSD",
+	"OZO3mRivwJVycJs35UB5r2/li6clEtZrRxiRdyKtISu8Sx7SCtKf695Whe0LkBXQGQ9xUeiZLOYsz6KW",
+	"E7UT8RSxPBkF+c/qTY95j/nBmKcaOzuCXpUzHPWKhR4B+ruCvvaY95gfiHnt+dgR8rKYMYgn2TjAk8zj",
+	"3eN9DN4lcnaGO8m60N6fqcun6fJpul4iTVcn2G3puZzT7px0zh2fcOcACXe68GpNtLN9gMCJYdenAYYR",
+	"7Z4BP0kGvBmUPkTJVtHonSx4E7xjOcE6pj016E3onUzoJuaHU4RbyB/MFfaJhCNpaJcJzx16odhVKAZz",
+	"iH1S0Usm9omFG6tolwpPLnqh2FEohpKMfTLRxzb2i4QD7dglEZ599AKxm0AMYiH75cFER5J0IcThvVv4",
+	"oHjahw9uIWfifrDt9UQaipmsRxpWOGAcUczupwsk86+zaW1gE5j1g6Mo4C/F+1fN10+MNCHp4gtZLmNk",
+	"pU1IhDyoB2tOPXQquJCtMQ9XiNWSAkS5qLLNvCjgm7So+OVMw/9Mw/+sCf+Ci5lYzAJRxm3+lcqAPGAl",
+	"p/8w8H92sRj00MnzN3OEUsBJHHkJGSwhNytCGCr8QC8gKHZTo8/zWSwk3vP5VXs+X7t87OQk7REOs5O0",
+	"FIDyhCkrraxeafhYvqMXlT7JuJIOMxXXIAZX/IV51TGKlpBGgBOZLQTANAIwDMWE7jM7yPVGZia5lGOt",
+	"Trjuci5bnfSfBMW4BZPA+dztZ8yEovt2+2TtAsZxx8n/gx6unYD3ogkJoehSJSbZfJ3Hao90qujjIwy5",
+	"TC2Bmf1aKj70EKpLsRXi9lxwK9nIWzxWopeClu437YqU3aIPlU6kaiqTzvEV2gBI/aZpnFf6AhTrx8da",
+	"mgPXda1auCqzb8AiN32qvpzpL7vPb1lXv+tN+zvHo13mRhw4r+zXz2MUo2wCZAtSXjZHmKN7F02buLmR",
+	"GF7mXpQ3qYmbE3HygaR+TRxDk8gE0mp3guKoOK4MqUo9cjyZtPMlS0ryrH+H+Ek9doq7wiIdUwznKJZ5",
+	"/tQOQIqs3x/6/WEzKyZMDrCL09jbc7EH2swO3XH6fazfx762faxc7wasxmoZrWxfc+p/afwS5riavi2T",
+	"U42o0eB8f5iKthFR/OAlYqgVKzPQj5aJVgL7Ldtz+qQ+NVcToRhxZJGeD/JHJT/XG/XpuEssa3mb0XB+",
+	"izYK3ApQo8Fdw+5ZAdznictW6oTBe+7V/asnC/cgDk484CkKw9HtK79aHI3Q24Pc2Lm6GKcOwRw/yadO",
+	"mKnTtEaVnN2TdJ6kOzhJdyA2bdStFYeg6Tyh5gm18YSaWJUGrItyqbOGf8hfp0/ywynEQ66J1xv54Whk",
+	"6sJ3v0XzzW/BfmWIyvk1oEZ974VmzCZslMxUUmEVnz9ylDsYkv+tHvM+X+/z9eak9/l6n683Ud+0iSrX",
+	"uwHrrVpGXX2+bqup9/nu1wmg5tRLxFif70iZsPt81QPTJ/U5wOer5Od6oz4dN3FlLd7n68Hd8vmOBHcN",
+	"u64+35MH77lX96+ebtiDODj5fE9RGLzP9+36fPcgN3afb1/O82KBOc2c56LzX2fO89cOerf06D1AN6dH",
+	"L6HNaZ7e90P7i3rslAMa0igjOOWegfYM9DEDGirYebbYs8V+bWywxXJZGrAYqtXOlS12W/TeWDI/OaJH",
+	"YIvLiloyo37wEjGSLR4pE3a2WD0wfVKfA9hiJT/XG/XpyDGUtXi22IO7xRaPBHcNu65s8cmD99yr+1fP",
+	"Fu9BHJzY4lMUhqPbV361OBpbvAe5sbPF8p6GXkZNXixykoSaLKEM7iz/FMMmZ8vHenqmrTtRaw1Aew/4",
+	"PFTJdXj7cFJPEHqC8BgEoVhlB6zz6oolR3rQaQV/W9arHM4jkIO6nm0wqO+9LIykBkdJg50YVBfsPcmP",
+	"AbSglJvrjfxw3ErqKjwn6FHd4gRHobpCrSsheNqwPff6/ZVzgbuKgRMReHJCcGw7yi8PRyMBdxWYkgGU",
+	"DaIPWgZyKl6aim7/XwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
