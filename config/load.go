@@ -203,6 +203,10 @@ func typeProblem(f field, raw any) string {
 		if _, err := time.ParseDuration(text); err != nil {
 			return fmt.Sprintf("%s is not a time; write a number with its unit, such as %s", shown(raw), fallback)
 		}
+	case int:
+		if _, err := strconv.Atoi(fmt.Sprint(raw)); err != nil {
+			return fmt.Sprintf("%s is not a whole number; write one without quotes, such as %d", shown(raw), fallback)
+		}
 	case bool:
 		// A variable's value is a text; viper would also take 1 and T.
 		if _, isBool := raw.(bool); !isBool && text != "true" && text != "false" {

@@ -75,6 +75,8 @@ func scalar(value any) string {
 	switch v := value.(type) {
 	case time.Duration:
 		return v.String()
+	case int:
+		return strconv.Itoa(v)
 	case bool:
 		return strconv.FormatBool(v)
 	case []string:

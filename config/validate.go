@@ -55,6 +55,9 @@ func (c Config) problems(withPasswords bool) []string {
 		r.add("state.socket", "the path has %d bytes, the system allows %d; choose a shorter one", n, maxSocket)
 	}
 	c.HTTP.validate(&r)
+	c.Exports.validate(&r)
+	c.Mail.validate(&r)
+	c.Retention.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
 	}

@@ -122,6 +122,10 @@ func (s *Store) DeleteExport(ctx context.Context, e export.Export, actor string)
 		if err := t.exec("DELETE FROM exports WHERE uuid = ?", e.UUID); err != nil {
 			return err
 		}
+		// Those of the links in its mails.
+		if err := t.exec("DELETE FROM tokens WHERE auth_id = ?", e.UUID); err != nil {
+			return err
+		}
 		return t.exportEvent("export.deleted", e, actor)
 	})
 	if err == nil {

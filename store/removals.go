@@ -14,43 +14,66 @@ import (
 // finalMedia holds for recordings that have ended and may have a file.
 const finalMedia = "state IN ('ready', 'empty', 'interrupted', 'missing')"
 
-// BeginRemoval implements retention.Repo.
-func (s *Store) BeginRemoval(ctx context.Context, uuid, actor, why string) (rm retention.Removal, ok bool, err error) {
-	err = s.Write(ctx, High, func(t *Tx) error {
-		var err error
-		rm, ok, err = t.beginRemoval(uuid, actor, why)
-		return err
+// BeginRemovals implements retention.Repo.
+func (s *Store) BeginRemovals(ctx context.Context, uuids []string, actor, why string) ([]retention.Begun, error) {
+	var out []retention.Begun
+	p := Bulk
+	if len(uuids) == 1 { // somebody waits
+		p = High
+	}
+	err := s.Write(ctx, p, func(t *Tx) error {
+		out = nil
+		for begin := time.Now(); len(out) < len(uuids) && (len(out) == 0 || time.Since(begin) < chunkTime); {
+			b, err := t.beginRemoval(uuids[len(out)], actor, why)
+			if err != nil {
+				return err
+			}
+			out = append(out, b)
+		}
+		return nil
 	})
-	return rm, ok && err == nil, err
+	if err != nil {
+		return nil, fmt.Errorf("mark recordings deleted: %w", err)
+	}
+	return out, nil
 }
 
-func (t *Tx) beginRemoval(uuid, actor, why string) (rm retention.Removal, ok bool, err error) {
+func (t *Tx) beginRemoval(uuid, actor, why string) (b retention.Begun, err error) {
 	found, err := collect(t.ctx, t.tx, scanRecording, recordingSelect+" WHERE uuid = ?", uuid)
 	if err != nil {
-		return rm, false, fmt.Errorf("read recording: %w", err)
+		return b, fmt.Errorf("read recording %s: %w", uuid, err)
 	}
 	if len(found) == 0 {
-		return rm, false, retention.ErrNotFound
+		b.Err = retention.ErrNotFound
+		return b, nil
 	}
-	rm = retention.Removal{Recording: found[0], Actor: actor, Why: why}
-	switch rm.Recording.State {
+	b.Removal = retention.Removal{Recording: found[0], Actor: actor, Why: why}
+	switch b.Recording.State {
 	case recorder.Deleted:
-		return rm, false, nil
+		b.Gone = true
+		return b, nil
 	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		return rm, false, retention.ErrNotFinal
+		b.Err = retention.ErrNotFinal
+		return b, nil
 	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
 	}
-	if err := t.notHeld(rm.Recording.CDRID); err != nil {
-		return rm, false, err
+	if err := t.notHeld(b.Recording.CDRID); err != nil {
+		if _, held := errors.AsType[*retention.HeldError](err); held {
+			b.Err = err
+			return b, nil
+		}
+		return b, err
 	}
 	if err := t.exec("UPDATE recordings SET state = 'deleted' WHERE uuid = ?", uuid); err != nil {
-		return rm, false, err
+		return b, err
 	}
 	if err := t.exec("INSERT INTO removals VALUES (?, ?, ?, ?, ?)",
-		uuid, string(rm.Recording.State), actor, why, micros(t.now)); err != nil {
-		return rm, false, err
+		uuid, string(b.Recording.State), actor, why, micros(t.now)); err != nil {
+		return b, err
 	}
-	return rm, true, nil
+	return b, t.AppendEvents(recorder.Event{
+		Kind: "recording.delete_begun", Recording: uuid, Actor: actor, Data: map[string]any{"cdr": b.Recording.CDRID, "why": why},
+	})
 }
 
 // notHeld returns a *retention.HeldError if the CDR is under legal hold.
@@ -66,26 +89,78 @@ func (t *Tx) notHeld(cdrID int64) error {
 	return held
 }
 
-// EndRemoval implements retention.Repo.
-func (s *Store) EndRemoval(ctx context.Context, rm retention.Removal, failure string) error {
-	return s.Write(ctx, High, func(t *Tx) error {
-		if err := t.changed("DELETE FROM removals WHERE recording_uuid = ?", rm.Recording.UUID); err != nil {
+// EndRemovals implements retention.Repo.
+func (s *Store) EndRemovals(ctx context.Context, ended []retention.Ended) error {
+	err := s.Write(ctx, High, func(t *Tx) error {
+		for _, e := range ended {
+			if err := t.endRemoval(e); err != nil {
+				return fmt.Errorf("recording %s: %w", e.Recording.UUID, err)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("end removals: %w", err)
+	}
+	return nil
+}
+
+func (t *Tx) endRemoval(e retention.Ended) error {
+	r := e.Recording
+	if err := t.changed("DELETE FROM removals WHERE recording_uuid = ?", r.UUID); err != nil {
+		return err
+	}
+	event := recorder.Event{
+		Kind: "recording.deleted", Recording: r.UUID, Actor: e.Actor,
+		Data: map[string]any{"cdr": r.CDRID, "why": e.Why, "was": r.State, "sha256": r.SHA256, "bytes": r.Bytes},
+	}
+	if e.Failure != "" {
+		if err := t.exec("UPDATE recordings SET state = ? WHERE uuid = ?", string(r.State), r.UUID); err != nil {
 			return err
 		}
-		r := rm.Recording
-		event := recorder.Event{
-			Kind: "recording.deleted", Recording: r.UUID, Actor: rm.Actor,
-			Data: map[string]any{"cdr": r.CDRID, "why": rm.Why, "was": r.State, "sha256": r.SHA256, "bytes": r.Bytes},
-		}
-		if failure != "" {
-			if err := t.exec("UPDATE recordings SET state = ? WHERE uuid = ?", string(r.State), r.UUID); err != nil {
-				return err
+		event.Kind = "recording.delete_failed"
+		event.Data = map[string]any{"cdr": r.CDRID, "why": e.Why, "error": e.Failure}
+	}
+	return t.AppendEvents(event)
+}
+
+// MediaOf returns those of the CDRs that belong to one of the tenants, with
+// their recordings that do, and holds.
+func (s *Store) MediaOf(ctx context.Context, ids []int64, tenants []string) (map[int64]retention.Media, error) {
+	out := map[int64]retention.Media{}
+	err := s.read(ctx, func(q querier) error {
+		_, err := collect(ctx, q, func(r *sql.Rows) (none struct{}, err error) {
+			var id int64
+			var m retention.Media
+			if err := r.Scan(&id, &m.Hold); err != nil {
+				return none, err
 			}
-			event.Kind = "recording.delete_failed"
-			event.Data = map[string]any{"cdr": r.CDRID, "why": rm.Why, "error": failure}
+			out[id] = m
+			return none, nil
+		}, `SELECT c.id, h.reason FROM cdrs c LEFT JOIN cdr_holds h ON h.cdr_id = c.id
+			WHERE c.id IN (SELECT value FROM json_each(?)) AND +c.tenant_uuid IN (SELECT value FROM json_each(?))`, list(ids), list(tenants))
+		if err != nil {
+			return err
 		}
-		return t.AppendEvents(event)
+		_, err = collect(ctx, q, func(r *sql.Rows) (none struct{}, err error) {
+			var id int64
+			var uuid string
+			if err := r.Scan(&id, &uuid); err != nil {
+				return none, err
+			}
+			if m, ok := out[id]; ok {
+				m.UUIDs = append(m.UUIDs, uuid)
+				out[id] = m
+			}
+			return none, nil
+		}, `SELECT cdr_id, uuid FROM recordings WHERE cdr_id IN (SELECT value FROM json_each(?))
+			AND +tenant_uuid IN (SELECT value FROM json_each(?)) ORDER BY cdr_id, intent_at, uuid`, list(ids), list(tenants))
+		return err
 	})
+	if err != nil {
+		return nil, fmt.Errorf("read media of %d cdrs: %w", len(ids), err)
+	}
+	return out, nil
 }
 
 // Removals implements retention.Repo.

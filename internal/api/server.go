@@ -19,6 +19,7 @@ type Options struct {
 	CDRs    CDRs
 	Tokens  Tokens
 	Tenants Tenants
+	Keep    Keep
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -32,6 +33,7 @@ type Server struct {
 	cdrs    CDRs
 	tokens  Tokens
 	tenants Tenants
+	keep    Keep
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
@@ -40,7 +42,7 @@ type Server struct {
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
+	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
 }
 
 // request is what authentication found out about a request.
@@ -56,19 +58,21 @@ type route struct {
 	method, path string
 	// acl may hold path values in braces; dots in a value become underscores
 	// (cdr-api 1.8).
-	acl    string
+	acl string
+	// query: ?token= and ?tenant= count, before the headers (cdr-api 1.4).
+	query  bool
 	handle func(http.ResponseWriter, *http.Request, request) error
 }
 
 func (s *Server) routes() []route {
-	return []route{
-		{"GET", "/1.0/cdr", "call-logd.cdr.read", s.listCDRs},
-		{"GET", "/1.0/cdr/{cdr_id}", "call-logd.cdr.{cdr_id}.read", s.getCDR},
+	return append([]route{
+		{"GET", "/1.0/cdr", "call-logd.cdr.read", true, s.listCDRs},
+		{"GET", "/1.0/cdr/{cdr_id}", "call-logd.cdr.{cdr_id}.read", false, s.getCDR},
 		{
 			"GET", "/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media",
-			"call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", s.getMedia,
+			"call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", true, s.getMedia,
 		},
-	}
+	}, s.keepRoutes()...)
 }
 
 // prefixes are the places where the routes are found: at the service's own
@@ -162,8 +166,9 @@ func pathFits(r *http.Request) bool {
 			return false
 		}
 	}
-	if v := r.PathValue("recording_uuid"); v != "" {
-		if _, err := uuid.Parse(v); err != nil || len(v) != len(uuid.Nil.String()) {
+	for _, name := range []string{"recording_uuid", "export_uuid"} {
+		v := r.PathValue(name)
+		if _, err := uuid.Parse(v); v != "" && (err != nil || len(v) != len(uuid.Nil.String())) {
 			return false
 		}
 	}
@@ -178,14 +183,22 @@ func cdrID(r *http.Request) int64 {
 
 func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 	required := requiredACL(rt.acl, r)
-	token, err := s.tokens.Check(r.Context(), r.Header.Get("X-Auth-Token"))
+	secret, tenant, byQuery := r.Header.Get("X-Auth-Token"), r.Header.Get("Wazo-Tenant"), false
+	if query := r.URL.Query(); rt.query {
+		if query.Has("token") {
+			secret = query.Get("token")
+		}
+		if query.Has("tenant") {
+			tenant, byQuery = query.Get("tenant"), true
+		}
+	}
+	token, err := s.tokens.Check(r.Context(), secret)
 	if errors.Is(err, auth.ErrInvalidToken) {
 		return request{}, unauthorized("not_found_or_expired", required, "")
 	}
 	if err != nil {
 		return request{}, err
 	}
-	tenant := r.Header.Get("Wazo-Tenant")
 	if !token.Allows(required) {
 		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
 	}
@@ -193,6 +206,11 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 		tenant = token.TenantUUID
 	}
 	if !slices.Contains(s.tenants.Visible(token.TenantUUID), tenant) {
+		if byQuery {
+			return request{}, &problem{
+				http.StatusUnauthorized, "unauthorized-tenant", "Unauthorized tenant", map[string]any{"tenant_uuid": tenant},
+			}
+		}
 		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
 	}
 	return request{token: token, tenant: tenant, visible: s.tenants.Visible(tenant)}, nil

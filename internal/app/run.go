@@ -70,6 +70,7 @@ type App struct {
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
+	keeping   *Keeping
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -174,6 +175,9 @@ func (a *App) start(ctx context.Context) error {
 	a.startManagerLink(events)
 	a.startNeeds()
 	a.startHousekeeping()
+	if err = a.startKeeping(ctx); err != nil {
+		return err
+	}
 	a.startProbe()
 	a.startHeartbeat()
 	a.serveAll()
@@ -274,6 +278,7 @@ func closeListener(l net.Listener) func(context.Context) error {
 func (a *App) serveAll() {
 	server := api.New(api.Options{
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
+		Keep: a.keeping.api(),
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 	})
 	for _, l := range a.listeners {
@@ -283,7 +288,7 @@ func (a *App) serveAll() {
 		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request,
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: a.keeping.Routes(),
 	}))
 }
 

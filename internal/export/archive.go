@@ -19,6 +19,9 @@ const (
 	// whole is up to which size a file is held in memory, so that it is read
 	// once: its checksum stands before it in the archive.
 	whole = 4 << 20
+	// readAhead is how many files are in memory at the most, readers how many
+	// are read at the same time: a little more than the writer can take.
+	readAhead, readers = 6, 2
 	// page is how many items are read from the storage at a time.
 	page = 500
 	// tooLarge is a size that the header of an entry cannot hold. Neither can
@@ -37,11 +40,12 @@ type lacking struct {
 	Cause         string `json:"cause"`
 }
 
-// archiver writes the entries of one archive.
+// archiver writes the entries of one archive. Files are read ahead by readers;
+// one writer takes them in order.
 type archiver struct {
 	root    *os.Root
 	zip     *zip.Writer
-	buf     []byte
+	buf     []byte // for the second reading of large files
 	files   int
 	bytes   int64
 	missing []lacking
@@ -49,100 +53,78 @@ type archiver struct {
 	done    func()                   // with an item
 }
 
+// loaded is an item on its way to the writer. Without a cause it has either all
+// its data or, if it is large, the open file.
+type loaded struct {
+	it    Item
+	cause string // why it is missing
+	err   error  // what the log shall say about it
+	buf   []byte // to be given back
+	data  []byte
+	file  *os.File
+	size  int64
+	crc   uint32
+}
+
 // items writes all of them, in their order.
 func (a *archiver) items(ctx context.Context, repo Repo, uuid string) error {
-	for first := 0; ; first += page {
-		items, err := repo.ExportItems(ctx, uuid, first, page)
+	ctx, cancel := context.WithCancel(ctx)
+	p := newPipeline(ctx, a.root)
+	go p.feed(repo, uuid)
+	defer func() {
+		cancel()
+		p.drain()
+	}()
+	for place := range p.order {
+		l := <-place
+		err := a.item(l)
+		p.release(l)
 		if err != nil {
-			return err
+			return fmt.Errorf("recording %s: %w", l.it.Recording.UUID, err)
 		}
-		for _, it := range items {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			if err := a.item(it); err != nil {
-				return fmt.Errorf("recording %s: %w", it.Recording.UUID, err)
-			}
-			a.done()
-		}
-		if len(items) < page {
-			return nil
-		}
+		a.done()
 	}
+	return p.fault()
 }
 
 // item writes one file, or notes that it is missing. An error is one of the
 // archive.
-func (a *archiver) item(it Item) error {
-	if cause := absent(it.Recording.State); cause != "" {
-		a.lacks(it, cause)
+func (a *archiver) item(l loaded) error {
+	if l.err != nil {
+		a.note(l.it, l.err)
+	}
+	if l.cause != "" {
+		a.missing = append(a.missing, lacking{l.it.CDRID, l.it.Recording.UUID, l.it.Name(), l.cause})
 		return nil
 	}
-	f, info, err := openRegular(a.root, it.Recording.Path())
-	if err != nil {
-		a.note(it, err)
-		a.lacks(it, causeOf(err))
-		return nil
-	}
-	defer func() {
-		forget(f)
-		_ = f.Close() // opened for reading
-	}()
-	if info.Size() >= tooLarge {
-		a.lacks(it, "too_large")
-		return nil
-	}
-	if info.Size() > whole {
-		return a.large(it, f, info.Size())
-	}
-	data := a.buf[:info.Size()]
-	if _, err := io.ReadFull(f, data); err != nil {
-		a.note(it, err)
-		a.lacks(it, "unreadable")
-		return nil
-	}
-	w, err := a.entry(it.Name(), ended(it.Recording), crc32.ChecksumIEEE(data), info.Size())
+	w, err := a.entry(l.it.Name(), ended(l.it.Recording), l.crc, l.size)
 	if err != nil {
 		return err
 	}
-	if _, err := w.Write(data); err != nil {
+	if l.file == nil {
+		_, err = w.Write(l.data)
+	} else {
+		err = a.large(w, l)
+	}
+	if err != nil {
 		return err
 	}
 	a.files++
-	a.bytes += info.Size()
+	a.bytes += l.size
 	return nil
 }
 
-// large reads a file twice, first for its checksum.
-func (a *archiver) large(it Item, f *os.File, size int64) error {
+// large reads a file for the second time, now to write it.
+func (a *archiver) large(w io.Writer, l loaded) error {
+	if a.buf == nil {
+		a.buf = make([]byte, whole)
+	}
 	sum := crc32.NewIEEE()
-	n, err := io.CopyBuffer(sum, struct{ io.Reader }{io.LimitReader(f, size)}, a.buf)
-	if err == nil && n != size {
-		err = io.ErrUnexpectedEOF
+	n, err := io.CopyBuffer(io.MultiWriter(sum, w), struct{ io.Reader }{io.LimitReader(l.file, l.size)}, a.buf)
+	if err == nil && (n != l.size || sum.Sum32() != l.crc) {
+		err = errChanged
 	}
-	if err == nil {
-		_, err = f.Seek(0, io.SeekStart)
-	}
-	if err != nil {
-		a.note(it, err)
-		a.lacks(it, "unreadable")
-		return nil
-	}
-	w, err := a.entry(it.Name(), ended(it.Recording), sum.Sum32(), size)
-	if err != nil {
-		return err
-	}
-	again := crc32.NewIEEE()
-	n, err = io.CopyBuffer(io.MultiWriter(again, w), struct{ io.Reader }{io.LimitReader(f, size)}, a.buf)
-	if err != nil {
-		return err
-	}
-	if n != size || again.Sum32() != sum.Sum32() {
-		return errChanged
-	}
-	a.files++
-	a.bytes += size
-	return nil
+	return err
 }
 
 // entry begins an entry that is stored as it is: audio hardly shrinks. Size and
@@ -156,10 +138,6 @@ func (a *archiver) entry(name string, at time.Time, crc uint32, size int64) (io.
 	h.SetMode(0o640)
 	h.SetModTime(at) //nolint:staticcheck // CreateRaw writes only what this sets, not Modified
 	return a.zip.CreateRaw(h)
-}
-
-func (a *archiver) lacks(it Item, cause string) {
-	a.missing = append(a.missing, lacking{it.CDRID, it.Recording.UUID, it.Name(), cause})
 }
 
 // finish adds missing.json if something is, and the directory.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -136,7 +137,13 @@ func (s *Service) Progress(uuid string) (files, bytes int64) {
 }
 
 // Open opens the archive of a finished export.
-func (s *Service) Open(e Export) (*os.File, error) { return os.Open(s.path(e.UUID)) }
+func (s *Service) Open(e Export) (*os.File, error) {
+	// O_NONBLOCK: what was put there in its place must not hang the request.
+	return os.OpenFile(s.path(e.UUID), os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
+}
+
+// Path is where its archive is, once it is finished.
+func (s *Service) Path(e Export) string { return s.path(e.UUID) }
 
 func (s *Service) path(uuid string) string { return filepath.Join(s.opt.Dir, uuid+".zip") }
 
@@ -315,7 +322,7 @@ func (s *Service) make(ctx context.Context, e *Export, p *progress) (err error) 
 	}
 	out := &sink{f: f, keepFree: s.opt.KeepFree, spaceOf: space, afterWriting: func(n int64) { p.bytes.Add(n) }}
 	a := archiver{
-		root: root, zip: zip.NewWriter(out), buf: make([]byte, whole), done: func() { p.items.Add(1) },
+		root: root, zip: zip.NewWriter(out), done: func() { p.items.Add(1) },
 		note: func(it Item, err error) {
 			s.opt.Log.Warn("a recording cannot be exported", "export", e.UUID, "recording_uuid", it.Recording.UUID, "err", err)
 		},

@@ -62,6 +62,23 @@ type Policy struct {
 	RecordingDays *int `json:"recording_days"`
 }
 
+// Wrong says which field of a policy cannot be and why; "" if all can.
+func (p Policy) Wrong() (field, why string) {
+	for _, x := range []struct {
+		name string
+		days *int
+	}{{"cdr_days", p.CDRDays}, {"export_days", p.ExportDays}, {"recording_days", p.RecordingDays}} {
+		if x.days != nil && (*x.days < 0 || *x.days > MaxDays) {
+			return x.name, fmt.Sprintf("must be 0 to %d", MaxDays)
+		}
+	}
+	// 0 is for ever; a recording cannot outlive its CDR.
+	if c, r := p.CDRDays, p.RecordingDays; c != nil && r != nil && *c > 0 && (*r == 0 || *r > *c) {
+		return "recording_days", "must not be longer than cdr_days: a recording goes with its CDR"
+	}
+	return "", ""
+}
+
 // Days is a Policy with the defaults filled in.
 type Days struct{ CDR, Export, Recording int }
 
@@ -89,6 +106,12 @@ type Place struct {
 	ID   int64
 }
 
+// Media are the recordings of a CDR, the first one first.
+type Media struct {
+	UUIDs []string
+	Hold  *string // the reason, if the CDR is under legal hold
+}
+
 // DueRecording is one whose media is too old.
 type DueRecording struct {
 	UUID  string
@@ -106,14 +129,27 @@ type DueCDR struct {
 	Next  Place
 }
 
+// Begun is what became of one recording that was to be marked.
+type Begun struct {
+	Removal
+	Gone bool // it was deleted before
+	// Err is why it may not be removed: ErrNotFound, ErrNotFinal or *HeldError.
+	Err error
+}
+
+// Ended is a removal with its outcome. A Failure makes the recording again what
+// it was; empty, the file is gone.
+type Ended struct {
+	Removal
+	Failure string
+}
+
 // Repo is the storage.
 type Repo interface {
-	// BeginRemoval marks a recording deleted and returns what it was; ok is
-	// false if it was deleted before. Errors: ErrNotFound, ErrNotFinal, *HeldError.
-	BeginRemoval(ctx context.Context, uuid, actor, why string) (r Removal, ok bool, err error)
-	// EndRemoval notes that the file is gone; a failure, if not empty, makes
-	// the recording again what it was.
-	EndRemoval(ctx context.Context, r Removal, failure string) error
+	// BeginRemovals marks recordings deleted, in one short transaction: those at
+	// the beginning of uuids, at least one. What it returns is in their order.
+	BeginRemovals(ctx context.Context, uuids []string, actor, why string) ([]Begun, error)
+	EndRemovals(ctx context.Context, ended []Ended) error
 	// Removals are those that were begun and not ended.
 	Removals(ctx context.Context) ([]Removal, error)
 

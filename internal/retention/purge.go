@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -23,6 +24,9 @@ type Purger struct {
 	Now     func() time.Time
 	Log     *slog.Logger
 }
+
+// MaxDays is the longest time to keep things that a policy may name.
+const MaxDays = 1_000_000
 
 // Actor is who removes what is too old, in events.
 const Actor = "retention"
@@ -77,7 +81,7 @@ func (r *run) before(days int) time.Time {
 	if days == 0 {
 		return time.Time{}
 	}
-	return r.Now().Add(-time.Duration(days) * 24 * time.Hour)
+	return r.Now().AddDate(0, 0, -min(days, MaxDays))
 }
 
 func (r *run) tenant() error {
@@ -108,42 +112,49 @@ func (r *run) recordings() error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		for _, rec := range due {
-			at = rec.Next
-			if rec.Held {
-				r.report.Held++
-				continue
-			}
-			if _, err := r.media(rec); err != nil {
-				return err
-			}
+		at = due[len(due)-1].Next
+		if _, err := r.media(due); err != nil {
+			return err
 		}
 	}
 }
 
-// media removes one file; gone is false if it is still there.
-func (r *run) media(rec DueRecording) (gone bool, err error) {
-	if err := r.ctx.Err(); err != nil {
-		return false, err
+// media removes files and returns the recordings that still have theirs.
+func (r *run) media(due []DueRecording) (kept map[string]bool, err error) {
+	kept = map[string]bool{}
+	bytes := map[string]int64{}
+	var uuids []string
+	for _, rec := range due {
+		if rec.Held {
+			r.report.Held++
+			kept[rec.UUID] = true
+			continue
+		}
+		uuids = append(uuids, rec.UUID)
+		bytes[rec.UUID] = rec.Bytes
 	}
-	if !r.dry {
-		err = r.Remover.Remove(r.ctx, rec.UUID, Actor, WhyRetention)
+	outcome := func(uuid string, err error) {
+		var held *HeldError
+		switch {
+		case err == nil:
+			r.report.Recordings++
+			r.report.Bytes += bytes[uuid]
+			return
+		case errors.As(err, &held): // since it was found
+			r.report.Held++
+		default:
+			r.report.Failed++
+			r.Log.Warn("a recording that is too old stays", "recording_uuid", uuid, "err", err)
+		}
+		kept[uuid] = true
 	}
-	var held *HeldError
-	switch {
-	case err == nil:
-		r.report.Recordings++
-		r.report.Bytes += rec.Bytes
-		return true, nil
-	case errors.As(err, &held): // since it was found
-		r.report.Held++
-	case errors.Is(err, ErrFile), errors.Is(err, ErrNotFinal), errors.Is(err, ErrNotFound):
-		r.report.Failed++
-		r.Log.Warn("a recording that is too old stays", "recording_uuid", rec.UUID, "err", err)
-	default:
-		return false, err
+	if r.dry {
+		for _, uuid := range uuids {
+			outcome(uuid, nil)
+		}
+		return kept, nil
 	}
-	return false, nil
+	return kept, r.Remover.Remove(r.ctx, uuids, Actor, WhyRetention, outcome)
 }
 
 func (r *run) cdrs(before time.Time) error {
@@ -153,43 +164,41 @@ func (r *run) cdrs(before time.Time) error {
 		if err != nil || len(due) == 0 {
 			return err
 		}
-		var ids []int64
-		for _, c := range due {
-			at = c.Next
-			if c.Held {
-				r.report.Held++
-				continue
-			}
-			ok, err := r.mediaOf(c)
-			if err != nil {
-				return err
-			}
-			if ok {
-				ids = append(ids, c.ID)
-			}
+		at = due[len(due)-1].Next
+		if err := r.someCDRs(due); err != nil {
+			return err
 		}
-		n := len(ids)
-		if !r.dry {
-			if n, err = r.Repo.DeleteCDRs(r.ctx, ids, Actor); err != nil {
-				return err
-			}
-		}
-		r.report.CDRs += n
 	}
 }
 
-// mediaOf removes the files of a CDR; ok is false if one of them stays.
-func (r *run) mediaOf(c DueCDR) (ok bool, err error) {
-	ok = true
-	for _, rec := range c.Media {
-		if r.dry && !r.mediaBefore.IsZero() && c.Next.At.Before(r.mediaBefore) {
-			continue // counted among the recordings
+func (r *run) someCDRs(due []DueCDR) error {
+	var media []DueRecording
+	for _, c := range due {
+		// A dry run has counted those already that are due by themselves.
+		counted := r.dry && !r.mediaBefore.IsZero() && c.Next.At.Before(r.mediaBefore)
+		if !c.Held && !counted {
+			media = append(media, c.Media...)
 		}
-		gone, err := r.media(rec)
-		if err != nil {
-			return false, err
-		}
-		ok = ok && gone
 	}
-	return ok, nil
+	kept, err := r.media(media)
+	if err != nil {
+		return err
+	}
+	var ids []int64
+	for _, c := range due {
+		switch {
+		case c.Held:
+			r.report.Held++
+		case !slices.ContainsFunc(c.Media, func(m DueRecording) bool { return kept[m.UUID] }):
+			ids = append(ids, c.ID)
+		}
+	}
+	n := len(ids)
+	if !r.dry {
+		if n, err = r.Repo.DeleteCDRs(r.ctx, ids, Actor); err != nil {
+			return err
+		}
+	}
+	r.report.CDRs += n
+	return nil
 }
