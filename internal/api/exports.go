@@ -80,8 +80,8 @@ func (p *params) selection(rc request) Selection {
 	if m := fileNamed.FindStringSubmatch(search); m != nil {
 		id, _ := strconv.ParseInt(m[1], 10, 64) // eighteen digits fit
 		sel.restrict([]int64{id})
-	} else {
-		sel.Search = search
+	} else if sel.Search = search; strings.ContainsRune(search, 0) {
+		sel.restrict([]int64{}) // it is in no name
 	}
 	return sel
 }

@@ -55,7 +55,7 @@ type HoldRequest struct {
 
 // Routes are the commands of the control socket.
 func (k *Keeping) Routes() []control.Route {
-	return []control.Route{
+	return append(k.historyRoutes(), []control.Route{
 		{Pattern: "POST /v1/exports", Handle: k.createExport},
 		{Pattern: "GET /v1/exports", Handle: k.listExports},
 		{Pattern: "GET /v1/exports/{uuid}", Handle: k.showExport},
@@ -64,7 +64,7 @@ func (k *Keeping) Routes() []control.Route {
 		{Pattern: "POST /v1/purge", Handle: k.purgeNow},
 		{Pattern: "PUT /v1/holds/{cdr}", Handle: k.hold},
 		{Pattern: "DELETE /v1/holds/{cdr}", Handle: k.release},
-	}
+	}...)
 }
 
 func refuse(status int, format string, args ...any) error {

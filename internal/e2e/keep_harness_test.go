@@ -117,7 +117,7 @@ func newVault(t testing.TB, change ...func(*config.Config)) *vault {
 	dir, err := os.MkdirTemp("", "cr") // a socket's path must be short
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	v := &vault{site: &site{t: t, users: map[string]directory.User{}}, mail: newMailbox(t)}
+	v := &vault{site: &site{t: t, users: map[string]directory.User{}, alone: true}, mail: newMailbox(t)}
 	cfg := config.Default()
 	cfg.Asterisk.ARIURL, cfg.Asterisk.AMIAddress = "http://127.0.0.1:9", "127.0.0.1:9" // nobody is there
 	cfg.Asterisk.ARIPassword, cfg.Asterisk.AMIPassword = "x", "x"
