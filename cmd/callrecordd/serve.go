@@ -74,7 +74,7 @@ func (e *environment) withClient(ctx context.Context, fn func(*control.Client) e
 	}
 	client, err := control.Connect(ctx, cfg.State.Socket, actor())
 	if errors.Is(err, control.ErrNoDaemon) {
-		return withDatabase(ctx, cfg.State, fn)
+		return withDatabase(ctx, cfg, fn)
 	}
 	if err != nil {
 		return err
@@ -98,7 +98,8 @@ func (e *environment) withDaemon(ctx context.Context, fn func(*control.Client) e
 	return fn(client)
 }
 
-func withDatabase(ctx context.Context, state config.State, fn func(*control.Client) error) (err error) {
+func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Client) error) (err error) {
+	state := cfg.State
 	if err := checkOwner(state.Dir, os.Geteuid()); err != nil {
 		return err
 	}
@@ -119,8 +120,9 @@ func withDatabase(ctx context.Context, state config.State, fn func(*control.Clie
 	if err != nil {
 		return err
 	}
+	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: log,
+		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Routes: keeping.Routes(), Log: log,
 	}), actor()))
 }
 
