@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"bufio"
+	"database/sql"
 	"fmt"
 	"net"
 	"net/http"
 	"strings"
+	"testing"
 	"time"
 
 	"callrecordd/store"
@@ -42,4 +44,17 @@ func (v *vault) gigabyte(method, path string) int {
 	must(v.t, err)
 	defer resp.Body.Close()
 	return resp.StatusCode
+}
+
+// counted checks the one number of a query.
+func counted(t testing.TB, want int) func(*sql.Rows) error {
+	return func(r *sql.Rows) error {
+		t.Helper()
+		var got int
+		err := r.Scan(&got)
+		if got != want {
+			t.Errorf("counted %d, want %d", got, want)
+		}
+		return err
+	}
 }
