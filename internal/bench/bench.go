@@ -44,6 +44,7 @@ func groups() []group {
 		{"memory", "300 recordings at once", memory},
 		{"journal", "from Asterisk's journal to CDRs", journal},
 		{"burst", "100,000 events at once", burst},
+		{"export", "archives against zip, what they cost others, imports", exports},
 		{"rate", "how many calls a second complete", rate},
 	}
 }
