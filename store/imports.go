@@ -28,11 +28,13 @@ type Imported struct {
 
 // ImportCDRs stores calls from elsewhere on behalf of actor, in short
 // transactions. What is there already stays, but gets recordings that it lacks.
+// All is on the disk when it returns; until then nothing is lost that could not
+// be imported again, so there is one fsync at the end.
 func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]Imported, error) {
 	var out []Imported
 	for len(out) < len(list) {
 		var part []Imported
-		err := s.Write(ctx, Bulk, func(t *Tx) error {
+		err := s.Write(ctx, Intent, func(t *Tx) error {
 			part = nil
 			var first, last, stored int64
 			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < chunkTime); {
@@ -60,7 +62,7 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 		}
 		out = append(out, part...)
 	}
-	return out, nil
+	return out, s.Probe(ctx)
 }
 
 func (t *Tx) importCDR(im Import) (Imported, error) {

@@ -204,6 +204,8 @@ func TestRecordingMediaExport(t *testing.T) {
 	t.Run("create_from_time_range", func(t *testing.T) {
 		same("?from=2021-05-21T00:00:00&until=2021-05-22T15:00:00", `{}`, "2")
 		same("?from=2021-05-21&to=2021-05-23", `{}`, "2 3")
+		// What the published weekly script sends, through upstream's client.
+		same("?tenant_uuid="+master+"&email=a%40example.com&from=2021-05-21T00%3A00%3A00&to=2021-05-22T00%3A00%3A00", `{}`, "2")
 		same("?from=2021-05-21T10%3A00%3A00-0500&until=2021-05-23T00%3A00%3A00-0500&recurse=false", `{}`, "2 3")
 	})
 	t.Run("create_using_from_id_param", func(t *testing.T) { same("?from_id=2", `{}`, "2 3") })

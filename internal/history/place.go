@@ -97,8 +97,8 @@ func same(in *os.File, root *os.Root, name string, rec recorder.Recording) (reco
 
 // copied writes beside the place and moves there what is on the disk.
 func copied(in *os.File, root *os.Root, name string, rec recorder.Recording) (_ recorder.Recording, err error) {
-	dir := path.Dir(name)
-	if err := root.MkdirAll(dir, 0o750|fs.ModeSetgid); err != nil {
+	dir := path.Dir(name) // setgid comes from the root
+	if err := root.MkdirAll(dir, 0o750); err != nil {
 		return rec, fmt.Errorf("folder of recording %s: %w", rec.UUID, err)
 	}
 	tmp := path.Join(dir, "."+rec.UUID+".import")
