@@ -11,7 +11,7 @@ tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 # The program is not installed here; any executable stands for it.
 for unit in callrecordd.service callrecordd-export@.service; do
-	sed 's|^ExecStart=[^ ]*|ExecStart=/bin/true|' "systemd/$unit" >"$tmp/$unit"
+	sed 's|=/usr/bin/callrecordd|=/bin/true|' "systemd/$unit" >"$tmp/$unit"
 done
 cp systemd/callrecordd-export@.timer "$tmp"
 # Templates are looked at with an instance.
@@ -32,9 +32,6 @@ check() { # <unit> <threshold, of 100>: 0 is best, tightened, never loosened
 	fi
 	echo "unit: $(tail -n 1 <<<"$out" | sed 's/^[^A-Za-z]*//')"
 }
-check callrecordd.service 25
+check callrecordd.service 20
 check callrecordd-export@acme.service 20
 check callrecordd-export@acme.timer -
-if command -v systemd-analyze >/dev/null && ! systemd-analyze calendar 'Mon *-*-* 01:22:00' >/dev/null; then
-	exit 1
-fi

@@ -8,6 +8,7 @@ package config
 
 import (
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -19,6 +20,7 @@ const DefaultPath = "/etc/callrecordd/callrecordd.yaml"
 
 // Config is everything an administrator can set. The tags are the keys of the
 // file and the comments of the sample; the values of Default are the defaults.
+// live marks what a reload puts into force.
 type Config struct {
 	Asterisk   Asterisk   `mapstructure:"asterisk" doc:"How to reach Asterisk, and what it writes."`
 	Recordings Recordings `mapstructure:"recordings" doc:"Where recordings are kept."`
@@ -50,16 +52,16 @@ type Asterisk struct {
 // Recordings is the place of the audio files.
 type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
-	Pause string `mapstructure:"pause" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
+	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
 }
 
 // OnDemand is recording by users during a call.
 type OnDemand struct {
 	Source         string `mapstructure:"source" doc:"How a press is noticed: feature is the line in features.conf; dtmf collects the digits of calls and is for an Asterisk whose features.conf cannot be changed. It sees them only where Asterisk itself handles the audio, and the other party hears them."`
-	Code           string `mapstructure:"code" doc:"The code with source dtmf. With feature it is the one in features.conf."`
-	Cycle          string `mapstructure:"cycle" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
-	FollowTransfer bool   `mapstructure:"follow_transfer" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
-	Tones          bool   `mapstructure:"tones" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
+	Code           string `mapstructure:"code" live:"yes" doc:"The code with source dtmf. With feature it is the one in features.conf."`
+	Cycle          string `mapstructure:"cycle" live:"yes" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
+	FollowTransfer bool   `mapstructure:"follow_transfer" live:"yes" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
+	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
 }
 
 // The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.
@@ -80,7 +82,15 @@ type State struct {
 
 // HTTP is the API's server.
 type HTTP struct {
-	Listen []string `mapstructure:"listen" doc:"Addresses as host:port. There is no TLS here: for other machines put a reverse proxy in front."`
+	Listen      []string `mapstructure:"listen" doc:"Addresses of CDRs and recordings (call-logd), as host:port. On every address all services are found below /api/<service>/ as well."`
+	ListenAuth  []string `mapstructure:"listen_auth" doc:"The same of tokens and accounts (auth). [] for none."`
+	ListenConfd []string `mapstructure:"listen_confd" doc:"The same of users, groups and queues (confd)."`
+	ListenCalld []string `mapstructure:"listen_calld" doc:"The same of calls that go on (calld)."`
+
+	ListenTLS      []string `mapstructure:"listen_tls" doc:"Addresses with HTTPS, such as \":443\", where all services are found below /api/<service>/. callrecordd setup makes a certificate for it."`
+	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
+	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
+	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
 }
 
 // Exports are archives of recordings.
@@ -128,12 +138,12 @@ type Retention struct {
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
-	Keep time.Duration `mapstructure:"keep" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
+	Keep time.Duration `mapstructure:"keep" live:"yes" doc:"Rows that have been read are deleted from the journal when they are older than this, which keeps the file from growing for ever. At least 1h. 0 keeps all, for example because other programs read the file too."`
 }
 
 // Log is the daemon's log.
 type Log struct {
-	Level  string `mapstructure:"level" doc:"debug, info, warn or error."`
+	Level  string `mapstructure:"level" live:"yes" doc:"debug, info, warn or error."`
 	Format string `mapstructure:"format" doc:"text, json or auto. auto is text on a terminal and under systemd, else json."`
 }
 
@@ -152,8 +162,12 @@ func Default() Config {
 		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
-		HTTP:       HTTP{Listen: []string{"127.0.0.1:9298"}},
-		Exports:    Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
+		HTTP: HTTP{
+			Listen: []string{"127.0.0.1:9298"}, ListenAuth: []string{"127.0.0.1:9497"},
+			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
+			ListenTLS: []string{}, TrustedProxies: []string{},
+		},
+		Exports: Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
 		Mail: Mail{
 			Host: "localhost", Port: 25, TLS: TLSOffered, Timeout: 10 * time.Second,
 			FromName: "Call recording", FromAddress: "no-reply@localhost.localdomain",
@@ -163,6 +177,26 @@ func Default() Config {
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}
+}
+
+// Proxies are the trusted proxies; what Validate would refuse is left out.
+func (h HTTP) Proxies() []netip.Prefix {
+	var out []netip.Prefix
+	for _, text := range h.TrustedProxies {
+		if p, err := parseProxy(text); err == nil {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// parseProxy reads an address or a network.
+func parseProxy(text string) (netip.Prefix, error) {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Unmap().Prefix(addr.Unmap().BitLen())
+	}
+	p, err := netip.ParsePrefix(text)
+	return p.Masked(), err
 }
 
 // Database is the path of the daemon's database.
@@ -191,12 +225,36 @@ func (l Log) SlogLevel() slog.Level {
 
 // Redacted returns a copy that contains no password: one that is set is "***".
 func (c Config) Redacted() Config {
-	c.Asterisk.Technologies = slices.Clone(c.Asterisk.Technologies)
-	c.HTTP.Listen = slices.Clone(c.HTTP.Listen)
 	for _, f := range fields(&c) {
+		if list, ok := reflect.TypeAssert[[]string](f.value); ok {
+			f.value.Set(reflect.ValueOf(slices.Clone(list)))
+		}
 		if s, ok := reflect.TypeAssert[Secret](f.value); ok {
 			f.value.SetString(s.String())
 		}
 	}
 	return c
+}
+
+// Map returns all values in force by section and key, without passwords, for
+// those who read them as JSON. The key debug is what tools for Wazo look at.
+func (c Config) Map() map[string]any {
+	c = c.Redacted()
+	out := map[string]any{"debug": c.Log.SlogLevel() <= slog.LevelDebug}
+	for _, f := range fields(&c) {
+		section, ok := out[f.section].(map[string]any)
+		if !ok {
+			section = map[string]any{}
+			out[f.section] = section
+		}
+		switch v := f.value.Interface().(type) {
+		case time.Duration:
+			section[f.name] = v.String()
+		case []string:
+			section[f.name] = append([]string{}, v...)
+		default:
+			section[f.name] = v
+		}
+	}
+	return out
 }

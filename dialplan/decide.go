@@ -15,6 +15,7 @@ const (
 	NoneFlagsOff    Reason = "none.flags_off"
 	NoneNoUser      Reason = "none.no_user"
 	NoneConference  Reason = "none.conference"
+	NoneNoTalk      Reason = "none.no_talk" // nobody is there to talk with: a menu, a queue, a mailbox
 	RefusedUser     Reason = "refused.user"
 	RefusedGroup    Reason = "refused.group"
 	RefusedQueue    Reason = "refused.queue"
@@ -25,15 +26,18 @@ const (
 	Resync          Reason = "resync"
 	StorageStalled  Reason = "storage_stalled"
 	DiskFull        Reason = "disk_full"
+	// SafetyNetMade is a recording that Asterisk made by itself while the daemon was
+	// away.
+	SafetyNetMade Reason = "safety_net"
 )
 
 // Reasons returns every reason code, in the order of design 6.
 func Reasons() []Reason {
 	return []Reason{
 		RuleOutInternal, RuleOutExternal, RuleInInternal, RuleInExternal,
-		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference,
+		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference, NoneNoTalk,
 		RefusedUser, RefusedGroup, RefusedQueue, RefusedTrunk, RefusedPaused,
-		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull,
+		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull, SafetyNetMade,
 	}
 }
 

@@ -32,7 +32,7 @@ func (s *Store) AddExportItems(ctx context.Context, uuid string, first int, item
 	for len(items) > 0 {
 		err := s.Write(ctx, Bulk, func(t *Tx) error {
 			done := 0
-			for begin := time.Now(); done < len(items) && (done == 0 || time.Since(begin) < chunkTime); done++ {
+			for begin := time.Now(); done < len(items) && (done == 0 || time.Since(begin) < groupTime); done++ {
 				if err := t.exec("INSERT INTO export_items VALUES (?, ?, ?, ?)", uuid, first+done,
 					items[done].Recording.UUID, items[done].CDRID); err != nil {
 					return err

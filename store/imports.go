@@ -37,7 +37,7 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 		err := s.Write(ctx, Intent, func(t *Tx) error {
 			part = nil
 			var first, last, stored int64
-			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < chunkTime); {
+			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < groupTime); {
 				done, err := t.importCDR(list[len(out)+len(part)])
 				if err != nil {
 					return err

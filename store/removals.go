@@ -23,7 +23,7 @@ func (s *Store) BeginRemovals(ctx context.Context, uuids []string, actor, why st
 	}
 	err := s.Write(ctx, p, func(t *Tx) error {
 		out = nil
-		for begin := time.Now(); len(out) < len(uuids) && (len(out) == 0 || time.Since(begin) < chunkTime); {
+		for begin := time.Now(); len(out) < len(uuids) && (len(out) == 0 || time.Since(begin) < groupTime); {
 			b, err := t.beginRemoval(uuids[len(out)], actor, why)
 			if err != nil {
 				return err
@@ -249,9 +249,6 @@ func (s *Store) DueCDRs(ctx context.Context, tenant string, before time.Time, af
 	return out, nil
 }
 
-// chunkTime is how long a piece of bulk work may keep other writes waiting.
-const chunkTime = 4 * time.Millisecond
-
 // DeleteCDRs implements retention.Repo.
 func (s *Store) DeleteCDRs(ctx context.Context, ids []int64, actor string) (int, error) {
 	deleted := 0
@@ -260,7 +257,7 @@ func (s *Store) DeleteCDRs(ctx context.Context, ids []int64, actor string) (int,
 		err := s.Write(ctx, Bulk, func(t *Tx) error {
 			n = 0
 			done := 0
-			for begin := time.Now(); done < len(ids) && (done == 0 || time.Since(begin) < chunkTime); done++ {
+			for begin := time.Now(); done < len(ids) && (done == 0 || time.Since(begin) < groupTime); done++ {
 				gone, err := t.deleteCDR(ids[done], actor)
 				if err != nil {
 					return fmt.Errorf("cdr %d: %w", ids[done], err)

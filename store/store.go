@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -54,12 +55,14 @@ type Store struct {
 	conn    *sql.Conn // the one writing connection, used by writeLoop alone
 	readDB  *sql.DB
 
-	high, low  chan *job // unbuffered: who could send is being served
-	checkpoint chan struct{}
-	done       chan struct{}
-	wg         sync.WaitGroup
-	closeOnce  sync.Once
-	closeErr   error
+	high, low, soon chan *job // unbuffered: who could send is being served
+	checkpoint      chan struct{}
+	copying         atomic.Bool   // bulk work waits for a checkpoint,
+	copied          chan struct{} // whose end is told here
+	done            chan struct{}
+	wg              sync.WaitGroup
+	closeOnce       sync.Once
+	closeErr        error
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
@@ -71,8 +74,8 @@ type Store struct {
 // ErrLocked, ErrNewerSchema, ErrNoFTS5 and ErrReadOnly can be told apart.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
-		opt: opt, high: make(chan *job), low: make(chan *job),
-		checkpoint: make(chan struct{}, 1), done: make(chan struct{}),
+		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
+		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}
 	if err := s.open(ctx); err != nil {
@@ -110,12 +113,18 @@ func (s *Store) open(ctx context.Context) error {
 	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
 		return err
 	}
+	// Otherwise a large transaction would write its pages out and read them
+	// back (the size is in KiB, used only as far as needed), and a statement
+	// with triggers would keep what it may have to undo in a file.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA cache_size = -131072; PRAGMA temp_store = MEMORY"); err != nil {
+		return err
+	}
 	// The automatic checkpoint would run within a commit, perhaps an intent's,
 	// which must take less than 10 ms. checkpointLoop does it instead.
 	if _, err := s.conn.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0"); err != nil {
 		return err
 	}
-	s.readDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "mode=ro", "_query_only=true"))
+	s.readDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "mode=ro", "_query_only=true", "_stmt_cache_size=100"))
 	if err != nil {
 		return err
 	}

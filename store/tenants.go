@@ -30,7 +30,7 @@ func (t *Tx) saveTenant(v directory.Tenant, at time.Time) error {
 func (t *Tx) tenantUnused(uuid string) error {
 	var used bool
 	err := t.tx.QueryRowContext(t.ctx, `SELECT EXISTS (SELECT 1 FROM recordings WHERE tenant_uuid = ?1)
-		OR EXISTS (SELECT 1 FROM cdr_counts WHERE tenant_uuid = ?1 AND n > 0)
+		OR EXISTS (SELECT 1 FROM cdrs WHERE tenant_uuid = ?1)
 		OR EXISTS (SELECT 1 FROM tokens WHERE tenant_uuid = ?1)`, uuid).Scan(&used)
 	if err == nil && used {
 		err = fmt.Errorf("it still has calls, recordings or tokens: %w", directory.ErrConflict)

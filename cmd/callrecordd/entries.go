@@ -108,6 +108,7 @@ func userCmd(e *environment) *cobra.Command {
 			f.StringArray("line", nil, "a line as ENDPOINT or ENDPOINT=EXTENSION@CONTEXT, e.g. PJSIP/alice=1001@users; repeat for more; the first is the main line")
 			f.StringSlice("record", nil, "what is recorded automatically: all, none, or some of outgoing-internal,outgoing-external,incoming-internal,incoming-external")
 			f.Bool("on-demand", false, "may use *3 in a call")
+			f.Bool("must-record", false, "has Asterisk itself record the calls while the daemon is away, if the dialplan has the safety net's line")
 		},
 		apply: applyUser,
 	}.command(e)
@@ -119,6 +120,7 @@ func applyUser(f *pflag.FlagSet, u *directory.User) error {
 	setString(f, "tenant", &u.TenantUUID)
 	setString(f, "user-field", &u.UserField)
 	setBool(f, "on-demand", &u.Flags.OnDemand)
+	setBool(f, "must-record", &u.MustRecord)
 	if f.Changed("record") {
 		words, _ := f.GetStringSlice("record") // declared above
 		if err := setRules(&u.Flags, words); err != nil {

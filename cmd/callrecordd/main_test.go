@@ -186,6 +186,9 @@ func TestUsers(t *testing.T) {
 		if diff := cmp.Diff(want, alice); diff != "" {
 			t.Errorf("created (-want +got):\n%s", diff)
 		}
+		if !h.user("user", "set", "alice", "--must-record").MustRecord || h.user("user", "set", "alice", "--must-record=false").MustRecord {
+			t.Error("must-record is not what was asked for")
+		}
 		h.run("user", "create", "--first-name", "Bob", "--line", "PJSIP/bob=1002@users", "--record", "all", "--on-demand")
 
 		table := "UUID  NAME  LINES  RECORDS  *3  TENANT\n" +
@@ -339,6 +342,7 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("list (-want +got):\n%s", diff)
 		}
 		h.fails("is not 1 to 40 of the digits", "feature", "set", "callrecord", "--exten", "_X.")
+		h.fails("does not begin with * or #", "feature", "set", "callrecord", "--exten", "1")
 		h.fails(`there is no feature "dnd"`, "feature", "show", "dnd")
 	})
 }
@@ -492,11 +496,11 @@ func TestProcess(t *testing.T) {
 func TestLogger(t *testing.T) {
 	t.Setenv("JOURNAL_STREAM", "")
 	var b bytes.Buffer
-	newLogger(config.Log{Level: "warn", Format: "auto"}, &b).Info("quiet")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("json")
-	newLogger(config.Log{Level: "info", Format: "text"}, &b).Info("text")
+	newLogger(config.Log{Format: "auto"}, slog.LevelWarn, &b).Info("quiet")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("json")
+	newLogger(config.Log{Format: "text"}, slog.LevelInfo, &b).Info("text")
 	t.Setenv("JOURNAL_STREAM", "8:1")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("journal")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("journal")
 	lines := strings.Split(b.String(), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], `{"time"`) || !strings.HasPrefix(lines[1], "time=") || !strings.HasPrefix(lines[2], "time=") {
 		t.Errorf("%s", b.String())

@@ -100,6 +100,15 @@ func configCmd(e *environment) *cobra.Command {
 			},
 		},
 		&cobra.Command{
+			Use:   "check",
+			Short: "Check the configuration and say nothing if it can be used",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := config.Load(e.configPath)
+				return err
+			},
+		},
+		&cobra.Command{
 			Use:   "show",
 			Short: "Check the configuration and print it with secrets hidden",
 			Args:  cobra.NoArgs,

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,13 +29,22 @@ import (
 	"callrecordd/store"
 )
 
+// gcPercent lets the heap, a few megabytes, grow to three times of what is in
+// use before it is collected: half as often as usual.
+const gcPercent = 200
+
 func serveCmd(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(e.configPath)
+			// First of all: a SIGHUP must never end the daemon.
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			load := func() (config.Config, error) { return config.Load(e.configPath) }
+			cfg, err := load()
 			if err != nil {
 				return err
 			}
@@ -41,10 +52,19 @@ func serveCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("watchdog of the service manager: %w", err)
 			}
-			log := newLogger(cfg.Log, e.err)
+			level := new(slog.LevelVar)
+			level.Set(cfg.Log.SlogLevel())
+			log := newLogger(cfg.Log, level, e.err)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			return app.Run(cmd.Context(), app.Options{
 				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
+				ReloadAsked: hangup, LoadConfig: load, Level: level,
 				Notify: func(state string) {
+					if state == daemon.SdNotifyReloading {
+						state += "\n" + daemon.SdNotifyMonotonicUsec() // Type=notify-reload wants it
+					}
 					if _, err := daemon.SdNotify(false, state); err != nil {
 						log.Warn("service manager cannot be told", "state", state, "err", err)
 					}
@@ -54,8 +74,8 @@ func serveCmd(e *environment) *cobra.Command {
 	}
 }
 
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.SlogLevel()}
+func newLogger(cfg config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	f, isFile := w.(*os.File)
 	interactive := isFile && term.IsTerminal(int(f.Fd())) || os.Getenv("JOURNAL_STREAM") != ""
 	if cfg.Format == "json" || cfg.Format == "auto" && !interactive {
@@ -175,6 +195,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"journal", fmt.Sprintf("%s (%d calls open)", s.Journal.Detail, s.Journal.OpenCalls)},
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
+				{"pauses", cmp.Or(s.Pauses, "as configured")},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 			if err == nil && !s.Ready {

@@ -4,43 +4,33 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"callrecordd/internal/retention"
 )
 
-const (
-	// maxBody is room for more than 300,000 ids.
-	maxBody = 4 << 20
-	// bodyTime is how long a client may take to send it.
-	bodyTime = 30 * time.Second
-)
-
-// object is the JSON object of a body. It collects what is wrong with its
+// payload is the JSON object of a body. It collects what is wrong with its
 // fields: all are reported together (cdr-api 1.11).
-type object struct {
+type payload struct {
 	fields map[string]json.RawMessage
 	wrong  map[string]any
 }
 
-// readObject reads a body, whatever its media type (cdr-api 1.13).
-func readObject(w http.ResponseWriter, r *http.Request) (*object, error) {
-	// A server that cannot do it, as in tests without a connection, waits longer.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(bodyTime))
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+// readPayload reads a body, whatever its media type (cdr-api 1.13).
+func readPayload(r *http.Request) (*payload, error) {
+	data, err := io.ReadAll(r.Body)
 	if _, large := errors.AsType[*http.MaxBytesError](err); large {
-		return nil, &problem{status: http.StatusRequestEntityTooLarge, message: "The data value transmitted exceeds the capacity limit."}
+		return nil, fmt.Errorf("read the body: %w", err)
 	}
 	if err != nil {
 		return nil, malformed()
 	}
-	return parseObject(data)
+	return parsePayload(data)
 }
 
 func malformed() *problem {
@@ -49,18 +39,18 @@ func malformed() *problem {
 	}
 }
 
-func parseObject(data []byte) (*object, error) {
+func parsePayload(data []byte) (*payload, error) {
 	if !utf8.Valid(data) || !json.Valid(data) {
 		return nil, malformed()
 	}
-	o := &object{wrong: map[string]any{}}
+	o := &payload{wrong: map[string]any{}}
 	if err := json.Unmarshal(data, &o.fields); err != nil || o.fields == nil {
 		return nil, invalidData(map[string]any{"_schema": []any{"Invalid input type."}})
 	}
 	return o, nil
 }
 
-func (o *object) problem() *problem {
+func (o *payload) problem() *problem {
 	if len(o.wrong) == 0 {
 		return nil
 	}
@@ -77,7 +67,7 @@ func wrongValue(message, constraintID string, constraint any) []any {
 
 // has says whether the field is there and not null; one that is required is
 // wrong otherwise.
-func (o *object) has(name string, required bool) bool {
+func (o *payload) has(name string, required bool) bool {
 	raw, there := o.fields[name]
 	null := bytes.Equal(raw, []byte("null"))
 	switch {
@@ -91,9 +81,9 @@ func (o *object) has(name string, required bool) bool {
 	return false
 }
 
-// integer reads what upstream takes for one: numbers and numeric texts. It does
+// wholeNumber reads what upstream takes for one: numbers and numeric texts. It does
 // not cut 1.5 down to 1 as upstream does: another CDR would be meant.
-func integer(raw json.RawMessage) (int64, bool) {
+func wholeNumber(raw json.RawMessage) (int64, bool) {
 	text := string(raw)
 	if unquoted := ""; json.Unmarshal(raw, &unquoted) == nil {
 		text = strings.TrimSpace(unquoted)
@@ -104,7 +94,7 @@ func integer(raw json.RawMessage) (int64, bool) {
 
 // integers reads a list of them. nil is a list that is not there, which is
 // wrong if it is required; then it must not be empty either.
-func (o *object) integers(name string, required bool) []int64 {
+func (o *payload) integers(name string, required bool) []int64 {
 	if !o.has(name, required) {
 		return nil
 	}
@@ -120,7 +110,7 @@ func (o *object) integers(name string, required bool) []int64 {
 	out := make([]int64, 0, len(raws))
 	wrong := map[string]any{}
 	for i, raw := range raws {
-		n, ok := integer(raw)
+		n, ok := wholeNumber(raw)
 		switch {
 		case ok:
 			out = append(out, n)
@@ -137,11 +127,11 @@ func (o *object) integers(name string, required bool) []int64 {
 }
 
 // days reads a number of days, nil if there is none.
-func (o *object) days(name string) *int {
+func (o *payload) days(name string) *int {
 	if !o.has(name, false) {
 		return nil
 	}
-	n, ok := integer(o.fields[name])
+	n, ok := wholeNumber(o.fields[name])
 	switch {
 	case !ok:
 		o.wrong[name] = wrongType("Not a valid integer.", "type", "integer")
@@ -156,7 +146,7 @@ func (o *object) days(name string) *int {
 }
 
 // text reads a text of so many characters, without control characters.
-func (o *object) text(name string, least, most int) string {
+func (o *payload) text(name string, least, most int) string {
 	if !o.has(name, true) {
 		return ""
 	}

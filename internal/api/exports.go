@@ -6,9 +6,8 @@ import (
 	"io/fs"
 	"net/http"
 	"net/mail"
-	"net/url"
 	"os"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,16 +15,73 @@ import (
 	"callrecordd/internal/export"
 )
 
+// exportRoutes are the rows of archives.
+func (s *Server) exportRoutes() []route {
+	const one = "/exports/{export_uuid:uuid}"
+	zip := []string{zipType}
+	return []route{
+		{
+			service: CallLogd, method: "POST", path: "/cdr/recordings/media/export", acl: "call-logd.cdr.recordings.media.export.create",
+			summary: "Make an archive of recordings",
+			query:   append(filterParams(), param{name: "email", kind: text, about: "Who gets a link to the archive when it is done."}),
+			body:    exportedJSON{},
+			answers: []answerRow{{status: http.StatusAccepted, about: "It will be made; Location is where to ask for it", body: exportCreatedJSON{}}},
+			handle:  s.createExport,
+		},
+		{
+			service: CallLogd, method: "GET", path: one, acl: "call-logd.exports.{export_uuid}.read", summary: "Describe an archive",
+			answers: []answerRow{{status: http.StatusOK, about: "The archive", body: exportJSON{}}}, handle: s.getExport,
+		},
+		{
+			service: CallLogd, method: "GET", path: one + "/download", acl: "call-logd.exports.{export_uuid}.download.read",
+			queryToken: true, queryTenant: true, summary: "Get an archive",
+			answers: []answerRow{
+				{status: http.StatusOK, about: "The archive", media: zip},
+				{status: http.StatusPartialContent, about: "The range asked for", media: zip},
+				{status: http.StatusAccepted, about: "It is not done yet", body: problemJSON{}},
+				{status: http.StatusNotModified, about: "The client has it already"},
+			},
+			handle: s.download,
+		},
+	}
+}
+
+const zipType = "application/zip"
+
+// exportedJSON says of which CDRs an archive is made; none and null are all
+// that match.
+type exportedJSON struct {
+	CDRIDs []int64 `json:"cdr_ids,omitempty"`
+}
+
+type exportCreatedJSON struct {
+	UUID string `json:"uuid"`
+}
+
+// exportJSON is an archive (cdr-api 7.5); the keys after status are ours.
+type exportJSON struct {
+	UUID        string  `json:"uuid"`
+	TenantUUID  string  `json:"tenant_uuid"`
+	UserUUID    string  `json:"user_uuid"`
+	RequestedAt *string `json:"requested_at"`
+	Filename    string  `json:"filename"`
+	Status      string  `json:"status"`
+	Cause       *string `json:"cause"`
+	Files       int     `json:"files"`
+	Bytes       int64   `json:"bytes"`
+	Missing     int     `json:"missing"`
+}
+
 // createExport asks for an archive (cdr-api 7.1 to 7.4). The export belongs to
 // the token's tenant, whatever tenant was selected: who asks can fetch it.
 func (s *Server) createExport(w http.ResponseWriter, r *http.Request, rc request) error {
-	p := newParams(r.URL.Query())
+	p := newParams(queryOf(r))
 	sel := p.selection(rc)
 	email := p.email("email")
 	if problem := p.problem(); problem != nil {
 		return problem
 	}
-	b, err := readObject(w, r)
+	b, err := readPayload(r)
 	if err != nil {
 		return err
 	}
@@ -38,11 +94,12 @@ func (s *Server) createExport(w http.ResponseWriter, r *http.Request, rc request
 	if owner == "" {
 		owner = rc.token.AuthID
 	}
-	prefix := strings.TrimSuffix(r.URL.Path, "/1.0/cdr/recordings/media/export")
 	link := s.keep.Link
 	if link == "" {
 		// Whoever is mailed comes from outside, where there is TLS (cdr-api 7.11).
-		link = (&url.URL{Scheme: "https", Host: r.Host, Path: prefix}).String()
+		outside := rc.origin
+		outside.scheme = "https"
+		link = outside.url("")
 	}
 	e, err := s.keep.Exports.Create(r.Context(), export.Request{
 		TenantUUID: rc.token.TenantUUID, UserUUID: owner, Actor: rc.actor(), Email: email, Link: link,
@@ -53,78 +110,32 @@ func (s *Server) createExport(w http.ResponseWriter, r *http.Request, rc request
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", prefix+"/1.0/exports/"+e.UUID)
-	writeJSON(w, http.StatusAccepted, map[string]string{"uuid": e.UUID})
+	w.Header().Set("Location", rc.origin.path(CallLogd.version()+"/exports/"+e.UUID))
+	writeJSON(w, http.StatusAccepted, exportCreatedJSON{e.UUID})
 	return nil
 }
 
-// fileNamed is a name under which a recording is downloaded: it stands for its
-// CDR (cdr-api 3).
-var fileNamed = regexp.MustCompile(`-([0-9]{1,18})-[a-z0-9-]{36}`)
-
-// selection reads the filters that exports have in common with lists.
-func (p *params) selection(rc request) Selection {
-	sel := Selection{
-		Tenants: []string{rc.tenant}, From: p.datetime("from"), Until: p.datetime("until"),
-		CallDirection: p.choice("call_direction", "", "internal", "inbound", "outbound"),
-		Number:        p.matching("number", `^_?[0-9]+_?$`),
-		Tags:          p.list("tags"), UserUUIDs: p.list("user_uuid"), FromID: int64(p.count("from_id", 0)),
-	}
-	if !p.values.Has("until") {
-		sel.Until = p.datetime("to") // the published weekly script's (design 7)
-	}
+// selection reads of which calls the recordings are wanted. What else a list
+// can be asked for does not count (cdr-api 7.1).
+func (p *params) selection(rc request) Query {
+	q := p.filters()
+	q.Tenants = []string{rc.tenant}
 	if p.boolean("recurse", false) {
-		sel.Tenants = rc.visible
+		q.Tenants = rc.visible
 	}
-	search := p.values.Get("search")
-	if m := fileNamed.FindStringSubmatch(search); m != nil {
-		id, _ := strconv.ParseInt(m[1], 10, 64) // eighteen digits fit
-		sel.restrict([]int64{id})
-	} else if sel.Search = search; strings.ContainsRune(search, 0) {
-		sel.restrict([]int64{}) // it is in no name
-	}
-	return sel
+	return q
 }
 
-// restrict leaves only those of the ids that were there; nil restricts nothing.
-func (s *Selection) restrict(ids []int64) {
-	if ids == nil {
-		return
+// restrict leaves only those of the ids that were there; nil and none restrict
+// nothing.
+func (q *Query) restrict(ids []int64) {
+	switch {
+	case len(ids) == 0:
+	case q.IDs == nil:
+		q.IDs = ids
+	default:
+		q.IDs = slices.DeleteFunc(slices.Clone(q.IDs), func(id int64) bool { return !slices.Contains(ids, id) })
 	}
-	if s.IDs == nil {
-		s.IDs = ids
-		return
-	}
-	both := []int64{}
-	for _, id := range ids {
-		for _, other := range s.IDs {
-			if id == other {
-				both = append(both, id)
-			}
-		}
-	}
-	s.IDs = both
-}
-
-// list reads values with commas between them.
-func (p *params) list(name string) []string {
-	if !p.values.Has(name) {
-		return nil
-	}
-	v := p.values.Get(name)
-	if v == "" {
-		p.wrong[name] = wrongValue("Shorter than minimum length 1.", "length", map[string]any{"min": 1, "max": nil})
-		return nil
-	}
-	return strings.Split(v, ",")
-}
-
-func (p *params) matching(name, pattern string) string {
-	v := p.values.Get(name)
-	if p.values.Has(name) && !regexp.MustCompile(pattern).MatchString(v) {
-		p.wrong[name] = wrongValue("String does not match expected pattern.", "regex", pattern)
-	}
-	return v
 }
 
 // email reads a bare address: nothing in it could become a header.
@@ -156,24 +167,12 @@ func (s *Server) findExport(r *http.Request, tenants []string) (export.Export, e
 	return e, err
 }
 
-// getExport describes an export (cdr-api 7.5); the keys after status are ours.
 func (s *Server) getExport(w http.ResponseWriter, r *http.Request, rc request) error {
 	e, err := s.findExport(r, rc.visible)
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, struct {
-		UUID        string  `json:"uuid"`
-		TenantUUID  string  `json:"tenant_uuid"`
-		UserUUID    string  `json:"user_uuid"`
-		RequestedAt *string `json:"requested_at"`
-		Filename    string  `json:"filename"`
-		Status      string  `json:"status"`
-		Cause       *string `json:"cause"`
-		Files       int     `json:"files"`
-		Bytes       int64   `json:"bytes"`
-		Missing     int     `json:"missing"`
-	}{
+	writeJSON(w, http.StatusOK, exportJSON{
 		e.UUID, e.TenantUUID, e.UserUUID, timestamp(e.RequestedAt), e.Filename(), string(e.Status), orNull(e.Cause),
 		e.Files, e.Bytes, e.Missing,
 	})
@@ -204,25 +203,13 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, rc request) er
 	}
 	defer func() { _ = f.Close() }() // opened for reading
 	h := w.Header()
-	h.Set("Content-Type", "application/zip")
+	h.Set("Content-Type", binaryType(r, zipType))
+	h.Add("Vary", "Accept")
 	h.Set("Cache-Control", "no-cache")
 	// An archive appears once and never changes.
 	h.Set("ETag", strconv.Quote(e.UUID))
-	h.Set("Content-Disposition", "attachment; filename="+e.Filename())
-	rng := r.Header.Get("Range")
-	rw := &rangeWriter{ResponseWriter: w}
-	if rng != "" && severalRanges(rng) {
-		rw.refused = true
-	} else {
-		http.ServeContent(rw, r, "", info.ModTime(), f)
-	}
-	if rw.refused {
-		for _, name := range []string{"ETag", "Last-Modified", "Cache-Control", "Content-Disposition", "X-Content-Type-Options"} {
-			h.Del(name)
-		}
-		h.Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size()))
-		writeMessage(w, http.StatusRequestedRangeNotSatisfiable, "The requested range cannot be satisfied.")
-	}
+	h.Set("Content-Disposition", disposition("attachment", e.Filename()))
+	serveFile(w, r, f, info)
 	return nil
 }
 

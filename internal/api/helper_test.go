@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,15 +30,22 @@ const (
 
 // fakeCDRs remembers what it was asked.
 type fakeCDRs struct {
-	query   Query
-	page    Page
-	records []Record
-	err     error
+	query           Query
+	items           []Record // that a list has
+	total, filtered int
+	records         []Record
+	err             error
 }
 
 func (f *fakeCDRs) List(_ context.Context, q Query) (Page, error) {
 	f.query = q
-	return f.page, f.err
+	return Page{Total: f.total, Filtered: f.filtered, Records: func(yield func(Record, error) bool) {
+		for _, r := range f.items {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}}, f.err
 }
 
 func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, bool, error) {
@@ -78,6 +86,11 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Token, error) 
 type fakeTenants map[string][]string
 
 func (f fakeTenants) Visible(tenant string) []string { return f[tenant] }
+func (f fakeTenants) Master() string                 { return master }
+
+// prefixes are the places where the routes of call-logd are found: at its own
+// port, and as Wazo's nginx publishes them.
+func prefixes() []string { return []string{"", "/api/call-logd"} }
 
 // world is a server with everything behind it.
 type world struct {
@@ -86,6 +99,8 @@ type world struct {
 	tokens *fakeTokens
 	root   string
 	ready  string // why not, empty if it is
+	health Health
+	now    time.Time
 	log    strings.Builder
 	url    string
 }
@@ -93,7 +108,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, cdrs: &fakeCDRs{}, root: t.TempDir(),
+		t: t, cdrs: &fakeCDRs{}, root: t.TempDir(), now: time.Date(2026, 11, 23, 10, 0, 0, 250e6, time.UTC),
+		health: Health{Asterisk: true, Journal: true, Database: true},
 		tokens: &fakeTokens{known: map[string]auth.Token{
 			"all":   {TenantUUID: master, ACL: []string{"call-logd.#"}},
 			"child": {TenantUUID: child, ACL: []string{"call-logd.#"}},
@@ -103,11 +119,15 @@ func newWorld(t *testing.T) *world {
 	server := New(Options{
 		CDRs: w.cdrs, Tokens: w.tokens, Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
-		Now:     func() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 250e6, time.UTC) },
+		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
+		Health:  func() Health { return w.health },
+		Config:  map[string]any{"log": map[string]any{"level": "info"}},
+		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
+		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
-	s := httptest.NewServer(server.Handler())
+	s := httptest.NewServer(checked(t, server, server.Handler(CallLogd)))
 	t.Cleanup(s.Close)
 	w.url = s.URL
 	return w

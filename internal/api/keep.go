@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
-	"slices"
-	"time"
 
 	"callrecordd/internal/export"
 	"callrecordd/internal/retention"
@@ -50,25 +48,11 @@ type Policies interface {
 
 // Exports makes archives.
 type Exports interface {
-	// Create returns export.ErrNothing if the selection has no recording.
-	Create(ctx context.Context, r export.Request, s Selection) (export.Export, error)
+	// Create returns export.ErrNothing if what the query finds has no recording. Of
+	// that the order and the part do not count.
+	Create(ctx context.Context, r export.Request, q Query) (export.Export, error)
 	Get(ctx context.Context, uuid string, tenants []string) (e export.Export, ok bool, err error)
 	Open(e export.Export) (*os.File, error)
-}
-
-// Selection says of which CDRs the recordings are exported; zero fields do not
-// restrict, except Tenants. It is a part of what a list can be filtered by
-// (cdr-api 7.1).
-type Selection struct {
-	Tenants       []string
-	From, Until   time.Time
-	Search        string
-	CallDirection string
-	Number        string
-	Tags          []string
-	UserUUIDs     []string
-	FromID        int64
-	IDs           []int64 // nil: all; empty: none
 }
 
 // actor is who did it, in events.
@@ -79,24 +63,73 @@ func (rc request) actor() string {
 	return "token:" + rc.token.ID
 }
 
+// keepRoutes are the rows of removal, retention and holds.
 func (s *Server) keepRoutes() []route {
-	const (
-		media = "/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media"
-		hold  = "/1.0/cdr/{cdr_id}/hold"
-	)
-	return []route{
-		{"DELETE", media, "call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.delete", false, s.deleteMedia},
-		{"DELETE", "/1.0/cdr/recordings/media", "call-logd.cdr.recordings.media.delete", false, s.deleteManyMedia},
-		{"POST", "/1.0/cdr/recordings/media/export", "call-logd.cdr.recordings.media.export.create", false, s.createExport},
-		{"GET", "/1.0/exports/{export_uuid}", "call-logd.exports.{export_uuid}.read", false, s.getExport},
-		{"GET", "/1.0/exports/{export_uuid}/download", "call-logd.exports.{export_uuid}.download.read", true, s.download},
-		{"GET", "/1.0/retention", "call-logd.retention.read", false, s.getRetention},
-		{"PUT", "/1.0/retention", "call-logd.retention.update", false, s.putRetention},
-		{"GET", hold, "call-logd.cdr.{cdr_id}.hold.read", false, s.getHold},
-		{"PUT", hold, "call-logd.cdr.{cdr_id}.hold.update", false, s.putHold},
-		{"DELETE", hold, "call-logd.cdr.{cdr_id}.hold.delete", false, s.deleteHold},
+	const hold = "call-logd.cdr.{cdr_id}.hold."
+	done := func(about string) []answerRow { return []answerRow{{status: http.StatusNoContent, about: about}} }
+	rows := []route{
+		{
+			method: "DELETE", path: "/cdr/{cdr_id:int}/recordings/{recording_uuid:uuid}/media",
+			acl:     "call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.delete",
+			summary: "Remove the audio of a recording", answers: done("It is gone"), handle: s.deleteMedia,
+		},
+		{
+			method: "DELETE", path: "/cdr/recordings/media", acl: "call-logd.cdr.recordings.media.delete",
+			summary: "Remove the audio of all recordings of some CDRs", body: removedJSON{}, answers: done("It is gone"),
+			handle: s.deleteManyMedia,
+		},
+		{
+			method: "GET", path: "/retention", acl: "call-logd.retention.read", summary: "Say how long things are kept",
+			answers: []answerRow{{status: http.StatusOK, about: "In days; null is the default, 0 is for ever", body: retentionJSON{}}},
+			handle:  s.getRetention,
+		},
+		{
+			method: "PUT", path: "/retention", acl: "call-logd.retention.update", summary: "Choose how long things are kept",
+			body: retention.Policy{}, answers: done("It is chosen"), handle: s.putRetention,
+		},
+		{
+			method: "GET", path: "/cdr/{cdr_id:int}/hold", acl: hold + "read", summary: "Describe the legal hold of a CDR",
+			answers: []answerRow{{status: http.StatusOK, about: "The hold", body: holdJSON{}}}, handle: s.getHold,
+		},
+		{
+			method: "PUT", path: "/cdr/{cdr_id:int}/hold", acl: hold + "update",
+			summary: "Put a CDR under legal hold: nothing of it can be removed", body: reasonJSON{}, answers: done("It is held"),
+			handle: s.putHold,
+		},
+		{
+			method: "DELETE", path: "/cdr/{cdr_id:int}/hold", acl: hold + "delete", summary: "End the legal hold of a CDR",
+			answers: done("It is held no more"), handle: s.deleteHold,
+		},
 	}
+	for i := range rows {
+		rows[i].service = CallLogd
+	}
+	return rows
 }
+
+// The bodies of these routes.
+type (
+	// removedJSON says of which CDRs the audio is removed.
+	removedJSON struct {
+		CDRIDs []int64 `json:"cdr_ids"`
+	}
+	reasonJSON struct {
+		Reason string `json:"reason"`
+	}
+	holdJSON struct {
+		CDRID  int64   `json:"cdr_id"`
+		Reason string  `json:"reason"`
+		By     string  `json:"by"`
+		At     *string `json:"at"`
+	}
+	retentionJSON struct {
+		TenantUUID string `json:"tenant_uuid"`
+		retention.Policy
+		DefaultCDR       int `json:"default_cdr_days"`
+		DefaultExport    int `json:"default_export_days"`
+		DefaultRecording int `json:"default_recording_days"`
+	}
+)
 
 func heldProblem(cdrID int64, reason string) *problem {
 	return &problem{
@@ -160,7 +193,7 @@ func (s *Server) deleteMedia(w http.ResponseWriter, r *http.Request, rc request)
 
 // deleteManyMedia checks all CDRs before it touches anything (cdr-api 6.7).
 func (s *Server) deleteManyMedia(w http.ResponseWriter, r *http.Request, rc request) error {
-	b, err := readObject(w, r)
+	b, err := readPayload(r)
 	if err != nil {
 		return err
 	}
@@ -200,18 +233,10 @@ func (s *Server) deleteManyMedia(w http.ResponseWriter, r *http.Request, rc requ
 func (s *Server) visibleCDR(r *http.Request, rc request) (int64, error) {
 	id := cdrID(r)
 	found, err := s.keep.Media.OfCDRs(r.Context(), []int64{id}, rc.visible)
-	if err == nil && !slices.Contains(keys(found), id) {
+	if _, ok := found[id]; err == nil && !ok {
 		err = cdrNotFound(id)
 	}
 	return id, err
-}
-
-func keys(m map[int64]retention.Media) []int64 {
-	var out []int64
-	for k := range m {
-		out = append(out, k)
-	}
-	return out
 }
 
 func notHeld(id int64) *problem {
@@ -231,17 +256,12 @@ func (s *Server) getHold(w http.ResponseWriter, r *http.Request, rc request) err
 	if !ok {
 		return notHeld(id)
 	}
-	writeJSON(w, http.StatusOK, struct {
-		CDRID  int64   `json:"cdr_id"`
-		Reason string  `json:"reason"`
-		By     string  `json:"by"`
-		At     *string `json:"at"`
-	}{h.CDRID, h.Reason, h.By, timestamp(h.At)})
+	writeJSON(w, http.StatusOK, holdJSON{h.CDRID, h.Reason, h.By, timestamp(h.At)})
 	return nil
 }
 
 func (s *Server) putHold(w http.ResponseWriter, r *http.Request, rc request) error {
-	b, err := readObject(w, r)
+	b, err := readPayload(r)
 	if err != nil {
 		return err
 	}
@@ -283,19 +303,13 @@ func (s *Server) getRetention(w http.ResponseWriter, r *http.Request, rc request
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, struct {
-		TenantUUID string `json:"tenant_uuid"`
-		retention.Policy
-		DefaultCDR       int `json:"default_cdr_days"`
-		DefaultExport    int `json:"default_export_days"`
-		DefaultRecording int `json:"default_recording_days"`
-	}{rc.tenant, p, s.keep.Defaults.CDR, s.keep.Defaults.Export, s.keep.Defaults.Recording})
+	writeJSON(w, http.StatusOK, retentionJSON{rc.tenant, p, s.keep.Defaults.CDR, s.keep.Defaults.Export, s.keep.Defaults.Recording})
 	return nil
 }
 
 // putRetention replaces all: what is missing becomes null (cdr-api 8.2).
 func (s *Server) putRetention(w http.ResponseWriter, r *http.Request, rc request) error {
-	b, err := readObject(w, r)
+	b, err := readPayload(r)
 	if err != nil {
 		return err
 	}

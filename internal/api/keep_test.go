@@ -18,7 +18,7 @@ func FuzzObject(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		o, err := parseObject(data)
+		o, err := parsePayload(data)
 		if err != nil {
 			if _, ok := err.(*problem); !ok {
 				t.Errorf("%v is no answer", err)

@@ -109,10 +109,12 @@ func (a *App) writeFeatures() (marker string, err error) {
 	}
 	text, marker, err := dialplan.Features{
 		App: a.opt.Config.Asterisk.App, Exten: feature.Exten, Enabled: feature.Enabled,
+		Net: safetyNet(a.directory.Book(), a.opt.Config.Recordings.Root),
 	}.Dialplan()
 	if err != nil {
 		return "", err
 	}
+	a.prepareNet()
 	path := a.opt.Config.State.Features()
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return marker, nil
@@ -148,6 +150,10 @@ func (a *App) loadFeatures(ctx context.Context, marker string, reloaded *string)
 		return nil
 	}
 	if *reloaded != marker {
+		if a.watch.on() { // before anybody is caught by the net, and once more if globals are cleared
+			a.setAlive(ctx, a.opt.Now().Unix())
+			defer func() { a.setAlive(ctx, a.opt.Now().Unix()) }()
+		}
 		if err := a.ami.Reload(ctx, pbxConfig); err != nil {
 			return fmt.Errorf("have Asterisk read the dialplan of *26: %w", err)
 		}

@@ -187,41 +187,39 @@ func (x keepExports) Get(ctx context.Context, uuid string, tenants []string) (ex
 
 func (x keepExports) Open(e export.Export) (*os.File, error) { return x.opt.Exports.Open(e) }
 
-func (x keepExports) Create(ctx context.Context, r export.Request, s api.Selection) (export.Export, error) {
-	return x.opt.Exports.Create(ctx, r, func(yield func([]export.Item) error) error { return x.selected(ctx, s, yield) })
+func (x keepExports) Create(ctx context.Context, r export.Request, q api.Query) (export.Export, error) {
+	return x.opt.Exports.Create(ctx, r, func(yield func([]export.Item) error) error { return x.selected(ctx, q, yield) })
 }
 
-// exportPage is how many CDRs are looked at together.
-const exportPage = 500
+// exportPart is how many recordings are handed over together.
+const exportPart = 500
 
-// selected yields the recordings of a selection, the oldest call first. Whose
-// recordings are seen is decided by their own tenant (design 5).
-func (k *Keeping) selected(ctx context.Context, s api.Selection, yield func([]export.Item) error) error {
-	recorded := true
-	f := store.Filter{
-		Tenants: s.Tenants, From: s.From, Until: s.Until, Search: s.Search, CallDirection: s.CallDirection, Number: s.Number,
-		Tags: s.Tags, UserUUIDs: s.UserUUIDs, FromID: s.FromID, IDs: s.IDs, Recorded: &recorded, Ascending: true, Limit: exportPage,
+// selected yields the recordings of what a query finds, the oldest call first.
+// Whose recordings are seen is decided by their own tenant (design 5).
+func (k *Keeping) selected(ctx context.Context, q api.Query, yield func([]export.Item) error) error {
+	f, recorded := filterOf(q), true
+	f.Recorded, f.Ascending, f.Limit = &recorded, true, 0
+	found, err := k.opt.Store.WalkCDRs(ctx, f)
+	if err != nil {
+		return err
 	}
-	for {
-		page, err := k.opt.Store.ListCDRs(ctx, f)
+	var items []export.Item
+	for c, err := range found.All {
 		if err != nil {
 			return err
 		}
-		var items []export.Item
-		for _, c := range page.Items {
-			for _, r := range c.Recordings {
-				if r.State != recorder.Deleted && slices.Contains(s.Tenants, r.TenantUUID) {
-					items = append(items, export.Item{Recording: r, CDRID: c.ID})
-				}
+		for _, r := range c.Recordings {
+			if r.State != recorder.Deleted && slices.Contains(q.Tenants, r.TenantUUID) {
+				items = append(items, export.Item{Recording: r, CDRID: c.ID})
 			}
+		}
+		if len(items) < exportPart {
+			continue
 		}
 		if err := yield(items); err != nil {
 			return err
 		}
-		if len(page.Items) < exportPage {
-			return nil
-		}
-		last := page.Items[len(page.Items)-1]
-		f.After = &store.Cursor{Start: last.Start, ID: last.ID}
+		items = nil
 	}
+	return yield(items)
 }

@@ -3,8 +3,10 @@ package app
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/mail"
+	"os"
 	"strconv"
 	"time"
 
@@ -98,17 +100,20 @@ func (k *Keeping) createExport(r *http.Request, body []byte) (any, error) {
 			return nil, refuse(http.StatusBadRequest, "%q is no mail address", req.Email)
 		}
 	}
+	if req.Email != "" && k.link() == "" {
+		return nil, refuse(http.StatusBadRequest, "a mail needs an address under which the archive is found: set exports.link")
+	}
 	if !req.From.IsZero() && !req.Until.IsZero() && !req.From.Before(req.Until) {
 		return nil, refuse(http.StatusBadRequest, "the time from which is not before the time until which recordings are exported")
 	}
-	sel := api.Selection{Tenants: []string{req.TenantUUID}, From: req.From, Until: req.Until}
+	q := api.Query{Tenants: []string{req.TenantUUID}, From: req.From, Until: req.Until}
 	if req.Recurse {
-		sel.Tenants = k.opt.Directory.Book().Subtree(req.TenantUUID)
+		q.Tenants = k.opt.Directory.Book().Subtree(req.TenantUUID)
 	}
 	actor := control.Actor(r)
 	e, err := keepExports{k}.Create(r.Context(), export.Request{
 		TenantUUID: req.TenantUUID, UserUUID: actor, Actor: actor, Email: req.Email, Link: k.link(),
-	}, sel)
+	}, q)
 	if errors.Is(err, export.ErrNothing) {
 		return nil, refuse(http.StatusNotFound, "there is no recording to export")
 	}
@@ -119,11 +124,32 @@ func (k *Keeping) createExport(r *http.Request, body []byte) (any, error) {
 }
 
 // link is the address in mails about exports that no request over HTTP asked for.
+// Empty if there is
+// none; HTTPS is preferred, because others reach it.
 func (k *Keeping) link() string {
-	if l := k.opt.Config.Exports.Link; l != "" {
-		return l
+	c := k.opt.Config
+	switch {
+	case c.Exports.Link != "":
+		return c.Exports.Link
+	case len(c.HTTP.ListenTLS) > 0:
+		return "https://" + named(c.HTTP.ListenTLS[0]) + "/api/" + string(api.CallLogd)
+	case len(c.HTTP.Listen) > 0:
+		return "http://" + named(c.HTTP.Listen[0])
 	}
-	return "http://" + k.opt.Config.HTTP.Listen[0]
+	return ""
+}
+
+// named is an address to listen on, with this machine's name if it has none.
+func named(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host != "" && (ip == nil || !ip.IsUnspecified()) {
+		return address
+	}
+	name, err := os.Hostname()
+	if err != nil {
+		return address
+	}
+	return net.JoinHostPort(name, port)
 }
 
 func (k *Keeping) exportStatus(e export.Export) ExportStatus {

@@ -34,7 +34,6 @@ func (a *App) startDesk() {
 		Phones: switchPhones{a.ari}, Directory: switchDirectory{a.directory},
 		NoChannel: noChannel, NewUUID: a.opt.NewUUID, Log: a.log.With("part", "toggle"),
 	})
-	a.stack.push("toggle", a.desk.Close)
 }
 
 // switchPhones is what internal/toggle asks of ARI.

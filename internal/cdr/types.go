@@ -8,7 +8,11 @@
 // and the store are behind the small interfaces Lookup and Store.
 package cdr
 
-import "time"
+import (
+	"time"
+
+	"callrecordd/internal/call"
+)
 
 // Values of CDR.CallDirection.
 const (
@@ -87,6 +91,9 @@ type CDR struct {
 	LinkedIDs []string
 	Uniqueids []string
 	Source    string // journal or live
+	// Talks are those of a call that was not watched throughout, else nil. They
+	// are not stored.
+	Talks []call.TalkHistory
 }
 
 // JournalRange says which rows of which journal a CDR comes from. Rows of

@@ -62,7 +62,9 @@ type User struct {
 	LastName   string         `json:"last_name,omitempty"`
 	UserField  string         `json:"user_field,omitempty"` // tags of its CDRs, by commas
 	Flags      dialplan.Flags `json:"flags"`
-	Lines      []Line         `json:"lines,omitempty"`
+	// MustRecord has Asterisk record its calls while the daemon is away.
+	MustRecord bool   `json:"must_record"`
+	Lines      []Line `json:"lines,omitempty"`
 }
 
 // Name returns first and last name.

@@ -14,6 +14,7 @@ func TestPickup(t *testing.T) {
 		return func(s *stage) {
 			caller := s.calls("alice", called)
 			ringing := s.rings("bob")
+			must(s.t, caller.WaitRinging(within(s.t))) // before that there is nothing to pick up
 			c := s.calls("dave", code)
 			s.both(caller, "alice", c, "dave")
 			s.gone(ringing)
@@ -46,6 +47,7 @@ func TestPickup(t *testing.T) {
 		play: func(s *stage) {
 			caller := s.calls("alice", "1002")
 			ringing := s.rings("bob")
+			must(s.t, caller.WaitRinging(within(s.t))) // before that there is nothing to pick up
 			c, err := s.phones["dave"].TakeOver(within(s.t), ringing)
 			must(s.t, err)
 			c.Play(voices()["dave"])

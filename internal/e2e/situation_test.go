@@ -331,7 +331,7 @@ func (s *stage) listen(c situation, n int, f final, want []string) {
 			s.t.Errorf("%s is in file %d: %v", who, n, spans)
 		}
 		if _, person := s.phones[who]; person && !c.gaps {
-			s.present(n, f, who, spans)
+			s.present(n, f, audio.Duration(), who, spans)
 		}
 	}
 	if clock := time.Duration(f.ended-f.started) * time.Microsecond; !c.gaps && (clock-audio.Duration()).Abs() > time.Second {
@@ -368,9 +368,11 @@ func isGap(list []passage, music bool) bool {
 	return music || len(list) == 0 || list[len(list)-1].to-list[0].from <= call.Grace+blink
 }
 
-// present checks that who is heard was a party then.
-func (s *stage) present(n int, f final, who string, spans []lab.Span) {
+// present checks that who is heard was a party then. A recorder writes before
+// its start is confirmed: a file longer than its row's time began that much earlier.
+func (s *stage) present(n int, f final, length time.Duration, who string, spans []lab.Span) {
 	s.t.Helper()
+	f.started = min(f.started, f.ended-length.Microseconds())
 	var times []lab.Span
 	s.query(`SELECT from_at, coalesce(to_at, ?) FROM recording_parties WHERE recording_uuid = ? AND endpoint = ? ORDER BY from_at`,
 		[]any{f.ended, f.uuid, "PJSIP/" + who}, func(r *sql.Rows) error {

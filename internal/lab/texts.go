@@ -76,6 +76,7 @@ func extensionsConf(c Config, announcement string) string {
 	add(ExtenPage, "Page("+both+",s)", "Hangup()")
 	add(ExtenIVR, "Answer()", "Background("+announcement+")", "WaitExten(30)", "Hangup()")
 	add("1", "Goto("+bob.Number+",1)")
+	add("i", "WaitExten(30)", "Hangup()") // who presses something else in the menu may try again
 	add(ExtenMusic, "Answer()", "MusicOnHold()", "Hangup()")
 	add(ExtenEarly, "Progress()", "Playback("+announcement+",noanswer)", "Dial(PJSIP/"+bob.Name+","+options+")", "Hangup()")
 	add(ExtenEcho, "Answer()", "Echo()", "Hangup()")

@@ -87,6 +87,7 @@ func (m *Machine) reachable(now time.Time) {
 // intent was never stored, or the row was given up (rows). Unlike Reconcile it
 // says nothing about any other recording.
 func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []Effect {
+	m.now = now
 	if m.blind {
 		return nil // the next Reconcile finds them
 	}
@@ -94,8 +95,24 @@ func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []E
 		if m.recs[f.Row.UUID] != nil || f.Fate != Keep {
 			continue
 		}
-		m.apply(now, f, channels)
+		m.apply(now, f, gap{channels: channels})
 		m.join(now, m.recs[f.Row.UUID])
+	}
+	return m.take()
+}
+
+// Finish takes over recordings that were made and ended without anybody here:
+// their files are looked at, and nothing else.
+func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
+	for _, row := range rows {
+		if m.recs[row.UUID] != nil {
+			continue
+		}
+		at := now
+		if !row.EndedAt.IsZero() {
+			at = row.EndedAt
+		}
+		m.apply(at, Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}, gap{})
 	}
 	return m.take()
 }

@@ -2,6 +2,7 @@ package exec
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"callrecordd/internal/audio"
@@ -107,18 +108,8 @@ func cutTime(row recorder.Recording) (sum time.Duration) {
 
 // look reads the file once for all windows.
 func (f files) look(row recorder.Recording, windows []window) error {
-	root, err := f.open(row)
-	if err != nil {
-		return err
-	}
-	defer closeRoot(root)
-	file, err := root.Open(row.Path())
-	if err != nil {
-		return fmt.Errorf("open recording: %w", err)
-	}
-	defer file.Close()
 	runs := make([]int64, len(windows))
-	err = audio.Samples(file, func(at int64, s int16) {
+	hear := func(at int64, s int16) {
 		for i := range windows {
 			w := &windows[i]
 			if at >= w.from && at < w.to {
@@ -131,11 +122,13 @@ func (f files) look(row recorder.Recording, windows []window) error {
 			runs[i]++
 			w.run = max(w.run, runs[i])
 		}
-	})
-	if err != nil {
-		return fmt.Errorf("read pauses: %w", err)
 	}
-	return nil
+	return f.read(row, func(_ *os.Root, file *os.File) error {
+		if err := audio.Samples(file, hear); err != nil {
+			return fmt.Errorf("read pauses: %w", err)
+		}
+		return nil
+	})
 }
 
 func abs(s int16) int {
