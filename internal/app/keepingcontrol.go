@@ -123,9 +123,8 @@ func (k *Keeping) createExport(r *http.Request, body []byte) (any, error) {
 	return k.exportStatus(e), nil
 }
 
-// link is the address in mails about exports that no request over HTTP asked for.
-// Empty if there is
-// none; HTTPS is preferred, because others reach it.
+// link is the address in mails about exports that no request over HTTP asked
+// for, empty if there is none. HTTPS is preferred, because others reach it.
 func (k *Keeping) link() string {
 	c := k.opt.Config
 	switch {

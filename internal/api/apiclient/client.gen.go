@@ -219,6 +219,27 @@ func (e CallLogdGetCdrParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for CallLogdPostCdrRecordingsMediaExportParamsCallDirection.
+const (
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInbound  CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "inbound"
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInternal CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "internal"
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionOutbound CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "outbound"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdPostCdrRecordingsMediaExportParamsCallDirection enum.
+func (e CallLogdPostCdrRecordingsMediaExportParamsCallDirection) Valid() bool {
+	switch e {
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInbound:
+		return true
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInternal:
+		return true
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionOutbound:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallLogdGetCdrByCdrIdParamsFormat.
 const (
 	CallLogdGetCdrByCdrIdParamsFormatCsv  CallLogdGetCdrByCdrIdParamsFormat = "csv"
@@ -696,6 +717,38 @@ type ConfdStatus struct {
 	ServiceToken Component `json:"service_token"`
 }
 
+// Export defines model for Export.
+type Export struct {
+	Bytes       int64   `json:"bytes"`
+	Cause       *string `json:"cause"`
+	Filename    string  `json:"filename"`
+	Files       int64   `json:"files"`
+	Missing     int64   `json:"missing"`
+	RequestedAt *string `json:"requested_at"`
+	Status      string  `json:"status"`
+	TenantUuid  string  `json:"tenant_uuid"`
+	UserUuid    string  `json:"user_uuid"`
+	Uuid        string  `json:"uuid"`
+}
+
+// ExportCreated defines model for ExportCreated.
+type ExportCreated struct {
+	Uuid string `json:"uuid"`
+}
+
+// Exported defines model for Exported.
+type Exported struct {
+	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
+}
+
+// Hold defines model for Hold.
+type Hold struct {
+	At     *string `json:"at"`
+	By     string  `json:"by"`
+	CdrId  int64   `json:"cdr_id"`
+	Reason string  `json:"reason"`
+}
+
 // Link defines model for Link.
 type Link struct {
 	ExpiresAt *string `json:"expires_at"`
@@ -707,12 +760,24 @@ type MessageBody struct {
 	Message string `json:"message"`
 }
 
+// Policy defines model for Policy.
+type Policy struct {
+	CdrDays       *int64 `json:"cdr_days"`
+	ExportDays    *int64 `json:"export_days"`
+	RecordingDays *int64 `json:"recording_days"`
+}
+
 // Problem defines model for Problem.
 type Problem struct {
 	Details   map[string]interface{} `json:"details"`
 	ErrorId   string                 `json:"error_id"`
 	Message   string                 `json:"message"`
 	Timestamp float32                `json:"timestamp"`
+}
+
+// Reason defines model for Reason.
+type Reason struct {
+	Reason string `json:"reason"`
 }
 
 // Record defines model for Record.
@@ -728,6 +793,22 @@ type Record struct {
 	StartTime     *string  `json:"start_time"`
 	State         string   `json:"state"`
 	Uuid          string   `json:"uuid"`
+}
+
+// Removed defines model for Removed.
+type Removed struct {
+	CdrIds []int64 `json:"cdr_ids"`
+}
+
+// Retention defines model for Retention.
+type Retention struct {
+	CdrDays              *int64 `json:"cdr_days"`
+	DefaultCdrDays       int64  `json:"default_cdr_days"`
+	DefaultExportDays    int64  `json:"default_export_days"`
+	DefaultRecordingDays int64  `json:"default_recording_days"`
+	ExportDays           *int64 `json:"export_days"`
+	RecordingDays        *int64 `json:"recording_days"`
+	TenantUuid           string `json:"tenant_uuid"`
 }
 
 // AuthGetApiApiYmldefaultJSONResponseBody defines parameters for AuthGetApiApiYml.
@@ -773,9 +854,6 @@ type CallLogdGetCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -790,6 +868,9 @@ type CallLogdGetCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -857,6 +938,64 @@ type CallLogdGetCdrdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdDeleteCdrRecordingsMediaParams defines parameters for CallLogdDeleteCdrRecordingsMedia.
+type CallLogdDeleteCdrRecordingsMediaParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody defines parameters for CallLogdDeleteCdrRecordingsMedia.
+type CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPostCdrRecordingsMediaExportParams defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportParams struct {
+	// From The call began at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The call began before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Search Part of a name or an extension of either party, whatever the case; or a recording's file name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// CallDirection The call's direction.
+	CallDirection *CallLogdPostCdrRecordingsMediaExportParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
+
+	// Number The extension of either party; _ at an end stands for anything.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Tags Participants have all of these tags.
+	Tags *[]string `form:"tags,omitempty" json:"tags,omitempty"`
+
+	// UserUuid The source or the destination is one of these users.
+	UserUuid *[]openapi_types.UUID `form:"user_uuid,omitempty" json:"user_uuid,omitempty"`
+
+	// FromId The CDR's id is this one or higher.
+	FromId *int `form:"from_id,omitempty" json:"from_id,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Email Who gets a link to the archive when it is done.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPostCdrRecordingsMediaExportParamsCallDirection defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportParamsCallDirection string
+
+// CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetCdrByCdrIdParams defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIdParams struct {
 	// Format CSV in place of JSON.
@@ -871,6 +1010,50 @@ type CallLogdGetCdrByCdrIdParamsFormat string
 
 // CallLogdGetCdrByCdrIddefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdDeleteCdrByCdrIdHoldParams defines parameters for CallLogdDeleteCdrByCdrIdHold.
+type CallLogdDeleteCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdDeleteCdrByCdrIdHold.
+type CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetCdrByCdrIdHoldParams defines parameters for CallLogdGetCdrByCdrIdHold.
+type CallLogdGetCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrIdHold.
+type CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPutCdrByCdrIdHoldParams defines parameters for CallLogdPutCdrByCdrIdHold.
+type CallLogdPutCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdPutCdrByCdrIdHold.
+type CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams defines parameters for CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia.
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody defines parameters for CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia.
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -916,6 +1099,34 @@ type CallLogdGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdGetExportsByExportUuidParams defines parameters for CallLogdGetExportsByExportUuid.
+type CallLogdGetExportsByExportUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetExportsByExportUuiddefaultJSONResponseBody defines parameters for CallLogdGetExportsByExportUuid.
+type CallLogdGetExportsByExportUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetExportsByExportUuidDownloadParams defines parameters for CallLogdGetExportsByExportUuidDownload.
+type CallLogdGetExportsByExportUuidDownloadParams struct {
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody defines parameters for CallLogdGetExportsByExportUuidDownload.
+type CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams defines parameters for CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia.
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
 	// Expires As in the link.
@@ -927,6 +1138,28 @@ type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
 
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody defines parameters for CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia.
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetRetentionParams defines parameters for CallLogdGetRetention.
+type CallLogdGetRetentionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetRetentiondefaultJSONResponseBody defines parameters for CallLogdGetRetention.
+type CallLogdGetRetentiondefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPutRetentionParams defines parameters for CallLogdPutRetention.
+type CallLogdPutRetentionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPutRetentiondefaultJSONResponseBody defines parameters for CallLogdPutRetention.
+type CallLogdPutRetentiondefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -958,9 +1191,6 @@ type CallLogdGetUsersMeCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetUsersMeCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetUsersMeCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -975,6 +1205,9 @@ type CallLogdGetUsersMeCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersMeCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetUsersMeCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -1087,9 +1320,6 @@ type CallLogdGetUsersByUserUuidCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetUsersByUserUuidCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetUsersByUserUuidCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -1104,6 +1334,9 @@ type CallLogdGetUsersByUserUuidCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersByUserUuidCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetUsersByUserUuidCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -1224,6 +1457,18 @@ type ConfdGetStatusParams struct {
 type ConfdGetStatusdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
+
+// CallLogdDeleteCdrRecordingsMediaJSONRequestBody defines body for CallLogdDeleteCdrRecordingsMedia for application/json ContentType.
+type CallLogdDeleteCdrRecordingsMediaJSONRequestBody = Removed
+
+// CallLogdPostCdrRecordingsMediaExportJSONRequestBody defines body for CallLogdPostCdrRecordingsMediaExport for application/json ContentType.
+type CallLogdPostCdrRecordingsMediaExportJSONRequestBody = Exported
+
+// CallLogdPutCdrByCdrIdHoldJSONRequestBody defines body for CallLogdPutCdrByCdrIdHold for application/json ContentType.
+type CallLogdPutCdrByCdrIdHoldJSONRequestBody = Reason
+
+// CallLogdPutRetentionJSONRequestBody defines body for CallLogdPutRetention for application/json ContentType.
+type CallLogdPutRetentionJSONRequestBody = Policy
 
 // AsProblem returns the union data inside the AuthGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t AuthGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
@@ -1535,6 +1780,130 @@ func (t *CallLogdGetCdrdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as a Problem
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as a MessageBody
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetCdrByCdrIddefaultJSONResponseBody as a Problem
 func (t CallLogdGetCdrByCdrIddefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -1593,6 +1962,254 @@ func (t CallLogdGetCdrByCdrIddefaultJSONResponseBody) MarshalJSON() ([]byte, err
 }
 
 func (t *CallLogdGetCdrByCdrIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -1783,6 +2400,130 @@ func (t *CallLogdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as a Problem
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as a Problem
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a Problem
 func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -1841,6 +2582,130 @@ func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONRespo
 }
 
 func (t *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetRetentiondefaultJSONResponseBody as a Problem
+func (t CallLogdGetRetentiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetRetentiondefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetRetentiondefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetRetentiondefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetRetentiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetRetentiondefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetRetentiondefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetRetentiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPutRetentiondefaultJSONResponseBody as a Problem
+func (t CallLogdPutRetentiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPutRetentiondefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPutRetentiondefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPutRetentiondefaultJSONResponseBody as a MessageBody
+func (t CallLogdPutRetentiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPutRetentiondefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPutRetentiondefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPutRetentiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -2626,10 +3491,67 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/cdr (the `CallLogdGetCdr` operationId).
 	CallLogdGetCdr(ctx context.Context, params *CallLogdGetCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdDeleteCdrRecordingsMediaWithBody Remove the audio of all recordings of some CDRs
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithBody(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrRecordingsMedia Remove the audio of all recordings of some CDRs
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMedia(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithBody Make an archive of recordings
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithBody(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPostCdrRecordingsMediaExport Make an archive of recordings
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExport(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetCdrByCdrId Get a CDR
 	//
 	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 	CallLogdGetCdrByCdrId(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrByCdrIdHold End the legal hold of a CDR
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+	CallLogdDeleteCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetCdrByCdrIdHold Describe the legal hold of a CDR
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+	CallLogdGetCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithBody Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithBody(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutCdrByCdrIdHold Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia Remove the audio of a recording
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+	CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMedia Get the audio of a recording
 	//
@@ -2646,10 +3568,39 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetExportsByExportUuid Describe an archive
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+	CallLogdGetExportsByExportUuid(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetExportsByExportUuidDownload Get an archive
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+	CallLogdGetExportsByExportUuidDownload(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia Use a link
 	//
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetRetention Say how long things are kept
+	//
+	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+	CallLogdGetRetention(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutRetentionWithBody Choose how long things are kept
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithBody(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutRetention Choose how long things are kept
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetention(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetStatus Say whether the parts work
 	//
@@ -2782,11 +3733,158 @@ func (c *Client) CallLogdGetCdr(ctx context.Context, params *CallLogdGetCdrParam
 	return c.Client.Do(req)
 }
 
+// CallLogdDeleteCdrRecordingsMediaWithBody Remove the audio of all recordings of some CDRs
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *Client) CallLogdDeleteCdrRecordingsMediaWithBody(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrRecordingsMedia Remove the audio of all recordings of some CDRs
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *Client) CallLogdDeleteCdrRecordingsMedia(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrRecordingsMediaRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithBody Make an archive of recordings
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *Client) CallLogdPostCdrRecordingsMediaExportWithBody(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPostCdrRecordingsMediaExport Make an archive of recordings
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *Client) CallLogdPostCdrRecordingsMediaExport(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPostCdrRecordingsMediaExportRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetCdrByCdrId Get a CDR
 //
 // Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 func (c *Client) CallLogdGetCdrByCdrId(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetCdrByCdrIdRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrByCdrIdHold End the legal hold of a CDR
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdDeleteCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrByCdrIdHoldRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetCdrByCdrIdHold Describe the legal hold of a CDR
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdGetCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetCdrByCdrIdHoldRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithBody Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdPutCdrByCdrIdHoldWithBody(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutCdrByCdrIdHoldRequestWithBody(c.Server, cdrId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutCdrByCdrIdHold Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdPutCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutCdrByCdrIdHoldRequest(c.Server, cdrId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia Remove the audio of a recording
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+func (c *Client) CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2842,11 +3940,90 @@ func (c *Client) CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfi
 	return c.Client.Do(req)
 }
 
+// CallLogdGetExportsByExportUuid Describe an archive
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+func (c *Client) CallLogdGetExportsByExportUuid(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetExportsByExportUuidRequest(c.Server, exportUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetExportsByExportUuidDownload Get an archive
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+func (c *Client) CallLogdGetExportsByExportUuidDownload(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetExportsByExportUuidDownloadRequest(c.Server, exportUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia Use a link
 //
 // Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 func (c *Client) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetRetention Say how long things are kept
+//
+// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+func (c *Client) CallLogdGetRetention(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetRetentionRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutRetentionWithBody Choose how long things are kept
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *Client) CallLogdPutRetentionWithBody(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutRetentionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutRetention Choose how long things are kept
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *Client) CallLogdPutRetention(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutRetentionRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -3233,18 +4410,6 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -3296,6 +4461,18 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -3490,6 +4667,263 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 	return req, nil
 }
 
+// NewCallLogdDeleteCdrRecordingsMediaRequest calls the generic CallLogdDeleteCdrRecordingsMedia builder with application/json body
+func NewCallLogdDeleteCdrRecordingsMediaRequest(server string, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdDeleteCdrRecordingsMediaRequestWithBody constructs an http.Request for the CallLogdDeleteCdrRecordingsMedia method, with any body, and a specified content type
+func NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(server string, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/recordings/media")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPostCdrRecordingsMediaExportRequest calls the generic CallLogdPostCdrRecordingsMediaExport builder with application/json body
+func NewCallLogdPostCdrRecordingsMediaExportRequest(server string, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPostCdrRecordingsMediaExportRequestWithBody constructs an http.Request for the CallLogdPostCdrRecordingsMediaExport method, with any body, and a specified content type
+func NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(server string, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/recordings/media/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallDirection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_direction", *params.CallDirection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Number != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tags != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tags", *params.Tags, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "user_uuid", *params.UserUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_id", *params.FromId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Email != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email", *params.Email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetCdrByCdrIdRequest constructs an http.Request for the CallLogdGetCdrByCdrId method
 func NewCallLogdGetCdrByCdrIdRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdParams) (*http.Request, error) {
 	var err error
@@ -3544,6 +4978,222 @@ func NewCallLogdGetCdrByCdrIdRequest(server string, cdrId int64, params *CallLog
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdDeleteCdrByCdrIdHoldRequest constructs an http.Request for the CallLogdDeleteCdrByCdrIdHold method
+func NewCallLogdDeleteCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetCdrByCdrIdHoldRequest constructs an http.Request for the CallLogdGetCdrByCdrIdHold method
+func NewCallLogdGetCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPutCdrByCdrIdHoldRequest calls the generic CallLogdPutCdrByCdrIdHold builder with application/json body
+func NewCallLogdPutCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPutCdrByCdrIdHoldRequestWithBody(server, cdrId, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPutCdrByCdrIdHoldRequestWithBody constructs an http.Request for the CallLogdPutCdrByCdrIdHold method, with any body, and a specified content type
+func NewCallLogdPutCdrByCdrIdHoldRequestWithBody(server string, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest constructs an http.Request for the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia method
+func NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server string, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "recording_uuid", recordingUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/recordings/%s/media", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -3786,6 +5436,143 @@ func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams)
 	return req, nil
 }
 
+// NewCallLogdGetExportsByExportUuidRequest constructs an http.Request for the CallLogdGetExportsByExportUuid method
+func NewCallLogdGetExportsByExportUuidRequest(server string, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "export_uuid", exportUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/exports/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetExportsByExportUuidDownloadRequest constructs an http.Request for the CallLogdGetExportsByExportUuidDownload method
+func NewCallLogdGetExportsByExportUuidDownloadRequest(server string, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "export_uuid", exportUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/exports/%s/download", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest constructs an http.Request for the CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia method
 func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server string, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams) (*http.Request, error) {
 	var err error
@@ -3861,6 +5648,103 @@ func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server s
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetRetentionRequest constructs an http.Request for the CallLogdGetRetention method
+func NewCallLogdGetRetentionRequest(server string, params *CallLogdGetRetentionParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/retention")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPutRetentionRequest calls the generic CallLogdPutRetention builder with application/json body
+func NewCallLogdPutRetentionRequest(server string, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPutRetentionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPutRetentionRequestWithBody constructs an http.Request for the CallLogdPutRetention method, with any body, and a specified content type
+func NewCallLogdPutRetentionRequestWithBody(server string, params *CallLogdPutRetentionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/retention")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -3996,18 +5880,6 @@ func NewCallLogdGetUsersMeCdrRequest(server string, params *CallLogdGetUsersMeCd
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -4059,6 +5931,18 @@ func NewCallLogdGetUsersMeCdrRequest(server string, params *CallLogdGetUsersMeCd
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -4514,18 +6398,6 @@ func NewCallLogdGetUsersByUserUuidCdrRequest(server string, userUuid openapi_typ
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -4577,6 +6449,18 @@ func NewCallLogdGetUsersByUserUuidCdrRequest(server string, userUuid openapi_typ
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -5072,12 +6956,75 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/cdr (the `CallLogdGetCdr` operationId).
 	CallLogdGetCdrWithResponse(ctx context.Context, params *CallLogdGetCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrResponse, error)
 
+	// CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse Remove the audio of all recordings of some CDRs
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error)
+
+	// CallLogdDeleteCdrRecordingsMediaWithResponse Remove the audio of all recordings of some CDRs
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse Make an archive of recordings
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithResponse Make an archive of recordings
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error)
+
 	// CallLogdGetCdrByCdrIdWithResponse Get a CDR
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 	CallLogdGetCdrByCdrIdWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdResponse, error)
+
+	// CallLogdDeleteCdrByCdrIdHoldWithResponse End the legal hold of a CDR
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+	CallLogdDeleteCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdHoldResponse, error)
+
+	// CallLogdGetCdrByCdrIdHoldWithResponse Describe the legal hold of a CDR
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+	CallLogdGetCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdHoldResponse, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithBodyWithResponse Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithBodyWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithResponse Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error)
+
+	// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Remove the audio of a recording
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+	CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
 
 	// CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording
 	//
@@ -5100,12 +7047,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfigWithResponse(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*CallLogdGetConfigResponse, error)
 
+	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+	CallLogdGetExportsByExportUuidWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidResponse, error)
+
+	// CallLogdGetExportsByExportUuidDownloadWithResponse Get an archive
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+	CallLogdGetExportsByExportUuidDownloadWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidDownloadResponse, error)
+
 	// CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Use a link
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
+
+	// CallLogdGetRetentionWithResponse Say how long things are kept
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+	CallLogdGetRetentionWithResponse(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*CallLogdGetRetentionResponse, error)
+
+	// CallLogdPutRetentionWithBodyWithResponse Choose how long things are kept
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithBodyWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error)
+
+	// CallLogdPutRetentionWithResponse Choose how long things are kept
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error)
 
 	// CallLogdGetStatusWithResponse Say whether the parts work
 	//
@@ -5418,6 +7400,95 @@ func (r CallLogdGetCdrResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdDeleteCdrRecordingsMediaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrRecordingsMediaResponse) GetJSONDefault() *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrRecordingsMediaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrRecordingsMediaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrRecordingsMediaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrRecordingsMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPostCdrRecordingsMediaExportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ExportCreated
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetJSON202() *ExportCreated {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetJSONDefault() *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPostCdrRecordingsMediaExportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPostCdrRecordingsMediaExportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPostCdrRecordingsMediaExportResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetCdrByCdrIdResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5460,6 +7531,177 @@ func (r CallLogdGetCdrByCdrIdResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetCdrByCdrIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdDeleteCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Hold
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetJSON200() *Hold {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPutCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPutCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPutCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPutCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPutCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPutCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) GetJSONDefault() *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -5603,6 +7845,102 @@ func (r CallLogdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdGetExportsByExportUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Export
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetExportsByExportUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetExportsByExportUuidResponse) GetJSON200() *Export {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetExportsByExportUuidResponse) GetJSONDefault() *CallLogdGetExportsByExportUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetExportsByExportUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetExportsByExportUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetExportsByExportUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetExportsByExportUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetExportsByExportUuidDownloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Problem
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetJSON202() *Problem {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetJSONDefault() *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetExportsByExportUuidDownloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetExportsByExportUuidDownloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetExportsByExportUuidDownloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -5638,6 +7976,95 @@ func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetRetentionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetRetentiondefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetRetentionResponse) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetRetentionResponse) GetJSONDefault() *CallLogdGetRetentiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetRetentionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetRetentionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetRetentionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetRetentionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPutRetentionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPutRetentiondefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPutRetentionResponse) GetJSONDefault() *CallLogdPutRetentiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPutRetentionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPutRetentionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPutRetentionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPutRetentionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6230,6 +8657,58 @@ func (c *ClientWithResponses) CallLogdGetCdrWithResponse(ctx context.Context, pa
 	return ParseCallLogdGetCdrResponse(rsp)
 }
 
+// CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse Remove the audio of all recordings of some CDRs
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrRecordingsMediaWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp)
+}
+
+// CallLogdDeleteCdrRecordingsMediaWithResponse Remove the audio of all recordings of some CDRs
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrRecordingsMediaWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrRecordingsMedia(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse Make an archive of recordings
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *ClientWithResponses) CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	rsp, err := c.CallLogdPostCdrRecordingsMediaExportWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithResponse Make an archive of recordings
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *ClientWithResponses) CallLogdPostCdrRecordingsMediaExportWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	rsp, err := c.CallLogdPostCdrRecordingsMediaExport(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp)
+}
+
 // CallLogdGetCdrByCdrIdWithResponse Get a CDR
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6241,6 +8720,71 @@ func (c *ClientWithResponses) CallLogdGetCdrByCdrIdWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseCallLogdGetCdrByCdrIdResponse(rsp)
+}
+
+// CallLogdDeleteCdrByCdrIdHoldWithResponse End the legal hold of a CDR
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrByCdrIdHold(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdGetCdrByCdrIdHoldWithResponse Describe the legal hold of a CDR
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdGetCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdGetCdrByCdrIdHold(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithBodyWithResponse Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdPutCdrByCdrIdHoldWithBodyWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdPutCdrByCdrIdHoldWithBody(ctx, cdrId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithResponse Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdPutCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdPutCdrByCdrIdHold(ctx, cdrId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Remove the audio of a recording
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx, cdrId, recordingUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
 }
 
 // CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording
@@ -6282,6 +8826,32 @@ func (c *ClientWithResponses) CallLogdGetConfigWithResponse(ctx context.Context,
 	return ParseCallLogdGetConfigResponse(rsp)
 }
 
+// CallLogdGetExportsByExportUuidWithResponse Describe an archive
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+func (c *ClientWithResponses) CallLogdGetExportsByExportUuidWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidResponse, error) {
+	rsp, err := c.CallLogdGetExportsByExportUuid(ctx, exportUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetExportsByExportUuidResponse(rsp)
+}
+
+// CallLogdGetExportsByExportUuidDownloadWithResponse Get an archive
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+func (c *ClientWithResponses) CallLogdGetExportsByExportUuidDownloadWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidDownloadResponse, error) {
+	rsp, err := c.CallLogdGetExportsByExportUuidDownload(ctx, exportUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetExportsByExportUuidDownloadResponse(rsp)
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Use a link
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6293,6 +8863,45 @@ func (c *ClientWithResponses) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUui
 		return nil, err
 	}
 	return ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
+}
+
+// CallLogdGetRetentionWithResponse Say how long things are kept
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+func (c *ClientWithResponses) CallLogdGetRetentionWithResponse(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*CallLogdGetRetentionResponse, error) {
+	rsp, err := c.CallLogdGetRetention(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetRetentionResponse(rsp)
+}
+
+// CallLogdPutRetentionWithBodyWithResponse Choose how long things are kept
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *ClientWithResponses) CallLogdPutRetentionWithBodyWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error) {
+	rsp, err := c.CallLogdPutRetentionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutRetentionResponse(rsp)
+}
+
+// CallLogdPutRetentionWithResponse Choose how long things are kept
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *ClientWithResponses) CallLogdPutRetentionWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error) {
+	rsp, err := c.CallLogdPutRetention(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutRetentionResponse(rsp)
 }
 
 // CallLogdGetStatusWithResponse Say whether the parts work
@@ -6620,6 +9229,74 @@ func ParseCallLogdGetCdrResponse(rsp *http.Response) (*CallLogdGetCdrResponse, e
 	return response, nil
 }
 
+// ParseCallLogdDeleteCdrRecordingsMediaResponse parses an HTTP response from a CallLogdDeleteCdrRecordingsMediaWithResponse call
+func ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp *http.Response) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrRecordingsMediaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPostCdrRecordingsMediaExportResponse parses an HTTP response from a CallLogdPostCdrRecordingsMediaExportWithResponse call
+func ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp *http.Response) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPostCdrRecordingsMediaExportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ExportCreated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetCdrByCdrIdResponse parses an HTTP response from a CallLogdGetCdrByCdrIdWithResponse call
 func ParseCallLogdGetCdrByCdrIdResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6650,6 +9327,138 @@ func ParseCallLogdGetCdrByCdrIdResponse(rsp *http.Response) (*CallLogdGetCdrByCd
 
 	case rsp.StatusCode == 200:
 	// Content-type (text/csv; charset=utf-8) unsupported
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdDeleteCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdDeleteCdrByCdrIdHoldWithResponse call
+func ParseCallLogdDeleteCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdDeleteCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdGetCdrByCdrIdHoldWithResponse call
+func ParseCallLogdGetCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPutCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdPutCdrByCdrIdHoldWithResponse call
+func ParseCallLogdPutCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPutCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse parses an HTTP response from a CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse call
+func ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *http.Response) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
 
 	case true:
 		// Content-type (text/html) unsupported
@@ -6763,6 +9572,81 @@ func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigRespo
 	return response, nil
 }
 
+// ParseCallLogdGetExportsByExportUuidResponse parses an HTTP response from a CallLogdGetExportsByExportUuidWithResponse call
+func ParseCallLogdGetExportsByExportUuidResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetExportsByExportUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Export
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetExportsByExportUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetExportsByExportUuidDownloadResponse parses an HTTP response from a CallLogdGetExportsByExportUuidDownloadWithResponse call
+func ParseCallLogdGetExportsByExportUuidDownloadResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidDownloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetExportsByExportUuidDownloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse parses an HTTP response from a CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse call
 func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *http.Response) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -6782,6 +9666,74 @@ func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetRetentionResponse parses an HTTP response from a CallLogdGetRetentionWithResponse call
+func ParseCallLogdGetRetentionResponse(rsp *http.Response) (*CallLogdGetRetentionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetRetentionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetRetentiondefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPutRetentionResponse parses an HTTP response from a CallLogdPutRetentionWithResponse call
+func ParseCallLogdPutRetentionResponse(rsp *http.Response) (*CallLogdPutRetentionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPutRetentionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPutRetentiondefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -7198,56 +10150,71 @@ func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, e
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F37jxu38f9XiP1+ASfAniTHaVDo0B/sC5q4jWvDlzQtDEOgdme1zO2SG5J7OtW4/70Ycl/SvpXzozZ/",
-	"Oj34GM7jM8OZ2dM7LxBpJjhwrbz1O08FMaTUvLyiSfKT2IXXmurcfJJJkYHUDMy7ba42geAqT0Hi+/+X",
-	"EHlr7/+W9YrLYrnlVfmRd+97CuQtC2CjxQ3wWTM1VTeb33PIYca0e9+T8HvOJITe+s0x2afEHG3x1vf0",
-	"IQNv7YntbxAYCpApvRyhks06zgfn4AkrkF5/mCGdPAhlx9m52ttT2PFvPKUl4zvP93ieJN7be78Yg3uX",
-	"o7ytEAlQjssGNEk2IZMQaCb48EpmrKrEUCxWjMPvBb8FqSiutGHh8GIhKM24HRuCpiyxJwpDhp/R5FXz",
-	"pPcdHGmuAHcauBo9QXMK4xokpwmKQcOdPmPmGbsmjEPBm0jIlGpv7TGuv/vW86sVcP2dUYvOJThNYfqG",
-	"uQK5yfNRceSSlhowhzDgIwsPnrVa0dhIIGTI+M7oAdOQqjEje22meLVyUCnpwSsMDpSGcJp06+ETRVpP",
-	"mKdGHfNm7zgu/3rsROkrkcsAppJSjJ538tNJZ+41fvhixpmGVsyevM1UBmsqRxik6Ynmt/D1VMk1cMr1",
-	"ye7V+BO3w0LveEZJlLXhhp8oX3oNVGg5imNv0Mb+boDvA+0RZB6F326M7YDNPmxs2VcXhHTjxCAYjFh8",
-	"t6l22GO/0fWYyJDBtWzkWO07dLvQziOQ7glSfmJKtwOViCW6DEIm+ILKBia5AQyNOsyDw53eBLlUYiRC",
-	"0kLTZBJlpzZlqCsX8OtTHm/eyakqPmzxqjfCOtm9GNe9Oo96A2YJSm9oxj5G8FvtPSXk/Ynxmzb5cJcx",
-	"CWpDR/A0l8k4D3GQ31yyi44XoBTdwTMRHtrkpPbL8a3KgV07vJJim0DaXv28yBikFHLT6RX8AYJ9T7MU",
-	"lKZp1viW5+m2Q/fLZRq7+V6N8/VKXectArfWcQOaq9HYNgHdd5ux+w8vADzcIHXDoyKWwHEQ0GBTJJJE",
-	"7NXwCimEjG6acXU5tuDoUcBG1WgkhN56AuUIC91kTwsUmsGB3a7Bs5r/DRaVe/qF/Co5VAerWdbiS1s9",
-	"DNoEuWT6cI2AYlWjAh7GvbUXAw0tC42MvH9dPM11fPFzmU8oXEHG/g4H7x6XZDwS1qJUIFlmZWIyC8RS",
-	"S6xvU4TykNR+zicIcFSzbQJkz3RMfqX/EY8UKfBLLYy26wQ3xJjITkUGYUBkt3m8WKEARAbcAK/3ZIEf",
-	"+V5GdWyOt6QZW9Jcx8vV4rF9k7HFITXKvAODdWgphmnPQ2/t4YF/AP00Y08z9u/UcltlgivLsG9WK2NS",
-	"GCdYN0OzLGGBWWF5d3GgdnEL2l16YW+SDW79HANpfmIGRDRP9MBOvxWaXe9D+eFl5K3fDDuREhPv/eFx",
-	"TXS+f3tv4uI7vYz17OP9GlNN9sA12UtRWIbK05TKg7f2vjdjt0B0zCrpk6+u93S3A0m+Way+LuOk9RsP",
-	"RekZao4lGwgesd2YUK/sKNQPSVPQIJXhV1scNqL3CYsIF5po/AiN4JEiYs9RNzvtBXX44mczF8234lEV",
-	"AZVh3wnP3s5Ssg7RT3Vibelc25uHskaoY2CS3MBBfRFaWOChIbdAwjdvURq1fv4AVvxWwwp4JYyTSMgA",
-	"fMM2kWuSUaX2CHQtbfW9u4vSE1zQIEEEzXW8sCsuJNDQa2t0Ha6iknWr9I9Ay3C0W4Fain0ggXXpf1o9",
-	"6R/Ahf6yQOiaHsg+Bh2DtHaukA1kCySIIbiBsB+C0DddJGIXLh8vVpM8TFmLcF7mU/UylUx75RzYssGY",
-	"fPEKPcHb4NpkCzvKCdWWRAwLiZAkoRpk5W9+z0EeancTSZF2+5mQargoQstWXDpCwhYiIaEmo2/3nGsT",
-	"jD7E9oqmQKgiZs2+DbV4gN1eUamJiAgluCqymHJSJXHwG2AGBzIq9cEn+5hquEVcMFxScGnm1KHsI0Uw",
-	"ZDfL9VGugMogPqJ+slQeKVLlB/vWb2UR632A52mZlJXc5FMY34rcJCdFru3Lt/4sgqxzuqycH9M+MQqU",
-	"a7JNBCLmIKlVfrNNZyNfWqyEIb9gAaT27pPzGy72fDLJvbK9JBs0NxQ/D/FIPFTo1QnlBx0zvus7QnXR",
-	"nCFNVDsWsIxyrUhMb8HwS0SoVgoIIs/CpkwSEYK3jmiioMcMbM6w3nx6alvpg7lQoel4PZZokpSo49o6",
-	"jDKtS5gigkNNc65ATib6KA3bpnwkQD7rJFffv36kCAuRcANmhnpJYraLhzF1c0JmO1/Zf2dQZAuJ2COY",
-	"7SHpxTKJoae51Le2qRIv7W1e8uRg5MJhD0pb1Ea1pkFs5GGjePO20vs+EkKGsg10pxlmANLmticZ2q9l",
-	"8FS6kpiqJkgOsEHIEMKZfGhAUbNC0os5rSrKTBwuwbMBJtrEG1QZOiAkEZNK9x9zsFoxg5rn2hwZo6QZ",
-	"mzWqGtO3MhGVFgQFJMn24BOTvCLbAykCxz4KzIxuL9RfLnOFMlco6yuUTYGgl8YvWW1dN0HSWCb5Ckf7",
-	"hVMz2vu1ja/7rXY4oKIqsOIMJpH3o9iTlPIDhhypUPqSrNAxcUESlmL89Hi1WjXJ66PKDJ/pnqrNtSAJ",
-	"YPQh8n7rjSIFc3f4QRDB8Q4tgVCSMKXLhBIesq7aGccAPITwEl1kRJXGiUhbRne9AXRR8puFX1fX/ySM",
-	"kyyhgYla/nb98h+9Xt/GH11yDtSt53vmIjw15DQphCJ5SGyOsMwnKOB6QZ4jd7giorxY2EH9Fx+bf5/p",
-	"tY6SmA9Cx/zMpv8ZZFdHiuSmNF+lLgJ1e0mCmEoF+i+5ji7+fEae5ur718pGGCnVQexysTaLg5w2vOnO",
-	"1XQkWqtvF0EoT1KtrYzO8l0Qyg0L7yemdp4drkL5PGxneIz2ZlTHDQALi1puXRPUModONe5vk/iEIO6z",
-	"MuGHN19nsnX5hBqGnGeypUlOtt1lXWNevqtemzDyfmmK5POs+3W13LND9fqXnIUvzFof0vY7lj4+4LQt",
-	"ZnlqF8n8j8FgHjKx3NPbM2DLzEXg+mb13QMuKynfAaHqBkISCdNT+GT1bWf1kQQJQ4zBSwLThCZo9QeH",
-	"pcelaCMMW8Oo7P+Pw2sJc4tT1FwY1HxAAF4mZQeiUAMw/EqoyThseho/Yyz+K96cy0u8gkDwUPnkMd7n",
-	"n3y3Wl2SJ6uVzXNPyB9EUBTLzstwf0S0e/xgQZ9RmB7AMurpMMdgzgt6YxM6/AaVrYE4RQZcyBtV1QGp",
-	"1QdTRVMiBZIynmtQ7x+dkMBFIIFq6AWp4R6xZvTn+sRcn9gH7BMbt4mNtYmujrFjJUc7UO/hQoR4qdyt",
-	"aO09VShUXbiJPidbPPow08dOW1uxHac6lzB4j3JXhc+/q+0XVfrmWc1rdWvpmNVXzaWfmyMczAce/6+I",
-	"HlXNqNTO+XX1z5bMMbHhGZGfVc9BL2daj5YpTO3D/AXHvwDXjunaMV07pmvHdO2Yrh3TtWO6dkzXjuna",
-	"MV07pmvHdO2Yrh3TNTG4dkzXjnleO2ZxCam0Bj3FGYkfe4NJYbRXs5n+eeA6R50pcv1fDrNcNcUB3Ujj",
-	"Fb4VHKzemdvnH0W+B+rJOhMkZzRnzcRK16PlerRcj9aH7dH6mOA0oSXLYtS7KrNwP6ug9+yAfxBfOgt7",
-	"HeZ/muF5wEjJFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0CWrOoqG9I+VChuJ",
-	"o56a4bz/yuz+JfMn/S+ZT59omfxYp3um0z3T+TGe6exHsYFnOSc/o/VFP6Dlns56D09nDelr91NZgkeo",
-	"r9N+Wsf8fJpzsZ+si0XxNF1sJdwxF1vI1blY52I/qIu1CtsFWfhNj4uttHrMxRZa/WW62MYvXToX+1Au",
-	"dkRfj11s8eugpbqZ3930lni+/wYAAP//",
+	"7F17jxM5tv8qVt0rMSNVJwHmjq66tX9AM8uwCzuIhmVHCEVO1UnK01V2je3qdA3q776yXa+kXK90oIH2",
+	"X3QSP8/jd162+eQFLEkZBSqFd/rJE0EECdZ/nuM4fsk24YXEMtPfpJylwCUB/WmViWXAqMgS4Orz/3JY",
+	"e6fe/8zrEefFcPPz8ivvxvcE8CsSwFKyS6CTekosLpd/ZpDBhG43vsfhz4xwCL3TD7vL3l/MzhQffU/m",
+	"KXinHlv9AYFegSJKJ0UwJ5O288UpuEcKtV6/nyBWGoTcsncqtmYXpv0HT0hO6MbzPZrFsffxxi/aqLnL",
+	"Vt6KsRgwVcMGOI6XIeEQSMJo/0i6rajYUAxWtFO/M3oFXGA10pKE/YOFICShpm0IEpPY7CgMifoOx6+b",
+	"O72xUKQ5AlxLoGJwB80uhErgFMeKDRKu5QE9D5g1JhQK2qwZT7D0Tj1C5c8/eX41ghp/o8XCOgTFCYyf",
+	"MBPAl1k2yI6M41ICpiwM6MDAvXutRtQ6EjAeErrRckAkJGJIyd7oLl4tHJhznHuFwoGQEI7jbt18JEvr",
+	"DtPEyNJv8ozD/K/bjuS+YBkPYOxSitbTdr7f6cC5hjdf9DhQ0Yreo6cZS2CJ+QCBJN6T/Ba+7gu5BIqp",
+	"3Ju9ar9ndkjo7fYoF2V0uGEnyj+9Biq0DMWuNWhjvx3gu0B7AJkH4deOsRbY7MLGln7ZIMSOE71gMKDx",
+	"dlW16GO30nWoSJ/CtXRkV+wtsl1I5w5IdzgpL4mQbUdlTWJZOiEjbEGlA6PMgHKNLOpB4Voug4wLNuAh",
+	"SSZxPGpl+zqlV1cO4Ne73J3cSqnKP2zRqtPD2pu9aGcfna47HWYOQi5xSu7C+a3mHuPy/nKdMm4h0CqX",
+	"hVQNS1KAMzGA5GsSwy7eNzBX/Th2roQIobqN9XdKzcdy0Hh0udz9JsD3LOap+esoy1EiwI7tsEMnll6D",
+	"ntXKSzaU5PQLFtYk62b/OQcsDXDsSsGExXePbhs4CPmShLvwM4Kfu/BjC1h+ZbFluiHur3J7sKVXOVrW",
+	"sGh6Wl3UKgatOujZfbVEGwlfEnrZ3g9cp4SDGJTqjMcj2McVrjaGtK3jFQiBN/CUhXl7OYn5cXiqsqFt",
+	"htcsJkFuF5UQ52Jy1KSF76CulQU+oLeF23qQ3QW15rBShLNVDEmbJIfF8sA548sOmOpmoe9JkoCQOEkb",
+	"v9IsWVmsdTlMYzbfqz3TeiTbft9UGrRvTMdpVtHOPrSOYtvCNWy6QohBdqV2zNb6BwAaLtXGb2MhWRyz",
+	"regfIYGQ4GUzyVC2LZi1I+G7JO2Mp0asXBkguL3ta0zXoFlN/5bRg4bNK/jQANWSZC262MUjYVef0061",
+	"DYDoWIgEWrLvODgYwhpnsVyO6N/cQtltHIzaeo5G0WbnO0LtiYH+rp82FuMtvLDTuZOGbZHRYUOQcSLz",
+	"CxUZGFmpIghCvVMvAhyazWp88f5z8iST0cnbsjBQCGtK/glKWlVsSNfMGBoRcJIagdQlAmQ0DZmFCYRp",
+	"iOqA1UcqUsGSrGJAWyIj9B7/xR4IVAQiYqaNgIzVhAGOY9NVEfEKuMlUeQ9nCyUJLAWqIyjv8Ux95Xsp",
+	"lpHe3hynZI4zGc0Xs4fmQ0pmeaKBeAPaKVKqoxX+ReidemrDz0E+ScmTlPyeGKQQKaPCEOzRYqF1TAX8",
+	"Jl7EaRqTQI8wvz7JsRncRF82ATEp4Qa13kaAmt/UmtEz0x8FKtfzYJr/tvZOP/RHg6WrcOP3t2u6cTfa",
+	"WZFwLeeRnLy99xGWaAtUoi1nhYqILEkwz71T75luuwIkI1JxH/1wscWbDXD0aLb4sUx4nH7wFCuN67TL",
+	"2YDRNdkMMfXctFLywXECErjQ9Gqzw6itj8gaUSaRVF8pJXggENtSJZtWfVEyfPJW91Wmp6JRBS9l9LZH",
+	"s4+ThMzC+rG+XZs7FyaFKIwSyggIR5eQi3shhQUe6uUWSPjho+JGLZ/PwbDfSFjhGiBC0ZrxAHxNNpZJ",
+	"lGIhtgroWtLqe9cnpUk4wUGsEDST0cyMOOOAQ68t0XWaQQmZXaR/BVzmlewC1BLsHAXGHf2/xePuBpTJ",
+	"+wVCFzhH2whkBNzouVBkQCtAQQTBJYTdEKRs00nMNuH84WwxysKUhwqclflarUzF004+B6b+P8Tf85CP",
+	"sTZqbLSCDaYIS7NEFdIgxlGMJfDK3vyZAc9rc7PmLLHbmRBLOCnCopaDOrCEFawZh3oZXbNnVOpA6hjT",
+	"C5wAwgLpMbsmlOwIs73GXCK2RhipURWJMUVVNUb9AkTjQIq5zH20jbCEK4ULmkoCznSf2pV9IJAKN/Vw",
+	"XSsXgHkQ7ax+NFceCFQV+rrGb5UD63mAZkkZyHCqCyOErlimq4wsk+bPjyP51EmoM7RUsqtoSUMkJKah",
+	"UCYSYZrLiNBN19KrjMME0igekoCkmEqBInwFSEkvWyseCUBKjWcmxIpZCN7pGscCOmTKVNLqyccXfIXM",
+	"dXSi5NDrEGtdulMCIw36lsVORARiFOo1ZwL46EXvFCfbKx/wNg/ayfmzNw8EIqFauEYGvXqOIrKJ+gFq",
+	"ubfMdhWv2wEXaAUx2ypk2ELcCQxc+XE6u9OapsrA9SqYcbbOKmeOSF+L1CqTaBUz5QH0ql5VWWnrXaOQ",
+	"X4ykQlhGAkhMHiqjl5Rt6SgV/I3GuRYlClsQ0qC20kQcRFqEjBevP1aq2rXykChxDKR12SkAN0XqUQt7",
+	"XzpPpSmJsGiCZA/nGA8hPJx1zaMOnTxqHYeYiMMleDbwT2p/Awu9DgjRmnAhu7fZe+xgwmpeSL1l5SVN",
+	"mKxxPGH8VNqjkgwpBnG0yn2kE69olaPCcexage5ht0Ld517ciRd34qXrxMsobNSm1EjraRMktWaiH1Rr",
+	"v7DDWnp/NP51t9b2O1RYBIadwajl/cq2KME0V15SwoQ8QwtlSylDMUmUvXm4WCyay+talW4+0aJWk0uG",
+	"YlAOE8u6tXe9FjB1hucMMapiaA4Io5gIWSaU1Cbr4zfaMAANITxTVn2NhVQd1dpSvOl0oIuzO5Pw6/zi",
+	"34hQlMY40I7WPy5++1eno2JcJhufA3Hl+d4fu/XCfnOhUwhF8hCZHGGZTxBA5Qy9UNShArEysDCNugMf",
+	"k3+faLV2kphHWcf0zKb/HWRXB0676TN2VeoiEFdnKIgwFyD/lsn1yf8fkKc5f/ZGGA8jwTKIXC7WZHEU",
+	"pTVt7LkaS6K1+nUWhHwv1drK6Mzr8tRcl4JNhjQGU7S2Z3me6d/PQ/6m6vxK9/1Kqwza3JeHc46iAmVJ",
+	"/ObGFD93NO2ndpb5hVSGb8MoOLk2cm0oqPmPs5AwnZ+K40a5VH0jWAK3k/5ytJmW7lkh2hMUYg71IVAm",
+	"enKfr5mQbZ0ojpC6jKjLiLqMqMuIuozoV5YRfR8xtAEpdARHL1W0qG0SDyJyBSq6o4ho6x0y2qnaZWLz",
+	"NtHKN+sMVQfZrd7QoyPPUx7Ht/giOrTTFgwlOIQz9JIFlaKZOF0yhMWlxiQinS9mfLFX+BIUaJdCz9YN",
+	"N+xYnpdxo2aBZl+fA/bJHAG9GVlsfpqfh/xF2PawtOqkWEYNC1nfLiiPK0qegVWHum9gfUVJl+8qqXD8",
+	"hIJT8PpAF9YEOUyZS5UczCaUDedRcdNodCqhUGN9Q+nuVPmrUKrO/EEEcYgoQwnjLo9QiPYvNNQsimGD",
+	"Y6TEzsR1RxB2NViVMPAn2CInxMe0DJqaHRivYcZpwv55v8+nDsYA+F6a9WXCMqcMnyPnrC9vTUs5K5Ph",
+	"FMQoyOus8IJQRkPgDR05VXIREbpRykJkWTDkRZb/GIqTpeHIuKeZgf5UX3FSwnZzQI2mUMM6Lf00r/5+",
+	"l5Gwo3LzGRXUMvTuNsdN8U1VX11N6NCaUJ2KuH3wUqUk9vVqrzo0xdm754rljn18YxkapVjzLb46IKOi",
+	"+yrteLT4+YjDckw3gLC4hBCtmb7o/NgGmLoWFhOFKxEWyk7jWPmjucPP3Xt7dwOeo3NDg/7NPC7fdRlT",
+	"cB+Fw/qlmO8Yi//OOIrKE48CAkZD4aOHSDL0+OfF4gw9XixM1W7EYcs1FHX0w+p1d4h2D48WbWmB6QAs",
+	"LZ4Ocxq1o6p22kCc4roA45eiumSCjTzo+ps+25MQmpmHuD4zOqkFDhWf+i/UN70/d6neXar/gpfqh3Vi",
+	"aXTCdr1+V8hNGVbMPxVPqmgdGSPzpvounubmj3dGAIcNamOe7zCuXxz5dEOn621K806Z9nLd9amFA0xI",
+	"oQuzHV2Yrj3zkG1pzMyLFQeo0bOy+92rk4vmv124+Yukh8T0NbAc86xWBSXWU1r6EpjUJ+pQDrIjpXDr",
+	"vbnEwjHPjxwfaUvc7IVc5biLAwokQ0CsAjzh0rin3hOhvFBZxLWdJ1zNC7gTkwLjxhZkQ7HMOPSaCpfb",
+	"/P7fLHonymTCpKeJePNh0CHFr18R/f7i9/7zA+W+bUaZohDn4gzRLI73EoW+uba9ZhzB1c4rpvfaKF7g",
+	"XKdcY6ZzXfrKGuaALiGVB5jISoZHn7H56gX5+GdgimfQp52BCSImgDqxNWJ7HjEm4PNIbv8hl/p5xyGI",
+	"rh54vE/4vPcfL3Y4FCnm0uVUbW9YlsTRJYcDxNiIZ28sou/nzRMY+xbiO9X+FbgnEd0FYHcB2F0AdheA",
+	"3ZOI7klE9ySiexLRPYnonkR0TyK6JxHdk4iumu6eRHRPIh72JGIRN1VSoyzFAYkfE3QlMPheYjP9c+Rq",
+	"dJ0pcteKHGa5mrcDuoH7POojo2DkTkeft0W+I131ORAkJ9z5mYiV7uqPu/rjrv582as/dwlOI276GIz6",
+	"VGUWbiYV9J7m6h+FL9bCnkX99zM8R/SUXNHQFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0BUNXdHQFQ1d",
+	"0dAVDV2yylI0xLcrFTYSRx01Q5NmUp9wSma52WVncil8DvJJSp6k5Pck9iZJ3PVJjifT8K0JKKtv7tUV",
+	"w8YzyUQgAfyKBIB+uNjizQY4ejRb/LgnGPv3Dke/FuSeCnJPBd3FU0HdKNbzRNDoO1r3+oKWu531GW5n",
+	"9cmr/VYWo2slrw/HmVjV2pnYr9bEKvY0TWzF3CETW/DVmVhnYr+oiTUCa4Ms9UuHia2kesjEFlJ9P02s",
+	"2rwzsUc2sQPyumti9cz8qhS3jKuGc7W//wYAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
