@@ -27,6 +27,7 @@ type Config struct {
 	OnDemand   OnDemand   `mapstructure:"on_demand" doc:"Recording on demand: what users do during a call, *3 by default."`
 	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
 	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
+	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
 	Exports    Exports    `mapstructure:"exports" doc:"Archives of many recordings."`
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
@@ -91,6 +92,13 @@ type HTTP struct {
 	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
 	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
+}
+
+// Accounts are the rules of logins.
+type Accounts struct {
+	UserPolicy    []string      `mapstructure:"user_policy" doc:"What every account may do, beside its policies. Without it: see its own calls and what concerns its own account, and control the recording of its own calls." example:"[\"call-logd.users.me.#\", \"auth.users.me.#\"]"`
+	MaxSessions   int           `mapstructure:"max_sessions" doc:"How many tokens an account may have at a time, 1 to 10000. Accounts of purpose internal may have any number."`
+	TokenLifetime time.Duration `mapstructure:"token_lifetime" doc:"How long a token is valid if whoever logs in does not say, 1m to 87600h."`
 }
 
 // Exports are archives of recordings.
@@ -167,7 +175,8 @@ func Default() Config {
 			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
 			ListenTLS: []string{}, TrustedProxies: []string{},
 		},
-		Exports: Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
+		Accounts: Accounts{UserPolicy: []string{}, MaxSessions: 100, TokenLifetime: 2 * time.Hour},
+		Exports:  Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
 		Mail: Mail{
 			Host: "localhost", Port: 25, TLS: TLSOffered, Timeout: 10 * time.Second,
 			FromName: "Call recording", FromAddress: "no-reply@localhost.localdomain",
@@ -201,6 +210,10 @@ func parseProxy(text string) (netip.Prefix, error) {
 
 // Database is the path of the daemon's database.
 func (s State) Database() string { return filepath.Join(s.Dir, "callrecordd.db") }
+
+// RefreshKey is the path of the key from which refresh tokens are derived. It
+// is not in the database, so that a copy of that gives nobody a way in.
+func (s State) RefreshKey() string { return filepath.Join(s.Dir, "refresh.key") }
 
 // Features is the path of the dialplan that Asterisk includes. It has a folder
 // of its own, so that a right to read it opens nothing else.

@@ -61,6 +61,7 @@ func (c Config) problems(withPasswords bool) []string {
 		r.add("state.socket", "the path has %d bytes, the system allows %d; choose a shorter one", n, maxSocket)
 	}
 	c.HTTP.validate(&r)
+	c.Accounts.validate(&r)
 	c.Exports.validate(&r)
 	c.Mail.validate(&r)
 	c.Retention.validate(&r)
@@ -128,6 +129,20 @@ func (o OnDemand) validate(r *report) {
 		r.add("on_demand.code", `%q is no code; use digits, * and #, such as "*3"`, o.Code)
 	}
 	checkOneOf(r, "on_demand.cycle", o.Cycle, CyclePause, CycleStop)
+}
+
+func (a Accounts) validate(r *report) {
+	for _, access := range a.UserPolicy {
+		if access == "" || strings.ContainsFunc(access, unicode.IsSpace) {
+			r.add("accounts.user_policy", "%q is no access; write one like call-logd.users.me.#", access)
+		}
+	}
+	if n := a.MaxSessions; n < 1 || n > 10_000 {
+		r.add("accounts.max_sessions", "%d is out of range; choose 1 to 10000", n)
+	}
+	if d := a.TokenLifetime; d < time.Minute || d > 87600*time.Hour {
+		r.add("accounts.token_lifetime", "%s is out of range; choose 1m to 87600h", d)
+	}
 }
 
 func (h HTTP) validate(r *report) {

@@ -50,7 +50,8 @@ func newRoot(env environment) *cobra.Command {
 	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table, json or csv")
 	root.AddCommand(
 		serveCmd(e), checkCmd(e), setupCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
-		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e), tokenCmd(e),
+		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e),
+		accountCmd(e), policyCmd(e), tokenCmd(e),
 		recordingCmd(e), cdrCmd(e), exportCmd(e), retentionCmd(e),
 	)
 	return root

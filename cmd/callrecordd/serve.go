@@ -60,7 +60,7 @@ func serveCmd(e *environment) *cobra.Command {
 			}
 			return app.Run(cmd.Context(), app.Options{
 				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
-				ReloadAsked: hangup, LoadConfig: load, Level: level,
+				ReloadAsked: hangup, LoadConfig: load, Level: level, FirstStart: e.firstStart,
 				Notify: func(state string) {
 					if state == daemon.SdNotifyReloading {
 						state += "\n" + daemon.SdNotifyMonotonicUsec() // Type=notify-reload wants it
@@ -72,6 +72,13 @@ func serveCmd(e *environment) *cobra.Command {
 			})
 		},
 	}
+}
+
+// firstStart tells the administrator's password. It is not logged: the log's
+// level may hide it, and other machines may collect it.
+func (e *environment) firstStart(username, password string) {
+	fmt.Fprintf(e.out, "First start: the administrator %q of the HTTP API was created, with the password %s\n"+
+		"It is shown this once. `callrecordd account set-password %s` sets another.\n", username, password, username)
 }
 
 func newLogger(cfg config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
@@ -140,9 +147,14 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 	if err != nil {
 		return err
 	}
+	tokens := auth.New(st, time.Now, uuid.NewString)
+	accounts, err := app.OpenAccounts(ctx, cfg, st, tokens, dir, time.Now)
+	if err != nil {
+		return err
+	}
 	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Routes: keeping.Routes(), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: keeping.Routes(), Log: log,
 	}), actor()))
 }
 

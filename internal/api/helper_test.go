@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -39,13 +40,17 @@ type fakeCDRs struct {
 
 func (f *fakeCDRs) List(_ context.Context, q Query) (Page, error) {
 	f.query = q
-	return Page{Total: f.total, Filtered: f.filtered, Records: func(yield func(Record, error) bool) {
-		for _, r := range f.items {
+	return Page{Total: f.total, Filtered: f.filtered, Records: eachOf(f.items)}, f.err
+}
+
+func eachOf(list []Record) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for _, r := range list {
 			if !yield(r, nil) {
 				return
 			}
 		}
-	}}, f.err
+	}
 }
 
 func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, bool, error) {

@@ -85,7 +85,7 @@ func (s *Server) keepRoutes() []route {
 		},
 		{
 			method: "PUT", path: "/retention", acl: "call-logd.retention.update", summary: "Choose how long things are kept",
-			body: retention.Policy{}, answers: done("It is chosen"), handle: s.putRetention,
+			body: retentionDaysJSON{}, answers: done("It is chosen"), handle: s.putRetention,
 		},
 		{
 			method: "GET", path: "/cdr/{cdr_id:int}/hold", acl: hold + "read", summary: "Describe the legal hold of a CDR",
@@ -122,7 +122,8 @@ type (
 		By     string  `json:"by"`
 		At     *string `json:"at"`
 	}
-	retentionJSON struct {
+	retentionDaysJSON struct{ retention.Policy }
+	retentionJSON     struct {
 		TenantUUID string `json:"tenant_uuid"`
 		retention.Policy
 		DefaultCDR       int `json:"default_cdr_days"`

@@ -31,6 +31,8 @@ type Options struct {
 	Signer *auth.Signer
 	// Proxies are those whose word is taken for who asks, and how.
 	Proxies []netip.Prefix
+	// Accounts is the auth service.
+	Accounts AccountOptions
 }
 
 // Server answers HTTP requests.
@@ -47,6 +49,8 @@ type Server struct {
 	config  map[string]any
 	signer  *auth.Signer
 	proxies []netip.Prefix
+
+	accounts AccountOptions
 }
 
 // New returns a server.
@@ -54,6 +58,7 @@ func New(o Options) *Server {
 	return &Server{
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
+		accounts: o.Accounts,
 	}
 }
 
@@ -156,6 +161,9 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 	}
 	mine := s.tenants.Visible(token.TenantUUID)
 	if !slices.Contains(mine, tenant) {
+		if rt.service == Auth { // which tells the two apart
+			return request{}, unauthorizedTenant(tenant)
+		}
 		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
 	}
 	if rt.master && token.TenantUUID != s.tenants.Master() {

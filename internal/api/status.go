@@ -1,7 +1,10 @@
 package api
 
 import (
+	"errors"
 	"net/http"
+
+	"callrecordd/internal/auth"
 )
 
 // Health is how the parts are on which the services depend.
@@ -66,12 +69,7 @@ func (s *Server) serviceRoutes() []route {
 		{
 			service: Auth, method: "HEAD", path: "/status", summary: "Say whether tokens can be checked",
 			answers: []answerRow{{status: http.StatusOK, about: "They can"}, {status: http.StatusServiceUnavailable, about: "They cannot"}},
-			handle: func(w http.ResponseWriter, _ *http.Request, _ request) error {
-				if !s.health().Database {
-					w.WriteHeader(http.StatusServiceUnavailable)
-				}
-				return nil
-			},
+			handle:  s.authStatus,
 		},
 	}
 	for _, of := range Services() {
@@ -90,4 +88,18 @@ func (s *Server) serviceRoutes() []route {
 		})
 	}
 	return rows
+}
+
+// authStatus fails if readers of tokens would, or who logs in.
+func (s *Server) authStatus(w http.ResponseWriter, r *http.Request, _ request) error {
+	if !s.health().Database {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return nil
+	}
+	_, err := s.tokens.Check(r.Context(), "00000000-0000-0000-0000-000000000000")
+	if err != nil && !errors.Is(err, auth.ErrInvalidToken) {
+		s.log.Error("tokens cannot be checked", "err", err)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}
+	return nil
 }

@@ -93,6 +93,7 @@ func (a *App) serveAll() error {
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 		Health: a.health, Config: a.opt.Config.Map(),
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
+		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
 	})
 	var servers []*http.Server
 	for _, l := range a.listeners {
@@ -105,7 +106,7 @@ func (a *App) serveAll() error {
 	}
 	a.stack.push("http", stopServers(servers))
 	socket := a.newServer(control.NewHandler(control.Options{
-		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
+		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
 		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: a.keeping.Routes(),

@@ -37,6 +37,9 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewUUID func() string
+	// FirstStart is told the password of the administrator that the first start
+	// makes. It is kept nowhere; without FirstStart no administrator is made.
+	FirstStart func(username, password string)
 	// Notify, if set, tells the service manager (sd_notify).
 	Notify func(state string)
 	// ReloadAsked, if set, tells each time that LoadConfig is to be called and its
@@ -59,6 +62,8 @@ type App struct {
 	store     *store.Store
 	directory *directory.Service
 	tokens    *auth.Service
+	accounts  *auth.Accounts
+	stackUUID string
 	ari       *ari.Client
 	stream    *ari.Stream
 	ami       *ami.Client
@@ -148,7 +153,9 @@ func (a *App) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
+	if err = a.startAccounts(ctx); err != nil {
+		return err
+	}
 
 	if err = a.bind(ctx); err != nil {
 		return err

@@ -33,6 +33,7 @@ const actorHeader = "X-Callrecordd-Actor"
 type Options struct {
 	Directory *directory.Service
 	Tokens    *auth.Service
+	Accounts  *auth.Accounts
 	// Discover asks Asterisk for endpoints and queues; nil without a daemon.
 	Discover func(context.Context) (directory.Found, error)
 	// Status describes the daemon; nil without one.
@@ -149,6 +150,7 @@ func NewHandler(o Options) http.Handler {
 			}))
 		}
 	}
+	h.accountRoutes(mux)
 	mux.HandleFunc("GET /v1/tokens", h.wrap(h.listTokens))
 	mux.HandleFunc("POST /v1/tokens", h.wrap(h.createToken))
 	mux.HandleFunc("DELETE /v1/tokens/{id}", h.wrap(h.revokeToken))
@@ -244,17 +246,19 @@ func (h handler) wrap(fn func(*http.Request, []byte) (any, error)) http.HandlerF
 func (h handler) failure(r *http.Request, err error) *Failure {
 	var f *Failure
 	var invalid *directory.ErrInvalid
+	var badAccount *auth.ErrInvalid
+	var taken *auth.ErrTaken
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &large):
 		return &Failure{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", large.Limit)}
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &badAccount):
 		return &Failure{http.StatusBadRequest, err.Error()}
 	case errors.Is(err, directory.ErrNotFound), errors.Is(err, auth.ErrNotFound):
 		return &Failure{http.StatusNotFound, err.Error()}
-	case errors.Is(err, directory.ErrConflict):
+	case errors.Is(err, directory.ErrConflict), errors.Is(err, auth.ErrReadOnly), errors.As(err, &taken):
 		return &Failure{http.StatusConflict, err.Error()}
 	}
 	h.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
@@ -277,7 +281,7 @@ type NewToken struct {
 }
 
 func (h handler) listTokens(r *http.Request, _ []byte) (any, error) {
-	list, err := h.Tokens.List(r.Context())
+	list, err := h.Tokens.List(r.Context(), auth.TokenFilter{})
 	if list == nil {
 		list = []auth.Token{}
 	}

@@ -37,6 +37,7 @@ var (
 	extenPattern    = regexp.MustCompile(`^[0-9A-Za-z*#+._-]{1,80}$`)
 	contextPattern  = regexp.MustCompile(`^[0-9A-Za-z._-]{1,80}$`)
 	queuePattern    = regexp.MustCompile(`^[^\s,|^&]{1,128}$`)
+	slugPattern     = regexp.MustCompile(`^[a-zA-Z0-9_]{0,10}$`)
 )
 
 func matching(field, v string, pattern *regexp.Regexp, want string) error {
@@ -76,7 +77,15 @@ func firstError(errs ...error) error {
 
 func (t *Tenant) check() error {
 	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true),
-		uuidField("parent_uuid", t.Parent), text("asterisk_id", t.AsteriskID, false))
+		uuidField("parent_uuid", t.Parent), text("asterisk_id", t.AsteriskID, false),
+		matching("slug", t.Slug, slugPattern, "at most 10 letters, digits and _"),
+		text("contact", t.Details.Contact, false), text("phone", t.Details.Phone, false), t.Details.Address.check())
+}
+
+func (a Address) check() error {
+	return firstError(text("address.line_1", a.Line1, false), text("address.line_2", a.Line2, false),
+		text("address.city", a.City, false), text("address.state", a.State, false),
+		text("address.country", a.Country, false), text("address.zip_code", a.ZipCode, false))
 }
 
 func (u *User) check() error {
@@ -223,6 +232,9 @@ func (c *checker) tenant(t *Tenant) {
 	c.fail(t.ref(), t.check())
 	if t.AsteriskID != "" {
 		c.take(t.ref(), "asterisk_id", t.AsteriskID)
+	}
+	if t.Slug != "" {
+		c.take(t.ref(), "slug", t.Slug)
 	}
 	if t.Parent == t.UUID {
 		c.take(t.ref(), "place of the", "master tenant")

@@ -51,6 +51,26 @@ type Tenant struct {
 	Parent string `json:"parent_uuid"`
 	// AsteriskID is the tenantid of its PJSIP endpoints, empty if none.
 	AsteriskID string `json:"asterisk_id,omitempty"`
+	// Slug is a short unique name for clients; it is made of the name.
+	Slug    string        `json:"slug,omitempty"`
+	Details TenantDetails `json:"details,omitzero"`
+}
+
+// TenantDetails are for people; nothing here depends on them.
+type TenantDetails struct {
+	Contact string  `json:"contact,omitempty"` // uuid of an account
+	Phone   string  `json:"phone,omitempty"`
+	Address Address `json:"address,omitzero"`
+}
+
+// Address is where a tenant is.
+type Address struct {
+	Line1   string `json:"line_1,omitempty"`
+	Line2   string `json:"line_2,omitempty"`
+	City    string `json:"city,omitempty"`
+	State   string `json:"state,omitempty"`
+	Country string `json:"country,omitempty"`
+	ZipCode string `json:"zip_code,omitempty"`
 }
 
 // User is a person with phones.

@@ -189,7 +189,8 @@ func TestFiveCallsOutliveTheDaemon(t *testing.T) {
 			daemon.end(t, signal)
 			t.Logf("%s within %s", name, time.Since(asked).Round(time.Millisecond))
 			for _, r := range s.stored() {
-				if r.state != "recording" {
+				// A confirmation waits up to 50 ms for others to share its commit.
+				if r.state != "recording" && (signal == syscall.SIGTERM || r.state != "starting") {
 					t.Errorf("the daemon is gone and recording %s is %s", r.uuid, r.state)
 				}
 			}

@@ -24,6 +24,186 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AuthGetPoliciesParamsDirection.
+const (
+	AuthGetPoliciesParamsDirectionAsc  AuthGetPoliciesParamsDirection = "asc"
+	AuthGetPoliciesParamsDirectionDesc AuthGetPoliciesParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetPoliciesParamsDirection enum.
+func (e AuthGetPoliciesParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetPoliciesParamsDirectionAsc:
+		return true
+	case AuthGetPoliciesParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetSessionsParamsDirection.
+const (
+	AuthGetSessionsParamsDirectionAsc  AuthGetSessionsParamsDirection = "asc"
+	AuthGetSessionsParamsDirectionDesc AuthGetSessionsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetSessionsParamsDirection enum.
+func (e AuthGetSessionsParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetSessionsParamsDirectionAsc:
+		return true
+	case AuthGetSessionsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetTenantsParamsDirection.
+const (
+	AuthGetTenantsParamsDirectionAsc  AuthGetTenantsParamsDirection = "asc"
+	AuthGetTenantsParamsDirectionDesc AuthGetTenantsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetTenantsParamsDirection enum.
+func (e AuthGetTenantsParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetTenantsParamsDirectionAsc:
+		return true
+	case AuthGetTenantsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetTokensParamsDirection.
+const (
+	AuthGetTokensParamsDirectionAsc  AuthGetTokensParamsDirection = "asc"
+	AuthGetTokensParamsDirectionDesc AuthGetTokensParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetTokensParamsDirection enum.
+func (e AuthGetTokensParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetTokensParamsDirectionAsc:
+		return true
+	case AuthGetTokensParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersParamsDirection.
+const (
+	AuthGetUsersParamsDirectionAsc  AuthGetUsersParamsDirection = "asc"
+	AuthGetUsersParamsDirectionDesc AuthGetUsersParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersParamsDirection enum.
+func (e AuthGetUsersParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersParamsDirectionAsc:
+		return true
+	case AuthGetUsersParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersMeTokensParamsDirection.
+const (
+	AuthGetUsersMeTokensParamsDirectionAsc  AuthGetUsersMeTokensParamsDirection = "asc"
+	AuthGetUsersMeTokensParamsDirectionDesc AuthGetUsersMeTokensParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersMeTokensParamsDirection enum.
+func (e AuthGetUsersMeTokensParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersMeTokensParamsDirectionAsc:
+		return true
+	case AuthGetUsersMeTokensParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersByUserGroupsParamsDirection.
+const (
+	AuthGetUsersByUserGroupsParamsDirectionAsc  AuthGetUsersByUserGroupsParamsDirection = "asc"
+	AuthGetUsersByUserGroupsParamsDirectionDesc AuthGetUsersByUserGroupsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersByUserGroupsParamsDirection enum.
+func (e AuthGetUsersByUserGroupsParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersByUserGroupsParamsDirectionAsc:
+		return true
+	case AuthGetUsersByUserGroupsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersByUserPoliciesParamsDirection.
+const (
+	AuthGetUsersByUserPoliciesParamsDirectionAsc  AuthGetUsersByUserPoliciesParamsDirection = "asc"
+	AuthGetUsersByUserPoliciesParamsDirectionDesc AuthGetUsersByUserPoliciesParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersByUserPoliciesParamsDirection enum.
+func (e AuthGetUsersByUserPoliciesParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersByUserPoliciesParamsDirectionAsc:
+		return true
+	case AuthGetUsersByUserPoliciesParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersByUserSessionsParamsDirection.
+const (
+	AuthGetUsersByUserSessionsParamsDirectionAsc  AuthGetUsersByUserSessionsParamsDirection = "asc"
+	AuthGetUsersByUserSessionsParamsDirectionDesc AuthGetUsersByUserSessionsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersByUserSessionsParamsDirection enum.
+func (e AuthGetUsersByUserSessionsParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersByUserSessionsParamsDirectionAsc:
+		return true
+	case AuthGetUsersByUserSessionsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuthGetUsersByUserTokensParamsDirection.
+const (
+	AuthGetUsersByUserTokensParamsDirectionAsc  AuthGetUsersByUserTokensParamsDirection = "asc"
+	AuthGetUsersByUserTokensParamsDirectionDesc AuthGetUsersByUserTokensParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the AuthGetUsersByUserTokensParamsDirection enum.
+func (e AuthGetUsersByUserTokensParamsDirection) Valid() bool {
+	switch e {
+	case AuthGetUsersByUserTokensParamsDirectionAsc:
+		return true
+	case AuthGetUsersByUserTokensParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallLogdGetCdrParamsCallDirection.
 const (
 	CallLogdGetCdrParamsCallDirectionInbound  CallLogdGetCdrParamsCallDirection = "inbound"
@@ -648,6 +828,21 @@ func (e CallLogdGetUsersByUserUuidCdrParamsFormat) Valid() bool {
 	}
 }
 
+// Address defines model for Address.
+type Address struct {
+	City    *string `json:"city"`
+	Country *string `json:"country"`
+	Line1   *string `json:"line_1"`
+	Line2   *string `json:"line_2"`
+	State   *string `json:"state"`
+	ZipCode *string `json:"zip_code"`
+}
+
+// Backends defines model for Backends.
+type Backends struct {
+	Data []string `json:"data"`
+}
+
 // CallLogdStatus defines model for CallLogdStatus.
 type CallLogdStatus struct {
 	BusConsumer  Component `json:"bus_consumer"`
@@ -717,6 +912,14 @@ type ConfdStatus struct {
 	ServiceToken Component `json:"service_token"`
 }
 
+// Email defines model for Email.
+type Email struct {
+	Address   string `json:"address"`
+	Confirmed bool   `json:"confirmed"`
+	Main      bool   `json:"main"`
+	Uuid      string `json:"uuid"`
+}
+
 // Export defines model for Export.
 type Export struct {
 	Bytes       int64   `json:"bytes"`
@@ -741,6 +944,13 @@ type Exported struct {
 	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
 }
 
+// GroupList defines model for GroupList.
+type GroupList struct {
+	Filtered int64         `json:"filtered"`
+	Items    []interface{} `json:"items"`
+	Total    int64         `json:"total"`
+}
+
 // Hold defines model for Hold.
 type Hold struct {
 	At     *string `json:"at"`
@@ -755,16 +965,98 @@ type Link struct {
 	Url       string  `json:"url"`
 }
 
+// Login defines model for Login.
+type Login struct {
+	AccessType   *string `json:"access_type,omitempty"`
+	Backend      *string `json:"backend,omitempty"`
+	ClientId     *string `json:"client_id,omitempty"`
+	Expiration   *int64  `json:"expiration,omitempty"`
+	RefreshToken *string `json:"refresh_token,omitempty"`
+}
+
+// MessageAnswer defines model for MessageAnswer.
+type MessageAnswer struct {
+	Data struct {
+		Message string `json:"message"`
+	} `json:"data"`
+}
+
 // MessageBody defines model for MessageBody.
 type MessageBody struct {
 	Message string `json:"message"`
 }
 
+// Metadata defines model for Metadata.
+type Metadata struct {
+	Admin       bool    `json:"admin"`
+	AuthId      string  `json:"auth_id"`
+	PbxUserUuid *string `json:"pbx_user_uuid"`
+	Purpose     string  `json:"purpose"`
+	TenantUuid  string  `json:"tenant_uuid"`
+	Uuid        string  `json:"uuid"`
+	XivoUuid    string  `json:"xivo_uuid"`
+}
+
+// NewPolicy defines model for NewPolicy.
+type NewPolicy struct {
+	Acl         []string `json:"acl"`
+	Description *string  `json:"description"`
+	Name        string   `json:"name"`
+	Slug        *string  `json:"slug,omitempty"`
+}
+
+// NewTenant defines model for NewTenant.
+type NewTenant struct {
+	Address Address `json:"address"`
+	Contact *string `json:"contact"`
+	Name    string  `json:"name"`
+	Phone   *string `json:"phone"`
+	Slug    *string `json:"slug,omitempty"`
+	Uuid    *string `json:"uuid,omitempty"`
+}
+
+// NewUser defines model for NewUser.
+type NewUser struct {
+	AuthenticationMethod *string `json:"authentication_method,omitempty"`
+	EmailAddress         *string `json:"email_address,omitempty"`
+	Enabled              bool    `json:"enabled"`
+	Firstname            *string `json:"firstname"`
+	Lastname             *string `json:"lastname"`
+	Password             *string `json:"password,omitempty"`
+	Purpose              *string `json:"purpose,omitempty"`
+	Username             *string `json:"username"`
+	Uuid                 *string `json:"uuid,omitempty"`
+}
+
+// Password defines model for Password.
+type Password struct {
+	NewPassword string `json:"new_password"`
+	OldPassword string `json:"old_password"`
+}
+
 // Policy defines model for Policy.
 type Policy struct {
-	CdrDays       *int64 `json:"cdr_days"`
-	ExportDays    *int64 `json:"export_days"`
-	RecordingDays *int64 `json:"recording_days"`
+	Acl         []string `json:"acl"`
+	Description *string  `json:"description"`
+	Name        string   `json:"name"`
+	ReadOnly    bool     `json:"read_only"`
+	Shared      bool     `json:"shared"`
+	Slug        string   `json:"slug"`
+	TenantUuid  string   `json:"tenant_uuid"`
+	Uuid        string   `json:"uuid"`
+}
+
+// PolicyList defines model for PolicyList.
+type PolicyList struct {
+	Items []Policy `json:"items"`
+	Total int64    `json:"total"`
+}
+
+// PolicyPage defines model for PolicyPage.
+type PolicyPage struct {
+	Filtered int64    `json:"filtered"`
+	Items    []Policy `json:"items"`
+	Total    int64    `json:"total"`
 }
 
 // Problem defines model for Problem.
@@ -795,6 +1087,23 @@ type Record struct {
 	Uuid          string   `json:"uuid"`
 }
 
+// Refresh defines model for Refresh.
+type Refresh struct {
+	ClientId   string                 `json:"client_id"`
+	CreatedAt  string                 `json:"created_at"`
+	Metadata   map[string]interface{} `json:"metadata"`
+	Mobile     bool                   `json:"mobile"`
+	TenantUuid string                 `json:"tenant_uuid"`
+	UserUuid   string                 `json:"user_uuid"`
+}
+
+// RefreshList defines model for RefreshList.
+type RefreshList struct {
+	Filtered int64     `json:"filtered"`
+	Items    []Refresh `json:"items"`
+	Total    int64     `json:"total"`
+}
+
 // Removed defines model for Removed.
 type Removed struct {
 	CdrIds []int64 `json:"cdr_ids"`
@@ -811,8 +1120,113 @@ type Retention struct {
 	TenantUuid           string `json:"tenant_uuid"`
 }
 
+// RetentionDays defines model for RetentionDays.
+type RetentionDays struct {
+	CdrDays       *int64 `json:"cdr_days"`
+	ExportDays    *int64 `json:"export_days"`
+	RecordingDays *int64 `json:"recording_days"`
+}
+
+// Scopes defines model for Scopes.
+type Scopes struct {
+	Scopes     []string `json:"scopes"`
+	TenantUuid *string  `json:"tenant_uuid"`
+}
+
+// ScopesAnswer defines model for ScopesAnswer.
+type ScopesAnswer struct {
+	Scopes map[string]bool `json:"scopes"`
+}
+
+// Session defines model for Session.
+type Session struct {
+	CreatedAt  string  `json:"created_at"`
+	ExpiresAt  *string `json:"expires_at"`
+	Mobile     bool    `json:"mobile"`
+	RemoteAddr string  `json:"remote_addr"`
+	TenantUuid string  `json:"tenant_uuid"`
+	UserAgent  string  `json:"user_agent"`
+	UserUuid   string  `json:"user_uuid"`
+	Uuid       string  `json:"uuid"`
+}
+
+// SessionList defines model for SessionList.
+type SessionList struct {
+	Filtered int64     `json:"filtered"`
+	Items    []Session `json:"items"`
+	Total    int64     `json:"total"`
+}
+
+// Tenant defines model for Tenant.
+type Tenant struct {
+	Address                     Address  `json:"address"`
+	Contact                     *string  `json:"contact"`
+	DefaultAuthenticationMethod string   `json:"default_authentication_method"`
+	DomainNames                 []string `json:"domain_names"`
+	Name                        string   `json:"name"`
+	ParentUuid                  string   `json:"parent_uuid"`
+	Phone                       *string  `json:"phone"`
+	Slug                        string   `json:"slug"`
+	Uuid                        string   `json:"uuid"`
+}
+
+// TenantList defines model for TenantList.
+type TenantList struct {
+	Filtered int64    `json:"filtered"`
+	Items    []Tenant `json:"items"`
+	Total    int64    `json:"total"`
+}
+
+// Token defines model for Token.
+type Token struct {
+	Acl          []string `json:"acl"`
+	AuthId       string   `json:"auth_id"`
+	ExpiresAt    *string  `json:"expires_at"`
+	IssuedAt     string   `json:"issued_at"`
+	Metadata     Metadata `json:"metadata"`
+	RefreshToken *string  `json:"refresh_token,omitempty"`
+	RemoteAddr   string   `json:"remote_addr"`
+	SessionUuid  string   `json:"session_uuid"`
+	Token        string   `json:"token"`
+	UserAgent    string   `json:"user_agent"`
+	UtcExpiresAt *string  `json:"utc_expires_at"`
+	UtcIssuedAt  string   `json:"utc_issued_at"`
+	XivoUserUuid *string  `json:"xivo_user_uuid"`
+	XivoUuid     string   `json:"xivo_uuid"`
+}
+
+// TokenAnswer defines model for TokenAnswer.
+type TokenAnswer struct {
+	Data Token `json:"data"`
+}
+
+// User defines model for User.
+type User struct {
+	AuthenticationMethod string  `json:"authentication_method"`
+	Emails               []Email `json:"emails"`
+	Enabled              bool    `json:"enabled"`
+	Firstname            *string `json:"firstname"`
+	Lastname             *string `json:"lastname"`
+	Purpose              string  `json:"purpose"`
+	TenantUuid           string  `json:"tenant_uuid"`
+	Username             *string `json:"username"`
+	Uuid                 string  `json:"uuid"`
+}
+
+// UserList defines model for UserList.
+type UserList struct {
+	Filtered int64  `json:"filtered"`
+	Items    []User `json:"items"`
+	Total    int64  `json:"total"`
+}
+
 // AuthGetApiApiYmldefaultJSONResponseBody defines parameters for AuthGetApiApiYml.
 type AuthGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetBackendsdefaultJSONResponseBody defines parameters for AuthGetBackends.
+type AuthGetBackendsdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -827,8 +1241,659 @@ type AuthGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// AuthGetPoliciesParams defines parameters for AuthGetPolicies.
+type AuthGetPoliciesParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetPoliciesParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Name Only those with exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Slug Only those with exactly this.
+	Slug *string `form:"slug,omitempty" json:"slug,omitempty"`
+
+	// Uuid Only those with exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetPoliciesParamsDirection defines parameters for AuthGetPolicies.
+type AuthGetPoliciesParamsDirection string
+
+// AuthGetPoliciesdefaultJSONResponseBody defines parameters for AuthGetPolicies.
+type AuthGetPoliciesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPostPoliciesParams defines parameters for AuthPostPolicies.
+type AuthPostPoliciesParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPostPoliciesdefaultJSONResponseBody defines parameters for AuthPostPolicies.
+type AuthPostPoliciesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeletePoliciesByPolicyParams defines parameters for AuthDeletePoliciesByPolicy.
+type AuthDeletePoliciesByPolicyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeletePoliciesByPolicydefaultJSONResponseBody defines parameters for AuthDeletePoliciesByPolicy.
+type AuthDeletePoliciesByPolicydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetPoliciesByPolicyParams defines parameters for AuthGetPoliciesByPolicy.
+type AuthGetPoliciesByPolicyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetPoliciesByPolicydefaultJSONResponseBody defines parameters for AuthGetPoliciesByPolicy.
+type AuthGetPoliciesByPolicydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutPoliciesByPolicyParams defines parameters for AuthPutPoliciesByPolicy.
+type AuthPutPoliciesByPolicyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutPoliciesByPolicydefaultJSONResponseBody defines parameters for AuthPutPoliciesByPolicy.
+type AuthPutPoliciesByPolicydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeletePoliciesByPolicyAclByAccessParams defines parameters for AuthDeletePoliciesByPolicyAclByAccess.
+type AuthDeletePoliciesByPolicyAclByAccessParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody defines parameters for AuthDeletePoliciesByPolicyAclByAccess.
+type AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutPoliciesByPolicyAclByAccessParams defines parameters for AuthPutPoliciesByPolicyAclByAccess.
+type AuthPutPoliciesByPolicyAclByAccessParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody defines parameters for AuthPutPoliciesByPolicyAclByAccess.
+type AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetSessionsParams defines parameters for AuthGetSessions.
+type AuthGetSessionsParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetSessionsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetSessionsParamsDirection defines parameters for AuthGetSessions.
+type AuthGetSessionsParamsDirection string
+
+// AuthGetSessionsdefaultJSONResponseBody defines parameters for AuthGetSessions.
+type AuthGetSessionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteSessionsBySessionParams defines parameters for AuthDeleteSessionsBySession.
+type AuthDeleteSessionsBySessionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteSessionsBySessiondefaultJSONResponseBody defines parameters for AuthDeleteSessionsBySession.
+type AuthDeleteSessionsBySessiondefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // AuthHeadStatusdefaultJSONResponseBody defines parameters for AuthHeadStatus.
 type AuthHeadStatusdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetTenantsParams defines parameters for AuthGetTenants.
+type AuthGetTenantsParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetTenantsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Uuids Only these; may be repeated.
+	Uuids *[]openapi_types.UUID `form:"uuids,omitempty" json:"uuids,omitempty"`
+
+	// Name Only those with exactly this.
+	Name *string `form:"name,omitempty" json:"name,omitempty"`
+
+	// Slug Only those with exactly this.
+	Slug *string `form:"slug,omitempty" json:"slug,omitempty"`
+
+	// Uuid Only those with exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// DomainName Only those with exactly this.
+	DomainName *string `form:"domain_name,omitempty" json:"domain_name,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetTenantsParamsDirection defines parameters for AuthGetTenants.
+type AuthGetTenantsParamsDirection string
+
+// AuthGetTenantsdefaultJSONResponseBody defines parameters for AuthGetTenants.
+type AuthGetTenantsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPostTenantsParams defines parameters for AuthPostTenants.
+type AuthPostTenantsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPostTenantsdefaultJSONResponseBody defines parameters for AuthPostTenants.
+type AuthPostTenantsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteTenantsByTenantParams defines parameters for AuthDeleteTenantsByTenant.
+type AuthDeleteTenantsByTenantParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteTenantsByTenantdefaultJSONResponseBody defines parameters for AuthDeleteTenantsByTenant.
+type AuthDeleteTenantsByTenantdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetTenantsByTenantParams defines parameters for AuthGetTenantsByTenant.
+type AuthGetTenantsByTenantParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetTenantsByTenantdefaultJSONResponseBody defines parameters for AuthGetTenantsByTenant.
+type AuthGetTenantsByTenantdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutTenantsByTenantParams defines parameters for AuthPutTenantsByTenant.
+type AuthPutTenantsByTenantParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutTenantsByTenantdefaultJSONResponseBody defines parameters for AuthPutTenantsByTenant.
+type AuthPutTenantsByTenantdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPostTokendefaultJSONResponseBody defines parameters for AuthPostToken.
+type AuthPostTokendefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteTokenByTokendefaultJSONResponseBody defines parameters for AuthDeleteTokenByToken.
+type AuthDeleteTokenByTokendefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetTokenByTokenParams defines parameters for AuthGetTokenByToken.
+type AuthGetTokenByTokenParams struct {
+	// Scope An access that it must have.
+	Scope *string `form:"scope,omitempty" json:"scope,omitempty"`
+
+	// Tenant A tenant that it must reach.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+}
+
+// AuthGetTokenByTokendefaultJSONResponseBody defines parameters for AuthGetTokenByToken.
+type AuthGetTokenByTokendefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthHeadTokenByTokenParams defines parameters for AuthHeadTokenByToken.
+type AuthHeadTokenByTokenParams struct {
+	// Scope An access that it must have.
+	Scope *string `form:"scope,omitempty" json:"scope,omitempty"`
+
+	// Tenant A tenant that it must reach.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+}
+
+// AuthHeadTokenByTokendefaultJSONResponseBody defines parameters for AuthHeadTokenByToken.
+type AuthHeadTokenByTokendefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody defines parameters for AuthPostTokenByTokenScopesCheck.
+type AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetTokensParams defines parameters for AuthGetTokens.
+type AuthGetTokensParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetTokensParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ClientId Only of this client.
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// Mobile Only those of mobiles, or of all others.
+	Mobile *bool `form:"mobile,omitempty" json:"mobile,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetTokensParamsDirection defines parameters for AuthGetTokens.
+type AuthGetTokensParamsDirection string
+
+// AuthGetTokensdefaultJSONResponseBody defines parameters for AuthGetTokens.
+type AuthGetTokensdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersParams defines parameters for AuthGetUsers.
+type AuthGetUsersParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// EmailAddress Only those with exactly this.
+	EmailAddress *string `form:"email_address,omitempty" json:"email_address,omitempty"`
+
+	// Firstname Only those with exactly this.
+	Firstname *string `form:"firstname,omitempty" json:"firstname,omitempty"`
+
+	// HasPolicySlug Only those with exactly this.
+	HasPolicySlug *string `form:"has_policy_slug,omitempty" json:"has_policy_slug,omitempty"`
+
+	// HasPolicyUuid Only those with exactly this.
+	HasPolicyUuid *string `form:"has_policy_uuid,omitempty" json:"has_policy_uuid,omitempty"`
+
+	// Lastname Only those with exactly this.
+	Lastname *string `form:"lastname,omitempty" json:"lastname,omitempty"`
+
+	// PolicySlug Only those with exactly this.
+	PolicySlug *string `form:"policy_slug,omitempty" json:"policy_slug,omitempty"`
+
+	// PolicyUuid Only those with exactly this.
+	PolicyUuid *string `form:"policy_uuid,omitempty" json:"policy_uuid,omitempty"`
+
+	// Purpose Only those with exactly this.
+	Purpose *string `form:"purpose,omitempty" json:"purpose,omitempty"`
+
+	// Username Only those with exactly this.
+	Username *string `form:"username,omitempty" json:"username,omitempty"`
+
+	// Uuid Only those with exactly this.
+	Uuid *string `form:"uuid,omitempty" json:"uuid,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersParamsDirection defines parameters for AuthGetUsers.
+type AuthGetUsersParamsDirection string
+
+// AuthGetUsersdefaultJSONResponseBody defines parameters for AuthGetUsers.
+type AuthGetUsersdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPostUsersParams defines parameters for AuthPostUsers.
+type AuthPostUsersParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPostUsersdefaultJSONResponseBody defines parameters for AuthPostUsers.
+type AuthPostUsersdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersMeTokensParams defines parameters for AuthGetUsersMeTokens.
+type AuthGetUsersMeTokensParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersMeTokensParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ClientId Only of this client.
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// Mobile Only those of mobiles, or of all others.
+	Mobile *bool `form:"mobile,omitempty" json:"mobile,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersMeTokensParamsDirection defines parameters for AuthGetUsersMeTokens.
+type AuthGetUsersMeTokensParamsDirection string
+
+// AuthGetUsersMeTokensdefaultJSONResponseBody defines parameters for AuthGetUsersMeTokens.
+type AuthGetUsersMeTokensdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteUsersMeTokensByClientIdParams defines parameters for AuthDeleteUsersMeTokensByClientId.
+type AuthDeleteUsersMeTokensByClientIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody defines parameters for AuthDeleteUsersMeTokensByClientId.
+type AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteUsersByUserParams defines parameters for AuthDeleteUsersByUser.
+type AuthDeleteUsersByUserParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteUsersByUserdefaultJSONResponseBody defines parameters for AuthDeleteUsersByUser.
+type AuthDeleteUsersByUserdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersByUserParams defines parameters for AuthGetUsersByUser.
+type AuthGetUsersByUserParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersByUserdefaultJSONResponseBody defines parameters for AuthGetUsersByUser.
+type AuthGetUsersByUserdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutUsersByUserParams defines parameters for AuthPutUsersByUser.
+type AuthPutUsersByUserParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutUsersByUserdefaultJSONResponseBody defines parameters for AuthPutUsersByUser.
+type AuthPutUsersByUserdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersByUserGroupsParams defines parameters for AuthGetUsersByUserGroups.
+type AuthGetUsersByUserGroupsParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersByUserGroupsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersByUserGroupsParamsDirection defines parameters for AuthGetUsersByUserGroups.
+type AuthGetUsersByUserGroupsParamsDirection string
+
+// AuthGetUsersByUserGroupsdefaultJSONResponseBody defines parameters for AuthGetUsersByUserGroups.
+type AuthGetUsersByUserGroupsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutUsersByUserPasswordParams defines parameters for AuthPutUsersByUserPassword.
+type AuthPutUsersByUserPasswordParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutUsersByUserPassworddefaultJSONResponseBody defines parameters for AuthPutUsersByUserPassword.
+type AuthPutUsersByUserPassworddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersByUserPoliciesParams defines parameters for AuthGetUsersByUserPolicies.
+type AuthGetUsersByUserPoliciesParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersByUserPoliciesParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersByUserPoliciesParamsDirection defines parameters for AuthGetUsersByUserPolicies.
+type AuthGetUsersByUserPoliciesParamsDirection string
+
+// AuthGetUsersByUserPoliciesdefaultJSONResponseBody defines parameters for AuthGetUsersByUserPolicies.
+type AuthGetUsersByUserPoliciesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteUsersByUserPoliciesByPolicyParams defines parameters for AuthDeleteUsersByUserPoliciesByPolicy.
+type AuthDeleteUsersByUserPoliciesByPolicyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody defines parameters for AuthDeleteUsersByUserPoliciesByPolicy.
+type AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPutUsersByUserPoliciesByPolicyParams defines parameters for AuthPutUsersByUserPoliciesByPolicy.
+type AuthPutUsersByUserPoliciesByPolicyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody defines parameters for AuthPutUsersByUserPoliciesByPolicy.
+type AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersByUserSessionsParams defines parameters for AuthGetUsersByUserSessions.
+type AuthGetUsersByUserSessionsParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersByUserSessionsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersByUserSessionsParamsDirection defines parameters for AuthGetUsersByUserSessions.
+type AuthGetUsersByUserSessionsParamsDirection string
+
+// AuthGetUsersByUserSessionsdefaultJSONResponseBody defines parameters for AuthGetUsersByUserSessions.
+type AuthGetUsersByUserSessionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteUsersByUserSessionsBySessionParams defines parameters for AuthDeleteUsersByUserSessionsBySession.
+type AuthDeleteUsersByUserSessionsBySessionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody defines parameters for AuthDeleteUsersByUserSessionsBySession.
+type AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthGetUsersByUserTokensParams defines parameters for AuthGetUsersByUserTokens.
+type AuthGetUsersByUserTokensParams struct {
+	// Limit How many at most; 0, the default, is no limit.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Order The field to sort by.
+	Order *string `form:"order,omitempty" json:"order,omitempty"`
+
+	// Direction How to sort; asc is the default.
+	Direction *AuthGetUsersByUserTokensParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Search Only those that have this text in them.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// ClientId Only of this client.
+	ClientId *string `form:"client_id,omitempty" json:"client_id,omitempty"`
+
+	// Mobile Only those of mobiles, or of all others.
+	Mobile *bool `form:"mobile,omitempty" json:"mobile,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthGetUsersByUserTokensParamsDirection defines parameters for AuthGetUsersByUserTokens.
+type AuthGetUsersByUserTokensParamsDirection string
+
+// AuthGetUsersByUserTokensdefaultJSONResponseBody defines parameters for AuthGetUsersByUserTokens.
+type AuthGetUsersByUserTokensdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthDeleteUsersByUserTokensByClientIdParams defines parameters for AuthDeleteUsersByUserTokensByClientId.
+type AuthDeleteUsersByUserTokensByClientIdParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody defines parameters for AuthDeleteUsersByUserTokensByClientId.
+type AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -1458,6 +2523,33 @@ type ConfdGetStatusdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// AuthPostPoliciesJSONRequestBody defines body for AuthPostPolicies for application/json ContentType.
+type AuthPostPoliciesJSONRequestBody = NewPolicy
+
+// AuthPutPoliciesByPolicyJSONRequestBody defines body for AuthPutPoliciesByPolicy for application/json ContentType.
+type AuthPutPoliciesByPolicyJSONRequestBody = NewPolicy
+
+// AuthPostTenantsJSONRequestBody defines body for AuthPostTenants for application/json ContentType.
+type AuthPostTenantsJSONRequestBody = NewTenant
+
+// AuthPutTenantsByTenantJSONRequestBody defines body for AuthPutTenantsByTenant for application/json ContentType.
+type AuthPutTenantsByTenantJSONRequestBody = NewTenant
+
+// AuthPostTokenJSONRequestBody defines body for AuthPostToken for application/json ContentType.
+type AuthPostTokenJSONRequestBody = Login
+
+// AuthPostTokenByTokenScopesCheckJSONRequestBody defines body for AuthPostTokenByTokenScopesCheck for application/json ContentType.
+type AuthPostTokenByTokenScopesCheckJSONRequestBody = Scopes
+
+// AuthPostUsersJSONRequestBody defines body for AuthPostUsers for application/json ContentType.
+type AuthPostUsersJSONRequestBody = NewUser
+
+// AuthPutUsersByUserJSONRequestBody defines body for AuthPutUsersByUser for application/json ContentType.
+type AuthPutUsersByUserJSONRequestBody = NewUser
+
+// AuthPutUsersByUserPasswordJSONRequestBody defines body for AuthPutUsersByUserPassword for application/json ContentType.
+type AuthPutUsersByUserPasswordJSONRequestBody = Password
+
 // CallLogdDeleteCdrRecordingsMediaJSONRequestBody defines body for CallLogdDeleteCdrRecordingsMedia for application/json ContentType.
 type CallLogdDeleteCdrRecordingsMediaJSONRequestBody = Removed
 
@@ -1468,7 +2560,7 @@ type CallLogdPostCdrRecordingsMediaExportJSONRequestBody = Exported
 type CallLogdPutCdrByCdrIdHoldJSONRequestBody = Reason
 
 // CallLogdPutRetentionJSONRequestBody defines body for CallLogdPutRetention for application/json ContentType.
-type CallLogdPutRetentionJSONRequestBody = Policy
+type CallLogdPutRetentionJSONRequestBody = RetentionDays
 
 // AsProblem returns the union data inside the AuthGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t AuthGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
@@ -1528,6 +2620,68 @@ func (t AuthGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *AuthGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetBackendsdefaultJSONResponseBody as a Problem
+func (t AuthGetBackendsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetBackendsdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetBackendsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetBackendsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetBackendsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetBackendsdefaultJSONResponseBody as a MessageBody
+func (t AuthGetBackendsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetBackendsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetBackendsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetBackendsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetBackendsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetBackendsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetBackendsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -1594,6 +2748,564 @@ func (t *AuthGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the AuthGetPoliciesdefaultJSONResponseBody as a Problem
+func (t AuthGetPoliciesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetPoliciesdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetPoliciesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetPoliciesdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetPoliciesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetPoliciesdefaultJSONResponseBody as a MessageBody
+func (t AuthGetPoliciesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetPoliciesdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetPoliciesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetPoliciesdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetPoliciesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetPoliciesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetPoliciesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPostPoliciesdefaultJSONResponseBody as a Problem
+func (t AuthPostPoliciesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPostPoliciesdefaultJSONResponseBody as the provided Problem
+func (t *AuthPostPoliciesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPostPoliciesdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPostPoliciesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPostPoliciesdefaultJSONResponseBody as a MessageBody
+func (t AuthPostPoliciesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPostPoliciesdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPostPoliciesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPostPoliciesdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPostPoliciesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPostPoliciesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPostPoliciesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody as a Problem
+func (t AuthDeletePoliciesByPolicydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody as the provided Problem
+func (t *AuthDeletePoliciesByPolicydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeletePoliciesByPolicydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody as a MessageBody
+func (t AuthDeletePoliciesByPolicydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeletePoliciesByPolicydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeletePoliciesByPolicydefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeletePoliciesByPolicydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeletePoliciesByPolicydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeletePoliciesByPolicydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody as a Problem
+func (t AuthGetPoliciesByPolicydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody as the provided Problem
+func (t *AuthGetPoliciesByPolicydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetPoliciesByPolicydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody as a MessageBody
+func (t AuthGetPoliciesByPolicydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetPoliciesByPolicydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetPoliciesByPolicydefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetPoliciesByPolicydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetPoliciesByPolicydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetPoliciesByPolicydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody as a Problem
+func (t AuthPutPoliciesByPolicydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody as the provided Problem
+func (t *AuthPutPoliciesByPolicydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutPoliciesByPolicydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody as a MessageBody
+func (t AuthPutPoliciesByPolicydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutPoliciesByPolicydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutPoliciesByPolicydefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutPoliciesByPolicydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutPoliciesByPolicydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutPoliciesByPolicydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody as a Problem
+func (t AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody as the provided Problem
+func (t *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody as a MessageBody
+func (t AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody as a Problem
+func (t AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody as the provided Problem
+func (t *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody as a MessageBody
+func (t AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetSessionsdefaultJSONResponseBody as a Problem
+func (t AuthGetSessionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetSessionsdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetSessionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetSessionsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetSessionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetSessionsdefaultJSONResponseBody as a MessageBody
+func (t AuthGetSessionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetSessionsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetSessionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetSessionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetSessionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetSessionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetSessionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody as a Problem
+func (t AuthDeleteSessionsBySessiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteSessionsBySessiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteSessionsBySessiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteSessionsBySessiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteSessionsBySessiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteSessionsBySessiondefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteSessionsBySessiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteSessionsBySessiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteSessionsBySessiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the AuthHeadStatusdefaultJSONResponseBody as a Problem
 func (t AuthHeadStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -1652,6 +3364,1680 @@ func (t AuthHeadStatusdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *AuthHeadStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetTenantsdefaultJSONResponseBody as a Problem
+func (t AuthGetTenantsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetTenantsdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetTenantsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetTenantsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetTenantsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetTenantsdefaultJSONResponseBody as a MessageBody
+func (t AuthGetTenantsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetTenantsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetTenantsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetTenantsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetTenantsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetTenantsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetTenantsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPostTenantsdefaultJSONResponseBody as a Problem
+func (t AuthPostTenantsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPostTenantsdefaultJSONResponseBody as the provided Problem
+func (t *AuthPostTenantsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPostTenantsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPostTenantsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPostTenantsdefaultJSONResponseBody as a MessageBody
+func (t AuthPostTenantsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPostTenantsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPostTenantsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPostTenantsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPostTenantsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPostTenantsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPostTenantsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody as a Problem
+func (t AuthDeleteTenantsByTenantdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteTenantsByTenantdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteTenantsByTenantdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteTenantsByTenantdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteTenantsByTenantdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteTenantsByTenantdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteTenantsByTenantdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteTenantsByTenantdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteTenantsByTenantdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody as a Problem
+func (t AuthGetTenantsByTenantdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetTenantsByTenantdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetTenantsByTenantdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody as a MessageBody
+func (t AuthGetTenantsByTenantdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetTenantsByTenantdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetTenantsByTenantdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetTenantsByTenantdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetTenantsByTenantdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetTenantsByTenantdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody as a Problem
+func (t AuthPutTenantsByTenantdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody as the provided Problem
+func (t *AuthPutTenantsByTenantdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutTenantsByTenantdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody as a MessageBody
+func (t AuthPutTenantsByTenantdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutTenantsByTenantdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutTenantsByTenantdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutTenantsByTenantdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutTenantsByTenantdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutTenantsByTenantdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPostTokendefaultJSONResponseBody as a Problem
+func (t AuthPostTokendefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPostTokendefaultJSONResponseBody as the provided Problem
+func (t *AuthPostTokendefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPostTokendefaultJSONResponseBody, using the provided Problem
+func (t *AuthPostTokendefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPostTokendefaultJSONResponseBody as a MessageBody
+func (t AuthPostTokendefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPostTokendefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPostTokendefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPostTokendefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPostTokendefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPostTokendefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPostTokendefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody as a Problem
+func (t AuthDeleteTokenByTokendefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteTokenByTokendefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteTokenByTokendefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteTokenByTokendefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteTokenByTokendefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteTokenByTokendefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteTokenByTokendefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteTokenByTokendefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteTokenByTokendefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetTokenByTokendefaultJSONResponseBody as a Problem
+func (t AuthGetTokenByTokendefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetTokenByTokendefaultJSONResponseBody as the provided Problem
+func (t *AuthGetTokenByTokendefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetTokenByTokendefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetTokenByTokendefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetTokenByTokendefaultJSONResponseBody as a MessageBody
+func (t AuthGetTokenByTokendefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetTokenByTokendefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetTokenByTokendefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetTokenByTokendefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetTokenByTokendefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetTokenByTokendefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetTokenByTokendefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthHeadTokenByTokendefaultJSONResponseBody as a Problem
+func (t AuthHeadTokenByTokendefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthHeadTokenByTokendefaultJSONResponseBody as the provided Problem
+func (t *AuthHeadTokenByTokendefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthHeadTokenByTokendefaultJSONResponseBody, using the provided Problem
+func (t *AuthHeadTokenByTokendefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthHeadTokenByTokendefaultJSONResponseBody as a MessageBody
+func (t AuthHeadTokenByTokendefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthHeadTokenByTokendefaultJSONResponseBody as the provided MessageBody
+func (t *AuthHeadTokenByTokendefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthHeadTokenByTokendefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthHeadTokenByTokendefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthHeadTokenByTokendefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthHeadTokenByTokendefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody as a Problem
+func (t AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody as the provided Problem
+func (t *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody as a MessageBody
+func (t AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetTokensdefaultJSONResponseBody as a Problem
+func (t AuthGetTokensdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetTokensdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetTokensdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetTokensdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetTokensdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetTokensdefaultJSONResponseBody as a MessageBody
+func (t AuthGetTokensdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetTokensdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetTokensdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetTokensdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetTokensdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetTokensdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetTokensdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPostUsersdefaultJSONResponseBody as a Problem
+func (t AuthPostUsersdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPostUsersdefaultJSONResponseBody as the provided Problem
+func (t *AuthPostUsersdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPostUsersdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPostUsersdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPostUsersdefaultJSONResponseBody as a MessageBody
+func (t AuthPostUsersdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPostUsersdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPostUsersdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPostUsersdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPostUsersdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPostUsersdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPostUsersdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersMeTokensdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersMeTokensdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersMeTokensdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersMeTokensdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersMeTokensdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersMeTokensdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersMeTokensdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersMeTokensdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersMeTokensdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody as a Problem
+func (t AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody as a Problem
+func (t AuthDeleteUsersByUserdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteUsersByUserdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteUsersByUserdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteUsersByUserdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteUsersByUserdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteUsersByUserdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteUsersByUserdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteUsersByUserdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteUsersByUserdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersByUserdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersByUserdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersByUserdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersByUserdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersByUserdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersByUserdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersByUserdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersByUserdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersByUserdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersByUserdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersByUserdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersByUserdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersByUserdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersByUserdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutUsersByUserdefaultJSONResponseBody as a Problem
+func (t AuthPutUsersByUserdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutUsersByUserdefaultJSONResponseBody as the provided Problem
+func (t *AuthPutUsersByUserdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutUsersByUserdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutUsersByUserdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutUsersByUserdefaultJSONResponseBody as a MessageBody
+func (t AuthPutUsersByUserdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutUsersByUserdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutUsersByUserdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutUsersByUserdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutUsersByUserdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutUsersByUserdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutUsersByUserdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersByUserGroupsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersByUserGroupsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersByUserGroupsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersByUserGroupsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersByUserGroupsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersByUserGroupsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersByUserGroupsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersByUserGroupsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersByUserGroupsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody as a Problem
+func (t AuthPutUsersByUserPassworddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody as the provided Problem
+func (t *AuthPutUsersByUserPassworddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutUsersByUserPassworddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody as a MessageBody
+func (t AuthPutUsersByUserPassworddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutUsersByUserPassworddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutUsersByUserPassworddefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutUsersByUserPassworddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutUsersByUserPassworddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutUsersByUserPassworddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersByUserPoliciesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersByUserPoliciesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersByUserPoliciesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersByUserPoliciesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersByUserPoliciesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersByUserPoliciesdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersByUserPoliciesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersByUserPoliciesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersByUserPoliciesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody as a Problem
+func (t AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody as a Problem
+func (t AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody as the provided Problem
+func (t *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody, using the provided Problem
+func (t *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody as a MessageBody
+func (t AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersByUserSessionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersByUserSessionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersByUserSessionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersByUserSessionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersByUserSessionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersByUserSessionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersByUserSessionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersByUserSessionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersByUserSessionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody as a Problem
+func (t AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody as a Problem
+func (t AuthGetUsersByUserTokensdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody as the provided Problem
+func (t *AuthGetUsersByUserTokensdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody, using the provided Problem
+func (t *AuthGetUsersByUserTokensdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody as a MessageBody
+func (t AuthGetUsersByUserTokensdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthGetUsersByUserTokensdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthGetUsersByUserTokensdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthGetUsersByUserTokensdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthGetUsersByUserTokensdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthGetUsersByUserTokensdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody as a Problem
+func (t AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody as the provided Problem
+func (t *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody, using the provided Problem
+func (t *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody as a MessageBody
+func (t AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody as the provided MessageBody
+func (t *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -3471,15 +6857,281 @@ type ClientInterface interface {
 	// Corresponds with GET /api/auth/0.1/api/api.yml (the `AuthGetApiApiYml` operationId).
 	AuthGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AuthGetBackends The ways to log in
+	//
+	// Corresponds with GET /api/auth/0.1/backends (the `AuthGetBackends` operationId).
+	AuthGetBackends(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AuthGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfig(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AuthGetPolicies List policies
+	//
+	// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
+	AuthGetPolicies(ctx context.Context, params *AuthGetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostPoliciesWithBody Create a policy
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+	AuthPostPoliciesWithBody(ctx context.Context, params *AuthPostPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostPolicies Create a policy
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+	AuthPostPolicies(ctx context.Context, params *AuthPostPoliciesParams, body AuthPostPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeletePoliciesByPolicy Delete a policy
+	//
+	// Corresponds with DELETE /api/auth/0.1/policies/{policy} (the `AuthDeletePoliciesByPolicy` operationId).
+	AuthDeletePoliciesByPolicy(ctx context.Context, policy string, params *AuthDeletePoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetPoliciesByPolicy Get a policy
+	//
+	// Corresponds with GET /api/auth/0.1/policies/{policy} (the `AuthGetPoliciesByPolicy` operationId).
+	AuthGetPoliciesByPolicy(ctx context.Context, policy string, params *AuthGetPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutPoliciesByPolicyWithBody Change a policy
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+	AuthPutPoliciesByPolicyWithBody(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutPoliciesByPolicy Change a policy
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+	AuthPutPoliciesByPolicy(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, body AuthPutPoliciesByPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeletePoliciesByPolicyAclByAccess Remove an access from a policy
+	//
+	// Corresponds with DELETE /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthDeletePoliciesByPolicyAclByAccess` operationId).
+	AuthDeletePoliciesByPolicyAclByAccess(ctx context.Context, policy string, access string, params *AuthDeletePoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutPoliciesByPolicyAclByAccess Add an access to a policy
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthPutPoliciesByPolicyAclByAccess` operationId).
+	AuthPutPoliciesByPolicyAclByAccess(ctx context.Context, policy string, access string, params *AuthPutPoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetSessions List sessions
+	//
+	// Corresponds with GET /api/auth/0.1/sessions (the `AuthGetSessions` operationId).
+	AuthGetSessions(ctx context.Context, params *AuthGetSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteSessionsBySession End a session
+	//
+	// Corresponds with DELETE /api/auth/0.1/sessions/{session} (the `AuthDeleteSessionsBySession` operationId).
+	AuthDeleteSessionsBySession(ctx context.Context, session openapi_types.UUID, params *AuthDeleteSessionsBySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AuthHeadStatus Say whether tokens can be checked
 	//
 	// Corresponds with HEAD /api/auth/0.1/status (the `AuthHeadStatus` operationId).
 	AuthHeadStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetTenants List the tenant and those below
+	//
+	// Corresponds with GET /api/auth/0.1/tenants (the `AuthGetTenants` operationId).
+	AuthGetTenants(ctx context.Context, params *AuthGetTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostTenantsWithBody Create a tenant below
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+	AuthPostTenantsWithBody(ctx context.Context, params *AuthPostTenantsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostTenants Create a tenant below
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+	AuthPostTenants(ctx context.Context, params *AuthPostTenantsParams, body AuthPostTenantsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteTenantsByTenant Delete a tenant that owns nothing
+	//
+	// Corresponds with DELETE /api/auth/0.1/tenants/{tenant} (the `AuthDeleteTenantsByTenant` operationId).
+	AuthDeleteTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthDeleteTenantsByTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetTenantsByTenant Get a tenant
+	//
+	// Corresponds with GET /api/auth/0.1/tenants/{tenant} (the `AuthGetTenantsByTenant` operationId).
+	AuthGetTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthGetTenantsByTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutTenantsByTenantWithBody Change a tenant
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+	AuthPutTenantsByTenantWithBody(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutTenantsByTenant Change a tenant
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+	AuthPutTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, body AuthPutTenantsByTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostTokenWithBody Log in
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+	AuthPostTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostToken Log in
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+	AuthPostToken(ctx context.Context, body AuthPostTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteTokenByToken Log out
+	//
+	// Corresponds with DELETE /api/auth/0.1/token/{token} (the `AuthDeleteTokenByToken` operationId).
+	AuthDeleteTokenByToken(ctx context.Context, token openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetTokenByToken What a token may do; who knows it may ask
+	//
+	// Corresponds with GET /api/auth/0.1/token/{token} (the `AuthGetTokenByToken` operationId).
+	AuthGetTokenByToken(ctx context.Context, token openapi_types.UUID, params *AuthGetTokenByTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthHeadTokenByToken Whether a token may do something
+	//
+	// Corresponds with HEAD /api/auth/0.1/token/{token} (the `AuthHeadTokenByToken` operationId).
+	AuthHeadTokenByToken(ctx context.Context, token openapi_types.UUID, params *AuthHeadTokenByTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostTokenByTokenScopesCheckWithBody What of a list a token may do
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+	AuthPostTokenByTokenScopesCheckWithBody(ctx context.Context, token openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostTokenByTokenScopesCheck What of a list a token may do
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+	AuthPostTokenByTokenScopesCheck(ctx context.Context, token openapi_types.UUID, body AuthPostTokenByTokenScopesCheckJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetTokens List refresh tokens
+	//
+	// Corresponds with GET /api/auth/0.1/tokens (the `AuthGetTokens` operationId).
+	AuthGetTokens(ctx context.Context, params *AuthGetTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsers List users
+	//
+	// Corresponds with GET /api/auth/0.1/users (the `AuthGetUsers` operationId).
+	AuthGetUsers(ctx context.Context, params *AuthGetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostUsersWithBody Create a user
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+	AuthPostUsersWithBody(ctx context.Context, params *AuthPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPostUsers Create a user
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+	AuthPostUsers(ctx context.Context, params *AuthPostUsersParams, body AuthPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersMeTokens List one's own refresh tokens
+	//
+	// Corresponds with GET /api/auth/0.1/users/me/tokens (the `AuthGetUsersMeTokens` operationId).
+	AuthGetUsersMeTokens(ctx context.Context, params *AuthGetUsersMeTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteUsersMeTokensByClientId Delete one's own refresh token of a client
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/me/tokens/{client_id} (the `AuthDeleteUsersMeTokensByClientId` operationId).
+	AuthDeleteUsersMeTokensByClientId(ctx context.Context, clientId string, params *AuthDeleteUsersMeTokensByClientIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteUsersByUser Delete a user
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user} (the `AuthDeleteUsersByUser` operationId).
+	AuthDeleteUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthDeleteUsersByUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersByUser Get a user
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user} (the `AuthGetUsersByUser` operationId).
+	AuthGetUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutUsersByUserWithBody Change a user
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+	AuthPutUsersByUserWithBody(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutUsersByUser Change a user
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+	AuthPutUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, body AuthPutUsersByUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersByUserGroups List a user's groups
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/groups (the `AuthGetUsersByUserGroups` operationId).
+	AuthGetUsersByUserGroups(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutUsersByUserPasswordWithBody Change a password
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+	AuthPutUsersByUserPasswordWithBody(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutUsersByUserPassword Change a password
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+	AuthPutUsersByUserPassword(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, body AuthPutUsersByUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersByUserPolicies List a user's policies
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/policies (the `AuthGetUsersByUserPolicies` operationId).
+	AuthGetUsersByUserPolicies(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteUsersByUserPoliciesByPolicy Take a policy from a user
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/policies/{policy} (the `AuthDeleteUsersByUserPoliciesByPolicy` operationId).
+	AuthDeleteUsersByUserPoliciesByPolicy(ctx context.Context, user openapi_types.UUID, policy string, params *AuthDeleteUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPutUsersByUserPoliciesByPolicy Give a user a policy
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/policies/{policy} (the `AuthPutUsersByUserPoliciesByPolicy` operationId).
+	AuthPutUsersByUserPoliciesByPolicy(ctx context.Context, user openapi_types.UUID, policy string, params *AuthPutUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersByUserSessions List a user's sessions
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/sessions (the `AuthGetUsersByUserSessions` operationId).
+	AuthGetUsersByUserSessions(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteUsersByUserSessionsBySession End a user's session
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/sessions/{session} (the `AuthDeleteUsersByUserSessionsBySession` operationId).
+	AuthDeleteUsersByUserSessionsBySession(ctx context.Context, user openapi_types.UUID, session openapi_types.UUID, params *AuthDeleteUsersByUserSessionsBySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthGetUsersByUserTokens List a user's refresh tokens
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/tokens (the `AuthGetUsersByUserTokens` operationId).
+	AuthGetUsersByUserTokens(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthDeleteUsersByUserTokensByClientId Delete a user's refresh token of a client
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/tokens/{client_id} (the `AuthDeleteUsersByUserTokensByClientId` operationId).
+	AuthDeleteUsersByUserTokensByClientId(ctx context.Context, user openapi_types.UUID, clientId string, params *AuthDeleteUsersByUserTokensByClientIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetApiApiYml Describe this service (Swagger 2.0)
 	//
@@ -3673,6 +7325,21 @@ func (c *Client) AuthGetApiApiYml(ctx context.Context, reqEditors ...RequestEdit
 	return c.Client.Do(req)
 }
 
+// AuthGetBackends The ways to log in
+//
+// Corresponds with GET /api/auth/0.1/backends (the `AuthGetBackends` operationId).
+func (c *Client) AuthGetBackends(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetBackendsRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // AuthGetConfig Get the configuration in force, without passwords
 //
 // Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
@@ -3688,11 +7355,722 @@ func (c *Client) AuthGetConfig(ctx context.Context, params *AuthGetConfigParams,
 	return c.Client.Do(req)
 }
 
+// AuthGetPolicies List policies
+//
+// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
+func (c *Client) AuthGetPolicies(ctx context.Context, params *AuthGetPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetPoliciesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostPoliciesWithBody Create a policy
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+func (c *Client) AuthPostPoliciesWithBody(ctx context.Context, params *AuthPostPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostPoliciesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostPolicies Create a policy
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+func (c *Client) AuthPostPolicies(ctx context.Context, params *AuthPostPoliciesParams, body AuthPostPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostPoliciesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeletePoliciesByPolicy Delete a policy
+//
+// Corresponds with DELETE /api/auth/0.1/policies/{policy} (the `AuthDeletePoliciesByPolicy` operationId).
+func (c *Client) AuthDeletePoliciesByPolicy(ctx context.Context, policy string, params *AuthDeletePoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeletePoliciesByPolicyRequest(c.Server, policy, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetPoliciesByPolicy Get a policy
+//
+// Corresponds with GET /api/auth/0.1/policies/{policy} (the `AuthGetPoliciesByPolicy` operationId).
+func (c *Client) AuthGetPoliciesByPolicy(ctx context.Context, policy string, params *AuthGetPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetPoliciesByPolicyRequest(c.Server, policy, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutPoliciesByPolicyWithBody Change a policy
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+func (c *Client) AuthPutPoliciesByPolicyWithBody(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutPoliciesByPolicyRequestWithBody(c.Server, policy, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutPoliciesByPolicy Change a policy
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+func (c *Client) AuthPutPoliciesByPolicy(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, body AuthPutPoliciesByPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutPoliciesByPolicyRequest(c.Server, policy, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeletePoliciesByPolicyAclByAccess Remove an access from a policy
+//
+// Corresponds with DELETE /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthDeletePoliciesByPolicyAclByAccess` operationId).
+func (c *Client) AuthDeletePoliciesByPolicyAclByAccess(ctx context.Context, policy string, access string, params *AuthDeletePoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeletePoliciesByPolicyAclByAccessRequest(c.Server, policy, access, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutPoliciesByPolicyAclByAccess Add an access to a policy
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthPutPoliciesByPolicyAclByAccess` operationId).
+func (c *Client) AuthPutPoliciesByPolicyAclByAccess(ctx context.Context, policy string, access string, params *AuthPutPoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutPoliciesByPolicyAclByAccessRequest(c.Server, policy, access, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetSessions List sessions
+//
+// Corresponds with GET /api/auth/0.1/sessions (the `AuthGetSessions` operationId).
+func (c *Client) AuthGetSessions(ctx context.Context, params *AuthGetSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetSessionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteSessionsBySession End a session
+//
+// Corresponds with DELETE /api/auth/0.1/sessions/{session} (the `AuthDeleteSessionsBySession` operationId).
+func (c *Client) AuthDeleteSessionsBySession(ctx context.Context, session openapi_types.UUID, params *AuthDeleteSessionsBySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteSessionsBySessionRequest(c.Server, session, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // AuthHeadStatus Say whether tokens can be checked
 //
 // Corresponds with HEAD /api/auth/0.1/status (the `AuthHeadStatus` operationId).
 func (c *Client) AuthHeadStatus(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAuthHeadStatusRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetTenants List the tenant and those below
+//
+// Corresponds with GET /api/auth/0.1/tenants (the `AuthGetTenants` operationId).
+func (c *Client) AuthGetTenants(ctx context.Context, params *AuthGetTenantsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetTenantsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostTenantsWithBody Create a tenant below
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+func (c *Client) AuthPostTenantsWithBody(ctx context.Context, params *AuthPostTenantsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTenantsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostTenants Create a tenant below
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+func (c *Client) AuthPostTenants(ctx context.Context, params *AuthPostTenantsParams, body AuthPostTenantsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTenantsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteTenantsByTenant Delete a tenant that owns nothing
+//
+// Corresponds with DELETE /api/auth/0.1/tenants/{tenant} (the `AuthDeleteTenantsByTenant` operationId).
+func (c *Client) AuthDeleteTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthDeleteTenantsByTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteTenantsByTenantRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetTenantsByTenant Get a tenant
+//
+// Corresponds with GET /api/auth/0.1/tenants/{tenant} (the `AuthGetTenantsByTenant` operationId).
+func (c *Client) AuthGetTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthGetTenantsByTenantParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetTenantsByTenantRequest(c.Server, tenant, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutTenantsByTenantWithBody Change a tenant
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+func (c *Client) AuthPutTenantsByTenantWithBody(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutTenantsByTenantRequestWithBody(c.Server, tenant, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutTenantsByTenant Change a tenant
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+func (c *Client) AuthPutTenantsByTenant(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, body AuthPutTenantsByTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutTenantsByTenantRequest(c.Server, tenant, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostTokenWithBody Log in
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+func (c *Client) AuthPostTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTokenRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostToken Log in
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+func (c *Client) AuthPostToken(ctx context.Context, body AuthPostTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTokenRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteTokenByToken Log out
+//
+// Corresponds with DELETE /api/auth/0.1/token/{token} (the `AuthDeleteTokenByToken` operationId).
+func (c *Client) AuthDeleteTokenByToken(ctx context.Context, token openapi_types.UUID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteTokenByTokenRequest(c.Server, token)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetTokenByToken What a token may do; who knows it may ask
+//
+// Corresponds with GET /api/auth/0.1/token/{token} (the `AuthGetTokenByToken` operationId).
+func (c *Client) AuthGetTokenByToken(ctx context.Context, token openapi_types.UUID, params *AuthGetTokenByTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetTokenByTokenRequest(c.Server, token, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthHeadTokenByToken Whether a token may do something
+//
+// Corresponds with HEAD /api/auth/0.1/token/{token} (the `AuthHeadTokenByToken` operationId).
+func (c *Client) AuthHeadTokenByToken(ctx context.Context, token openapi_types.UUID, params *AuthHeadTokenByTokenParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthHeadTokenByTokenRequest(c.Server, token, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostTokenByTokenScopesCheckWithBody What of a list a token may do
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+func (c *Client) AuthPostTokenByTokenScopesCheckWithBody(ctx context.Context, token openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTokenByTokenScopesCheckRequestWithBody(c.Server, token, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostTokenByTokenScopesCheck What of a list a token may do
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+func (c *Client) AuthPostTokenByTokenScopesCheck(ctx context.Context, token openapi_types.UUID, body AuthPostTokenByTokenScopesCheckJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostTokenByTokenScopesCheckRequest(c.Server, token, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetTokens List refresh tokens
+//
+// Corresponds with GET /api/auth/0.1/tokens (the `AuthGetTokens` operationId).
+func (c *Client) AuthGetTokens(ctx context.Context, params *AuthGetTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetTokensRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsers List users
+//
+// Corresponds with GET /api/auth/0.1/users (the `AuthGetUsers` operationId).
+func (c *Client) AuthGetUsers(ctx context.Context, params *AuthGetUsersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostUsersWithBody Create a user
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+func (c *Client) AuthPostUsersWithBody(ctx context.Context, params *AuthPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostUsersRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPostUsers Create a user
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+func (c *Client) AuthPostUsers(ctx context.Context, params *AuthPostUsersParams, body AuthPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPostUsersRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersMeTokens List one's own refresh tokens
+//
+// Corresponds with GET /api/auth/0.1/users/me/tokens (the `AuthGetUsersMeTokens` operationId).
+func (c *Client) AuthGetUsersMeTokens(ctx context.Context, params *AuthGetUsersMeTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersMeTokensRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteUsersMeTokensByClientId Delete one's own refresh token of a client
+//
+// Corresponds with DELETE /api/auth/0.1/users/me/tokens/{client_id} (the `AuthDeleteUsersMeTokensByClientId` operationId).
+func (c *Client) AuthDeleteUsersMeTokensByClientId(ctx context.Context, clientId string, params *AuthDeleteUsersMeTokensByClientIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteUsersMeTokensByClientIdRequest(c.Server, clientId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteUsersByUser Delete a user
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user} (the `AuthDeleteUsersByUser` operationId).
+func (c *Client) AuthDeleteUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthDeleteUsersByUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteUsersByUserRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersByUser Get a user
+//
+// Corresponds with GET /api/auth/0.1/users/{user} (the `AuthGetUsersByUser` operationId).
+func (c *Client) AuthGetUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersByUserRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutUsersByUserWithBody Change a user
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+func (c *Client) AuthPutUsersByUserWithBody(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutUsersByUserRequestWithBody(c.Server, user, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutUsersByUser Change a user
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+func (c *Client) AuthPutUsersByUser(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, body AuthPutUsersByUserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutUsersByUserRequest(c.Server, user, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersByUserGroups List a user's groups
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/groups (the `AuthGetUsersByUserGroups` operationId).
+func (c *Client) AuthGetUsersByUserGroups(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserGroupsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersByUserGroupsRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutUsersByUserPasswordWithBody Change a password
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+func (c *Client) AuthPutUsersByUserPasswordWithBody(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutUsersByUserPasswordRequestWithBody(c.Server, user, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutUsersByUserPassword Change a password
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+func (c *Client) AuthPutUsersByUserPassword(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, body AuthPutUsersByUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutUsersByUserPasswordRequest(c.Server, user, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersByUserPolicies List a user's policies
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/policies (the `AuthGetUsersByUserPolicies` operationId).
+func (c *Client) AuthGetUsersByUserPolicies(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserPoliciesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersByUserPoliciesRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteUsersByUserPoliciesByPolicy Take a policy from a user
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/policies/{policy} (the `AuthDeleteUsersByUserPoliciesByPolicy` operationId).
+func (c *Client) AuthDeleteUsersByUserPoliciesByPolicy(ctx context.Context, user openapi_types.UUID, policy string, params *AuthDeleteUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteUsersByUserPoliciesByPolicyRequest(c.Server, user, policy, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPutUsersByUserPoliciesByPolicy Give a user a policy
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/policies/{policy} (the `AuthPutUsersByUserPoliciesByPolicy` operationId).
+func (c *Client) AuthPutUsersByUserPoliciesByPolicy(ctx context.Context, user openapi_types.UUID, policy string, params *AuthPutUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPutUsersByUserPoliciesByPolicyRequest(c.Server, user, policy, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersByUserSessions List a user's sessions
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/sessions (the `AuthGetUsersByUserSessions` operationId).
+func (c *Client) AuthGetUsersByUserSessions(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserSessionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersByUserSessionsRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteUsersByUserSessionsBySession End a user's session
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/sessions/{session} (the `AuthDeleteUsersByUserSessionsBySession` operationId).
+func (c *Client) AuthDeleteUsersByUserSessionsBySession(ctx context.Context, user openapi_types.UUID, session openapi_types.UUID, params *AuthDeleteUsersByUserSessionsBySessionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteUsersByUserSessionsBySessionRequest(c.Server, user, session, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthGetUsersByUserTokens List a user's refresh tokens
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/tokens (the `AuthGetUsersByUserTokens` operationId).
+func (c *Client) AuthGetUsersByUserTokens(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserTokensParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthGetUsersByUserTokensRequest(c.Server, user, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthDeleteUsersByUserTokensByClientId Delete a user's refresh token of a client
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/tokens/{client_id} (the `AuthDeleteUsersByUserTokensByClientId` operationId).
+func (c *Client) AuthDeleteUsersByUserTokensByClientId(ctx context.Context, user openapi_types.UUID, clientId string, params *AuthDeleteUsersByUserTokensByClientIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthDeleteUsersByUserTokensByClientIdRequest(c.Server, user, clientId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -4226,6 +8604,33 @@ func NewAuthGetApiApiYmlRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewAuthGetBackendsRequest constructs an http.Request for the AuthGetBackends method
+func NewAuthGetBackendsRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/backends")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewAuthGetConfigRequest constructs an http.Request for the AuthGetConfig method
 func NewAuthGetConfigRequest(server string, params *AuthGetConfigParams) (*http.Request, error) {
 	var err error
@@ -4246,6 +8651,676 @@ func NewAuthGetConfigRequest(server string, params *AuthGetConfigParams) (*http.
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetPoliciesRequest constructs an http.Request for the AuthGetPolicies method
+func NewAuthGetPoliciesRequest(server string, params *AuthGetPoliciesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Slug != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "slug", *params.Slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPostPoliciesRequest calls the generic AuthPostPolicies builder with application/json body
+func NewAuthPostPoliciesRequest(server string, params *AuthPostPoliciesParams, body AuthPostPoliciesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPostPoliciesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthPostPoliciesRequestWithBody constructs an http.Request for the AuthPostPolicies method, with any body, and a specified content type
+func NewAuthPostPoliciesRequestWithBody(server string, params *AuthPostPoliciesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeletePoliciesByPolicyRequest constructs an http.Request for the AuthDeletePoliciesByPolicy method
+func NewAuthDeletePoliciesByPolicyRequest(server string, policy string, params *AuthDeletePoliciesByPolicyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetPoliciesByPolicyRequest constructs an http.Request for the AuthGetPoliciesByPolicy method
+func NewAuthGetPoliciesByPolicyRequest(server string, policy string, params *AuthGetPoliciesByPolicyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutPoliciesByPolicyRequest calls the generic AuthPutPoliciesByPolicy builder with application/json body
+func NewAuthPutPoliciesByPolicyRequest(server string, policy string, params *AuthPutPoliciesByPolicyParams, body AuthPutPoliciesByPolicyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPutPoliciesByPolicyRequestWithBody(server, policy, params, "application/json", bodyReader)
+}
+
+// NewAuthPutPoliciesByPolicyRequestWithBody constructs an http.Request for the AuthPutPoliciesByPolicy method, with any body, and a specified content type
+func NewAuthPutPoliciesByPolicyRequestWithBody(server string, policy string, params *AuthPutPoliciesByPolicyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeletePoliciesByPolicyAclByAccessRequest constructs an http.Request for the AuthDeletePoliciesByPolicyAclByAccess method
+func NewAuthDeletePoliciesByPolicyAclByAccessRequest(server string, policy string, access string, params *AuthDeletePoliciesByPolicyAclByAccessParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "access", access, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies/%s/acl/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutPoliciesByPolicyAclByAccessRequest constructs an http.Request for the AuthPutPoliciesByPolicyAclByAccess method
+func NewAuthPutPoliciesByPolicyAclByAccessRequest(server string, policy string, access string, params *AuthPutPoliciesByPolicyAclByAccessParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "access", access, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/policies/%s/acl/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetSessionsRequest constructs an http.Request for the AuthGetSessions method
+func NewAuthGetSessionsRequest(server string, params *AuthGetSessionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/sessions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteSessionsBySessionRequest constructs an http.Request for the AuthDeleteSessionsBySession method
+func NewAuthDeleteSessionsBySessionRequest(server string, session openapi_types.UUID, params *AuthDeleteSessionsBySessionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/sessions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -4290,6 +9365,2290 @@ func NewAuthHeadStatusRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAuthGetTenantsRequest constructs an http.Request for the AuthGetTenants method
+func NewAuthGetTenantsRequest(server string, params *AuthGetTenantsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tenants")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuids != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "uuids", *params.Uuids, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Name != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "name", *params.Name, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Slug != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "slug", *params.Slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.DomainName != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "domain_name", *params.DomainName, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPostTenantsRequest calls the generic AuthPostTenants builder with application/json body
+func NewAuthPostTenantsRequest(server string, params *AuthPostTenantsParams, body AuthPostTenantsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPostTenantsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthPostTenantsRequestWithBody constructs an http.Request for the AuthPostTenants method, with any body, and a specified content type
+func NewAuthPostTenantsRequestWithBody(server string, params *AuthPostTenantsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tenants")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteTenantsByTenantRequest constructs an http.Request for the AuthDeleteTenantsByTenant method
+func NewAuthDeleteTenantsByTenantRequest(server string, tenant openapi_types.UUID, params *AuthDeleteTenantsByTenantParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetTenantsByTenantRequest constructs an http.Request for the AuthGetTenantsByTenant method
+func NewAuthGetTenantsByTenantRequest(server string, tenant openapi_types.UUID, params *AuthGetTenantsByTenantParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutTenantsByTenantRequest calls the generic AuthPutTenantsByTenant builder with application/json body
+func NewAuthPutTenantsByTenantRequest(server string, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, body AuthPutTenantsByTenantJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPutTenantsByTenantRequestWithBody(server, tenant, params, "application/json", bodyReader)
+}
+
+// NewAuthPutTenantsByTenantRequestWithBody constructs an http.Request for the AuthPutTenantsByTenant method, with any body, and a specified content type
+func NewAuthPutTenantsByTenantRequestWithBody(server string, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "tenant", tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tenants/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPostTokenRequest calls the generic AuthPostToken builder with application/json body
+func NewAuthPostTokenRequest(server string, body AuthPostTokenJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPostTokenRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewAuthPostTokenRequestWithBody constructs an http.Request for the AuthPostToken method, with any body, and a specified content type
+func NewAuthPostTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/token")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewAuthDeleteTokenByTokenRequest constructs an http.Request for the AuthDeleteTokenByToken method
+func NewAuthDeleteTokenByTokenRequest(server string, token openapi_types.UUID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/token/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAuthGetTokenByTokenRequest constructs an http.Request for the AuthGetTokenByToken method
+func NewAuthGetTokenByTokenRequest(server string, token openapi_types.UUID, params *AuthGetTokenByTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/token/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Scope != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "scope", *params.Scope, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAuthHeadTokenByTokenRequest constructs an http.Request for the AuthHeadTokenByToken method
+func NewAuthHeadTokenByTokenRequest(server string, token openapi_types.UUID, params *AuthHeadTokenByTokenParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/token/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Scope != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "scope", *params.Scope, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodHead, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAuthPostTokenByTokenScopesCheckRequest calls the generic AuthPostTokenByTokenScopesCheck builder with application/json body
+func NewAuthPostTokenByTokenScopesCheckRequest(server string, token openapi_types.UUID, body AuthPostTokenByTokenScopesCheckJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPostTokenByTokenScopesCheckRequestWithBody(server, token, "application/json", bodyReader)
+}
+
+// NewAuthPostTokenByTokenScopesCheckRequestWithBody constructs an http.Request for the AuthPostTokenByTokenScopesCheck method, with any body, and a specified content type
+func NewAuthPostTokenByTokenScopesCheckRequestWithBody(server string, token openapi_types.UUID, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "token", token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/token/%s/scopes/check", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewAuthGetTokensRequest constructs an http.Request for the AuthGetTokens method
+func NewAuthGetTokensRequest(server string, params *AuthGetTokensParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ClientId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_id", *params.ClientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mobile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mobile", *params.Mobile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersRequest constructs an http.Request for the AuthGetUsers method
+func NewAuthGetUsersRequest(server string, params *AuthGetUsersParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.EmailAddress != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email_address", *params.EmailAddress, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Firstname != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "firstname", *params.Firstname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasPolicySlug != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_policy_slug", *params.HasPolicySlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.HasPolicyUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "has_policy_uuid", *params.HasPolicyUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Lastname != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "lastname", *params.Lastname, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PolicySlug != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "policy_slug", *params.PolicySlug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.PolicyUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "policy_uuid", *params.PolicyUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Purpose != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "purpose", *params.Purpose, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Username != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "username", *params.Username, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Uuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "uuid", *params.Uuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPostUsersRequest calls the generic AuthPostUsers builder with application/json body
+func NewAuthPostUsersRequest(server string, params *AuthPostUsersParams, body AuthPostUsersJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPostUsersRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthPostUsersRequestWithBody constructs an http.Request for the AuthPostUsers method, with any body, and a specified content type
+func NewAuthPostUsersRequestWithBody(server string, params *AuthPostUsersParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersMeTokensRequest constructs an http.Request for the AuthGetUsersMeTokens method
+func NewAuthGetUsersMeTokensRequest(server string, params *AuthGetUsersMeTokensParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/me/tokens")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ClientId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_id", *params.ClientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mobile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mobile", *params.Mobile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteUsersMeTokensByClientIdRequest constructs an http.Request for the AuthDeleteUsersMeTokensByClientId method
+func NewAuthDeleteUsersMeTokensByClientIdRequest(server string, clientId string, params *AuthDeleteUsersMeTokensByClientIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/me/tokens/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteUsersByUserRequest constructs an http.Request for the AuthDeleteUsersByUser method
+func NewAuthDeleteUsersByUserRequest(server string, user openapi_types.UUID, params *AuthDeleteUsersByUserParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersByUserRequest constructs an http.Request for the AuthGetUsersByUser method
+func NewAuthGetUsersByUserRequest(server string, user openapi_types.UUID, params *AuthGetUsersByUserParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutUsersByUserRequest calls the generic AuthPutUsersByUser builder with application/json body
+func NewAuthPutUsersByUserRequest(server string, user openapi_types.UUID, params *AuthPutUsersByUserParams, body AuthPutUsersByUserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPutUsersByUserRequestWithBody(server, user, params, "application/json", bodyReader)
+}
+
+// NewAuthPutUsersByUserRequestWithBody constructs an http.Request for the AuthPutUsersByUser method, with any body, and a specified content type
+func NewAuthPutUsersByUserRequestWithBody(server string, user openapi_types.UUID, params *AuthPutUsersByUserParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersByUserGroupsRequest constructs an http.Request for the AuthGetUsersByUserGroups method
+func NewAuthGetUsersByUserGroupsRequest(server string, user openapi_types.UUID, params *AuthGetUsersByUserGroupsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/groups", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutUsersByUserPasswordRequest calls the generic AuthPutUsersByUserPassword builder with application/json body
+func NewAuthPutUsersByUserPasswordRequest(server string, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, body AuthPutUsersByUserPasswordJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPutUsersByUserPasswordRequestWithBody(server, user, params, "application/json", bodyReader)
+}
+
+// NewAuthPutUsersByUserPasswordRequestWithBody constructs an http.Request for the AuthPutUsersByUserPassword method, with any body, and a specified content type
+func NewAuthPutUsersByUserPasswordRequestWithBody(server string, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/password", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersByUserPoliciesRequest constructs an http.Request for the AuthGetUsersByUserPolicies method
+func NewAuthGetUsersByUserPoliciesRequest(server string, user openapi_types.UUID, params *AuthGetUsersByUserPoliciesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/policies", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteUsersByUserPoliciesByPolicyRequest constructs an http.Request for the AuthDeleteUsersByUserPoliciesByPolicy method
+func NewAuthDeleteUsersByUserPoliciesByPolicyRequest(server string, user openapi_types.UUID, policy string, params *AuthDeleteUsersByUserPoliciesByPolicyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/policies/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPutUsersByUserPoliciesByPolicyRequest constructs an http.Request for the AuthPutUsersByUserPoliciesByPolicy method
+func NewAuthPutUsersByUserPoliciesByPolicyRequest(server string, user openapi_types.UUID, policy string, params *AuthPutUsersByUserPoliciesByPolicyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "policy", policy, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/policies/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersByUserSessionsRequest constructs an http.Request for the AuthGetUsersByUserSessions method
+func NewAuthGetUsersByUserSessionsRequest(server string, user openapi_types.UUID, params *AuthGetUsersByUserSessionsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/sessions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteUsersByUserSessionsBySessionRequest constructs an http.Request for the AuthDeleteUsersByUserSessionsBySession method
+func NewAuthDeleteUsersByUserSessionsBySessionRequest(server string, user openapi_types.UUID, session openapi_types.UUID, params *AuthDeleteUsersByUserSessionsBySessionParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "session", session, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/sessions/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthGetUsersByUserTokensRequest constructs an http.Request for the AuthGetUsersByUserTokens method
+func NewAuthGetUsersByUserTokensRequest(server string, user openapi_types.UUID, params *AuthGetUsersByUserTokensParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/tokens", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Order != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "order", *params.Order, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.ClientId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_id", *params.ClientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mobile != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mobile", *params.Mobile, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthDeleteUsersByUserTokensByClientIdRequest constructs an http.Request for the AuthDeleteUsersByUserTokensByClientId method
+func NewAuthDeleteUsersByUserTokensByClientIdRequest(server string, user openapi_types.UUID, clientId string, params *AuthDeleteUsersByUserTokensByClientIdParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "user", user, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "client_id", clientId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/users/%s/tokens/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -6928,6 +14287,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/auth/0.1/api/api.yml (the `AuthGetApiApiYml` operationId).
 	AuthGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AuthGetApiApiYmlResponse, error)
 
+	// AuthGetBackendsWithResponse The ways to log in
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/backends (the `AuthGetBackends` operationId).
+	AuthGetBackendsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AuthGetBackendsResponse, error)
+
 	// AuthGetConfigWithResponse Get the configuration in force, without passwords
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -6935,12 +14301,327 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfigWithResponse(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*AuthGetConfigResponse, error)
 
+	// AuthGetPoliciesWithResponse List policies
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
+	AuthGetPoliciesWithResponse(ctx context.Context, params *AuthGetPoliciesParams, reqEditors ...RequestEditorFn) (*AuthGetPoliciesResponse, error)
+
+	// AuthPostPoliciesWithBodyWithResponse Create a policy
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+	AuthPostPoliciesWithBodyWithResponse(ctx context.Context, params *AuthPostPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostPoliciesResponse, error)
+
+	// AuthPostPoliciesWithResponse Create a policy
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+	AuthPostPoliciesWithResponse(ctx context.Context, params *AuthPostPoliciesParams, body AuthPostPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostPoliciesResponse, error)
+
+	// AuthDeletePoliciesByPolicyWithResponse Delete a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/policies/{policy} (the `AuthDeletePoliciesByPolicy` operationId).
+	AuthDeletePoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthDeletePoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthDeletePoliciesByPolicyResponse, error)
+
+	// AuthGetPoliciesByPolicyWithResponse Get a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/policies/{policy} (the `AuthGetPoliciesByPolicy` operationId).
+	AuthGetPoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthGetPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthGetPoliciesByPolicyResponse, error)
+
+	// AuthPutPoliciesByPolicyWithBodyWithResponse Change a policy
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+	AuthPutPoliciesByPolicyWithBodyWithResponse(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyResponse, error)
+
+	// AuthPutPoliciesByPolicyWithResponse Change a policy
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+	AuthPutPoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, body AuthPutPoliciesByPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyResponse, error)
+
+	// AuthDeletePoliciesByPolicyAclByAccessWithResponse Remove an access from a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthDeletePoliciesByPolicyAclByAccess` operationId).
+	AuthDeletePoliciesByPolicyAclByAccessWithResponse(ctx context.Context, policy string, access string, params *AuthDeletePoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*AuthDeletePoliciesByPolicyAclByAccessResponse, error)
+
+	// AuthPutPoliciesByPolicyAclByAccessWithResponse Add an access to a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthPutPoliciesByPolicyAclByAccess` operationId).
+	AuthPutPoliciesByPolicyAclByAccessWithResponse(ctx context.Context, policy string, access string, params *AuthPutPoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyAclByAccessResponse, error)
+
+	// AuthGetSessionsWithResponse List sessions
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/sessions (the `AuthGetSessions` operationId).
+	AuthGetSessionsWithResponse(ctx context.Context, params *AuthGetSessionsParams, reqEditors ...RequestEditorFn) (*AuthGetSessionsResponse, error)
+
+	// AuthDeleteSessionsBySessionWithResponse End a session
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/sessions/{session} (the `AuthDeleteSessionsBySession` operationId).
+	AuthDeleteSessionsBySessionWithResponse(ctx context.Context, session openapi_types.UUID, params *AuthDeleteSessionsBySessionParams, reqEditors ...RequestEditorFn) (*AuthDeleteSessionsBySessionResponse, error)
+
 	// AuthHeadStatusWithResponse Say whether tokens can be checked
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with HEAD /api/auth/0.1/status (the `AuthHeadStatus` operationId).
 	AuthHeadStatusWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AuthHeadStatusResponse, error)
+
+	// AuthGetTenantsWithResponse List the tenant and those below
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/tenants (the `AuthGetTenants` operationId).
+	AuthGetTenantsWithResponse(ctx context.Context, params *AuthGetTenantsParams, reqEditors ...RequestEditorFn) (*AuthGetTenantsResponse, error)
+
+	// AuthPostTenantsWithBodyWithResponse Create a tenant below
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+	AuthPostTenantsWithBodyWithResponse(ctx context.Context, params *AuthPostTenantsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTenantsResponse, error)
+
+	// AuthPostTenantsWithResponse Create a tenant below
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+	AuthPostTenantsWithResponse(ctx context.Context, params *AuthPostTenantsParams, body AuthPostTenantsJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTenantsResponse, error)
+
+	// AuthDeleteTenantsByTenantWithResponse Delete a tenant that owns nothing
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/tenants/{tenant} (the `AuthDeleteTenantsByTenant` operationId).
+	AuthDeleteTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthDeleteTenantsByTenantParams, reqEditors ...RequestEditorFn) (*AuthDeleteTenantsByTenantResponse, error)
+
+	// AuthGetTenantsByTenantWithResponse Get a tenant
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/tenants/{tenant} (the `AuthGetTenantsByTenant` operationId).
+	AuthGetTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthGetTenantsByTenantParams, reqEditors ...RequestEditorFn) (*AuthGetTenantsByTenantResponse, error)
+
+	// AuthPutTenantsByTenantWithBodyWithResponse Change a tenant
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+	AuthPutTenantsByTenantWithBodyWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutTenantsByTenantResponse, error)
+
+	// AuthPutTenantsByTenantWithResponse Change a tenant
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+	AuthPutTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, body AuthPutTenantsByTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutTenantsByTenantResponse, error)
+
+	// AuthPostTokenWithBodyWithResponse Log in
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+	AuthPostTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTokenResponse, error)
+
+	// AuthPostTokenWithResponse Log in
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+	AuthPostTokenWithResponse(ctx context.Context, body AuthPostTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTokenResponse, error)
+
+	// AuthDeleteTokenByTokenWithResponse Log out
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/token/{token} (the `AuthDeleteTokenByToken` operationId).
+	AuthDeleteTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, reqEditors ...RequestEditorFn) (*AuthDeleteTokenByTokenResponse, error)
+
+	// AuthGetTokenByTokenWithResponse What a token may do; who knows it may ask
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/token/{token} (the `AuthGetTokenByToken` operationId).
+	AuthGetTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, params *AuthGetTokenByTokenParams, reqEditors ...RequestEditorFn) (*AuthGetTokenByTokenResponse, error)
+
+	// AuthHeadTokenByTokenWithResponse Whether a token may do something
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with HEAD /api/auth/0.1/token/{token} (the `AuthHeadTokenByToken` operationId).
+	AuthHeadTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, params *AuthHeadTokenByTokenParams, reqEditors ...RequestEditorFn) (*AuthHeadTokenByTokenResponse, error)
+
+	// AuthPostTokenByTokenScopesCheckWithBodyWithResponse What of a list a token may do
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+	AuthPostTokenByTokenScopesCheckWithBodyWithResponse(ctx context.Context, token openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTokenByTokenScopesCheckResponse, error)
+
+	// AuthPostTokenByTokenScopesCheckWithResponse What of a list a token may do
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+	AuthPostTokenByTokenScopesCheckWithResponse(ctx context.Context, token openapi_types.UUID, body AuthPostTokenByTokenScopesCheckJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTokenByTokenScopesCheckResponse, error)
+
+	// AuthGetTokensWithResponse List refresh tokens
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/tokens (the `AuthGetTokens` operationId).
+	AuthGetTokensWithResponse(ctx context.Context, params *AuthGetTokensParams, reqEditors ...RequestEditorFn) (*AuthGetTokensResponse, error)
+
+	// AuthGetUsersWithResponse List users
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users (the `AuthGetUsers` operationId).
+	AuthGetUsersWithResponse(ctx context.Context, params *AuthGetUsersParams, reqEditors ...RequestEditorFn) (*AuthGetUsersResponse, error)
+
+	// AuthPostUsersWithBodyWithResponse Create a user
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+	AuthPostUsersWithBodyWithResponse(ctx context.Context, params *AuthPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostUsersResponse, error)
+
+	// AuthPostUsersWithResponse Create a user
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+	AuthPostUsersWithResponse(ctx context.Context, params *AuthPostUsersParams, body AuthPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostUsersResponse, error)
+
+	// AuthGetUsersMeTokensWithResponse List one's own refresh tokens
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/me/tokens (the `AuthGetUsersMeTokens` operationId).
+	AuthGetUsersMeTokensWithResponse(ctx context.Context, params *AuthGetUsersMeTokensParams, reqEditors ...RequestEditorFn) (*AuthGetUsersMeTokensResponse, error)
+
+	// AuthDeleteUsersMeTokensByClientIdWithResponse Delete one's own refresh token of a client
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/me/tokens/{client_id} (the `AuthDeleteUsersMeTokensByClientId` operationId).
+	AuthDeleteUsersMeTokensByClientIdWithResponse(ctx context.Context, clientId string, params *AuthDeleteUsersMeTokensByClientIdParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersMeTokensByClientIdResponse, error)
+
+	// AuthDeleteUsersByUserWithResponse Delete a user
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user} (the `AuthDeleteUsersByUser` operationId).
+	AuthDeleteUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthDeleteUsersByUserParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserResponse, error)
+
+	// AuthGetUsersByUserWithResponse Get a user
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user} (the `AuthGetUsersByUser` operationId).
+	AuthGetUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserResponse, error)
+
+	// AuthPutUsersByUserWithBodyWithResponse Change a user
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+	AuthPutUsersByUserWithBodyWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserResponse, error)
+
+	// AuthPutUsersByUserWithResponse Change a user
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+	AuthPutUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, body AuthPutUsersByUserJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserResponse, error)
+
+	// AuthGetUsersByUserGroupsWithResponse List a user's groups
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/groups (the `AuthGetUsersByUserGroups` operationId).
+	AuthGetUsersByUserGroupsWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserGroupsParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserGroupsResponse, error)
+
+	// AuthPutUsersByUserPasswordWithBodyWithResponse Change a password
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+	AuthPutUsersByUserPasswordWithBodyWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPasswordResponse, error)
+
+	// AuthPutUsersByUserPasswordWithResponse Change a password
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+	AuthPutUsersByUserPasswordWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, body AuthPutUsersByUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPasswordResponse, error)
+
+	// AuthGetUsersByUserPoliciesWithResponse List a user's policies
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/policies (the `AuthGetUsersByUserPolicies` operationId).
+	AuthGetUsersByUserPoliciesWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserPoliciesParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserPoliciesResponse, error)
+
+	// AuthDeleteUsersByUserPoliciesByPolicyWithResponse Take a policy from a user
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/policies/{policy} (the `AuthDeleteUsersByUserPoliciesByPolicy` operationId).
+	AuthDeleteUsersByUserPoliciesByPolicyWithResponse(ctx context.Context, user openapi_types.UUID, policy string, params *AuthDeleteUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserPoliciesByPolicyResponse, error)
+
+	// AuthPutUsersByUserPoliciesByPolicyWithResponse Give a user a policy
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/auth/0.1/users/{user}/policies/{policy} (the `AuthPutUsersByUserPoliciesByPolicy` operationId).
+	AuthPutUsersByUserPoliciesByPolicyWithResponse(ctx context.Context, user openapi_types.UUID, policy string, params *AuthPutUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPoliciesByPolicyResponse, error)
+
+	// AuthGetUsersByUserSessionsWithResponse List a user's sessions
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/sessions (the `AuthGetUsersByUserSessions` operationId).
+	AuthGetUsersByUserSessionsWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserSessionsParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserSessionsResponse, error)
+
+	// AuthDeleteUsersByUserSessionsBySessionWithResponse End a user's session
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/sessions/{session} (the `AuthDeleteUsersByUserSessionsBySession` operationId).
+	AuthDeleteUsersByUserSessionsBySessionWithResponse(ctx context.Context, user openapi_types.UUID, session openapi_types.UUID, params *AuthDeleteUsersByUserSessionsBySessionParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserSessionsBySessionResponse, error)
+
+	// AuthGetUsersByUserTokensWithResponse List a user's refresh tokens
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/auth/0.1/users/{user}/tokens (the `AuthGetUsersByUserTokens` operationId).
+	AuthGetUsersByUserTokensWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserTokensParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserTokensResponse, error)
+
+	// AuthDeleteUsersByUserTokensByClientIdWithResponse Delete a user's refresh token of a client
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/auth/0.1/users/{user}/tokens/{client_id} (the `AuthDeleteUsersByUserTokensByClientId` operationId).
+	AuthDeleteUsersByUserTokensByClientIdWithResponse(ctx context.Context, user openapi_types.UUID, clientId string, params *AuthDeleteUsersByUserTokensByClientIdParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserTokensByClientIdResponse, error)
 
 	// CallLogdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
 	//
@@ -7215,6 +14896,54 @@ func (r AuthGetApiApiYmlResponse) ContentType() string {
 	return ""
 }
 
+type AuthGetBackendsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Backends
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetBackendsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetBackendsResponse) GetJSON200() *Backends {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetBackendsResponse) GetJSONDefault() *AuthGetBackendsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetBackendsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetBackendsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetBackendsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetBackendsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type AuthGetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7263,6 +14992,410 @@ func (r AuthGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type AuthGetPoliciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PolicyList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetPoliciesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetPoliciesResponse) GetJSON200() *PolicyList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetPoliciesResponse) GetJSONDefault() *AuthGetPoliciesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetPoliciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetPoliciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetPoliciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetPoliciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPostPoliciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Policy
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPostPoliciesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPostPoliciesResponse) GetJSON200() *Policy {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPostPoliciesResponse) GetJSONDefault() *AuthPostPoliciesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPostPoliciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPostPoliciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPostPoliciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPostPoliciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeletePoliciesByPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeletePoliciesByPolicydefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeletePoliciesByPolicyResponse) GetJSONDefault() *AuthDeletePoliciesByPolicydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeletePoliciesByPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeletePoliciesByPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeletePoliciesByPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeletePoliciesByPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetPoliciesByPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Policy
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetPoliciesByPolicydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetPoliciesByPolicyResponse) GetJSON200() *Policy {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetPoliciesByPolicyResponse) GetJSONDefault() *AuthGetPoliciesByPolicydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetPoliciesByPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetPoliciesByPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetPoliciesByPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetPoliciesByPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutPoliciesByPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Policy
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutPoliciesByPolicydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPutPoliciesByPolicyResponse) GetJSON200() *Policy {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutPoliciesByPolicyResponse) GetJSONDefault() *AuthPutPoliciesByPolicydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutPoliciesByPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutPoliciesByPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutPoliciesByPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutPoliciesByPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeletePoliciesByPolicyAclByAccessResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeletePoliciesByPolicyAclByAccessResponse) GetJSONDefault() *AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeletePoliciesByPolicyAclByAccessResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeletePoliciesByPolicyAclByAccessResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeletePoliciesByPolicyAclByAccessResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeletePoliciesByPolicyAclByAccessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutPoliciesByPolicyAclByAccessResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutPoliciesByPolicyAclByAccessResponse) GetJSONDefault() *AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutPoliciesByPolicyAclByAccessResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutPoliciesByPolicyAclByAccessResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutPoliciesByPolicyAclByAccessResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutPoliciesByPolicyAclByAccessResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetSessionsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetSessionsResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetSessionsResponse) GetJSONDefault() *AuthGetSessionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteSessionsBySessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteSessionsBySessiondefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteSessionsBySessionResponse) GetJSONDefault() *AuthDeleteSessionsBySessiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteSessionsBySessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteSessionsBySessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteSessionsBySessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteSessionsBySessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type AuthHeadStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7298,6 +15431,1239 @@ func (r AuthHeadStatusResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AuthHeadStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetTenantsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TenantList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetTenantsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetTenantsResponse) GetJSON200() *TenantList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetTenantsResponse) GetJSONDefault() *AuthGetTenantsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetTenantsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetTenantsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetTenantsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetTenantsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPostTenantsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPostTenantsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPostTenantsResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPostTenantsResponse) GetJSONDefault() *AuthPostTenantsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPostTenantsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPostTenantsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPostTenantsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPostTenantsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteTenantsByTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteTenantsByTenantdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteTenantsByTenantResponse) GetJSONDefault() *AuthDeleteTenantsByTenantdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteTenantsByTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteTenantsByTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteTenantsByTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteTenantsByTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetTenantsByTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetTenantsByTenantdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetTenantsByTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetTenantsByTenantResponse) GetJSONDefault() *AuthGetTenantsByTenantdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetTenantsByTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetTenantsByTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetTenantsByTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetTenantsByTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutTenantsByTenantResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Tenant
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutTenantsByTenantdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPutTenantsByTenantResponse) GetJSON200() *Tenant {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutTenantsByTenantResponse) GetJSONDefault() *AuthPutTenantsByTenantdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutTenantsByTenantResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutTenantsByTenantResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutTenantsByTenantResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutTenantsByTenantResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPostTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPostTokendefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPostTokenResponse) GetJSON200() *TokenAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPostTokenResponse) GetJSONDefault() *AuthPostTokendefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPostTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPostTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPostTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPostTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteTokenByTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteTokenByTokendefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthDeleteTokenByTokenResponse) GetJSON200() *MessageAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteTokenByTokenResponse) GetJSONDefault() *AuthDeleteTokenByTokendefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteTokenByTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteTokenByTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteTokenByTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteTokenByTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetTokenByTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TokenAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetTokenByTokendefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetTokenByTokenResponse) GetJSON200() *TokenAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetTokenByTokenResponse) GetJSONDefault() *AuthGetTokenByTokendefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetTokenByTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetTokenByTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetTokenByTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetTokenByTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthHeadTokenByTokenResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthHeadTokenByTokendefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthHeadTokenByTokenResponse) GetJSONDefault() *AuthHeadTokenByTokendefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthHeadTokenByTokenResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthHeadTokenByTokenResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthHeadTokenByTokenResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthHeadTokenByTokenResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPostTokenByTokenScopesCheckResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ScopesAnswer
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPostTokenByTokenScopesCheckResponse) GetJSON200() *ScopesAnswer {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPostTokenByTokenScopesCheckResponse) GetJSONDefault() *AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPostTokenByTokenScopesCheckResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPostTokenByTokenScopesCheckResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPostTokenByTokenScopesCheckResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPostTokenByTokenScopesCheckResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RefreshList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetTokensdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetTokensResponse) GetJSON200() *RefreshList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetTokensResponse) GetJSONDefault() *AuthGetTokensdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *UserList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersResponse) GetJSON200() *UserList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersResponse) GetJSONDefault() *AuthGetUsersdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPostUsersResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPostUsersdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPostUsersResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPostUsersResponse) GetJSONDefault() *AuthPostUsersdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPostUsersResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPostUsersResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPostUsersResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPostUsersResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersMeTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RefreshList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersMeTokensdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersMeTokensResponse) GetJSON200() *RefreshList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersMeTokensResponse) GetJSONDefault() *AuthGetUsersMeTokensdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersMeTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersMeTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersMeTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersMeTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteUsersMeTokensByClientIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteUsersMeTokensByClientIdResponse) GetJSONDefault() *AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteUsersMeTokensByClientIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteUsersMeTokensByClientIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteUsersMeTokensByClientIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteUsersMeTokensByClientIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteUsersByUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteUsersByUserdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteUsersByUserResponse) GetJSONDefault() *AuthDeleteUsersByUserdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteUsersByUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteUsersByUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteUsersByUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteUsersByUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersByUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersByUserdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersByUserResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersByUserResponse) GetJSONDefault() *AuthGetUsersByUserdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersByUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersByUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersByUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersByUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutUsersByUserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *User
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutUsersByUserdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPutUsersByUserResponse) GetJSON200() *User {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutUsersByUserResponse) GetJSONDefault() *AuthPutUsersByUserdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutUsersByUserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutUsersByUserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutUsersByUserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutUsersByUserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersByUserGroupsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *GroupList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersByUserGroupsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersByUserGroupsResponse) GetJSON200() *GroupList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersByUserGroupsResponse) GetJSONDefault() *AuthGetUsersByUserGroupsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersByUserGroupsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersByUserGroupsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersByUserGroupsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersByUserGroupsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutUsersByUserPasswordResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutUsersByUserPassworddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutUsersByUserPasswordResponse) GetJSONDefault() *AuthPutUsersByUserPassworddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutUsersByUserPasswordResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutUsersByUserPasswordResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutUsersByUserPasswordResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutUsersByUserPasswordResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersByUserPoliciesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *PolicyPage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersByUserPoliciesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersByUserPoliciesResponse) GetJSON200() *PolicyPage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersByUserPoliciesResponse) GetJSONDefault() *AuthGetUsersByUserPoliciesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersByUserPoliciesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersByUserPoliciesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersByUserPoliciesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersByUserPoliciesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteUsersByUserPoliciesByPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteUsersByUserPoliciesByPolicyResponse) GetJSONDefault() *AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteUsersByUserPoliciesByPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteUsersByUserPoliciesByPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteUsersByUserPoliciesByPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteUsersByUserPoliciesByPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPutUsersByUserPoliciesByPolicyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPutUsersByUserPoliciesByPolicyResponse) GetJSONDefault() *AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPutUsersByUserPoliciesByPolicyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPutUsersByUserPoliciesByPolicyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPutUsersByUserPoliciesByPolicyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPutUsersByUserPoliciesByPolicyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersByUserSessionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SessionList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersByUserSessionsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersByUserSessionsResponse) GetJSON200() *SessionList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersByUserSessionsResponse) GetJSONDefault() *AuthGetUsersByUserSessionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersByUserSessionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersByUserSessionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersByUserSessionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersByUserSessionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteUsersByUserSessionsBySessionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteUsersByUserSessionsBySessionResponse) GetJSONDefault() *AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteUsersByUserSessionsBySessionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteUsersByUserSessionsBySessionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteUsersByUserSessionsBySessionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteUsersByUserSessionsBySessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthGetUsersByUserTokensResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RefreshList
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthGetUsersByUserTokensdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthGetUsersByUserTokensResponse) GetJSON200() *RefreshList {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthGetUsersByUserTokensResponse) GetJSONDefault() *AuthGetUsersByUserTokensdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthGetUsersByUserTokensResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthGetUsersByUserTokensResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthGetUsersByUserTokensResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthGetUsersByUserTokensResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthDeleteUsersByUserTokensByClientIdResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthDeleteUsersByUserTokensByClientIdResponse) GetJSONDefault() *AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthDeleteUsersByUserTokensByClientIdResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthDeleteUsersByUserTokensByClientIdResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthDeleteUsersByUserTokensByClientIdResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthDeleteUsersByUserTokensByClientIdResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -8605,6 +17971,19 @@ func (c *ClientWithResponses) AuthGetApiApiYmlWithResponse(ctx context.Context, 
 	return ParseAuthGetApiApiYmlResponse(rsp)
 }
 
+// AuthGetBackendsWithResponse The ways to log in
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/backends (the `AuthGetBackends` operationId).
+func (c *ClientWithResponses) AuthGetBackendsWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*AuthGetBackendsResponse, error) {
+	rsp, err := c.AuthGetBackends(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetBackendsResponse(rsp)
+}
+
 // AuthGetConfigWithResponse Get the configuration in force, without passwords
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8618,6 +17997,149 @@ func (c *ClientWithResponses) AuthGetConfigWithResponse(ctx context.Context, par
 	return ParseAuthGetConfigResponse(rsp)
 }
 
+// AuthGetPoliciesWithResponse List policies
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
+func (c *ClientWithResponses) AuthGetPoliciesWithResponse(ctx context.Context, params *AuthGetPoliciesParams, reqEditors ...RequestEditorFn) (*AuthGetPoliciesResponse, error) {
+	rsp, err := c.AuthGetPolicies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetPoliciesResponse(rsp)
+}
+
+// AuthPostPoliciesWithBodyWithResponse Create a policy
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+func (c *ClientWithResponses) AuthPostPoliciesWithBodyWithResponse(ctx context.Context, params *AuthPostPoliciesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostPoliciesResponse, error) {
+	rsp, err := c.AuthPostPoliciesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostPoliciesResponse(rsp)
+}
+
+// AuthPostPoliciesWithResponse Create a policy
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/policies (the `AuthPostPolicies` operationId).
+func (c *ClientWithResponses) AuthPostPoliciesWithResponse(ctx context.Context, params *AuthPostPoliciesParams, body AuthPostPoliciesJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostPoliciesResponse, error) {
+	rsp, err := c.AuthPostPolicies(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostPoliciesResponse(rsp)
+}
+
+// AuthDeletePoliciesByPolicyWithResponse Delete a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/policies/{policy} (the `AuthDeletePoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthDeletePoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthDeletePoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthDeletePoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthDeletePoliciesByPolicy(ctx, policy, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeletePoliciesByPolicyResponse(rsp)
+}
+
+// AuthGetPoliciesByPolicyWithResponse Get a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/policies/{policy} (the `AuthGetPoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthGetPoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthGetPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthGetPoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthGetPoliciesByPolicy(ctx, policy, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetPoliciesByPolicyResponse(rsp)
+}
+
+// AuthPutPoliciesByPolicyWithBodyWithResponse Change a policy
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthPutPoliciesByPolicyWithBodyWithResponse(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthPutPoliciesByPolicyWithBody(ctx, policy, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutPoliciesByPolicyResponse(rsp)
+}
+
+// AuthPutPoliciesByPolicyWithResponse Change a policy
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy} (the `AuthPutPoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthPutPoliciesByPolicyWithResponse(ctx context.Context, policy string, params *AuthPutPoliciesByPolicyParams, body AuthPutPoliciesByPolicyJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthPutPoliciesByPolicy(ctx, policy, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutPoliciesByPolicyResponse(rsp)
+}
+
+// AuthDeletePoliciesByPolicyAclByAccessWithResponse Remove an access from a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthDeletePoliciesByPolicyAclByAccess` operationId).
+func (c *ClientWithResponses) AuthDeletePoliciesByPolicyAclByAccessWithResponse(ctx context.Context, policy string, access string, params *AuthDeletePoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*AuthDeletePoliciesByPolicyAclByAccessResponse, error) {
+	rsp, err := c.AuthDeletePoliciesByPolicyAclByAccess(ctx, policy, access, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeletePoliciesByPolicyAclByAccessResponse(rsp)
+}
+
+// AuthPutPoliciesByPolicyAclByAccessWithResponse Add an access to a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/policies/{policy}/acl/{access} (the `AuthPutPoliciesByPolicyAclByAccess` operationId).
+func (c *ClientWithResponses) AuthPutPoliciesByPolicyAclByAccessWithResponse(ctx context.Context, policy string, access string, params *AuthPutPoliciesByPolicyAclByAccessParams, reqEditors ...RequestEditorFn) (*AuthPutPoliciesByPolicyAclByAccessResponse, error) {
+	rsp, err := c.AuthPutPoliciesByPolicyAclByAccess(ctx, policy, access, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutPoliciesByPolicyAclByAccessResponse(rsp)
+}
+
+// AuthGetSessionsWithResponse List sessions
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/sessions (the `AuthGetSessions` operationId).
+func (c *ClientWithResponses) AuthGetSessionsWithResponse(ctx context.Context, params *AuthGetSessionsParams, reqEditors ...RequestEditorFn) (*AuthGetSessionsResponse, error) {
+	rsp, err := c.AuthGetSessions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetSessionsResponse(rsp)
+}
+
+// AuthDeleteSessionsBySessionWithResponse End a session
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/sessions/{session} (the `AuthDeleteSessionsBySession` operationId).
+func (c *ClientWithResponses) AuthDeleteSessionsBySessionWithResponse(ctx context.Context, session openapi_types.UUID, params *AuthDeleteSessionsBySessionParams, reqEditors ...RequestEditorFn) (*AuthDeleteSessionsBySessionResponse, error) {
+	rsp, err := c.AuthDeleteSessionsBySession(ctx, session, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteSessionsBySessionResponse(rsp)
+}
+
 // AuthHeadStatusWithResponse Say whether tokens can be checked
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8629,6 +18151,448 @@ func (c *ClientWithResponses) AuthHeadStatusWithResponse(ctx context.Context, re
 		return nil, err
 	}
 	return ParseAuthHeadStatusResponse(rsp)
+}
+
+// AuthGetTenantsWithResponse List the tenant and those below
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/tenants (the `AuthGetTenants` operationId).
+func (c *ClientWithResponses) AuthGetTenantsWithResponse(ctx context.Context, params *AuthGetTenantsParams, reqEditors ...RequestEditorFn) (*AuthGetTenantsResponse, error) {
+	rsp, err := c.AuthGetTenants(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetTenantsResponse(rsp)
+}
+
+// AuthPostTenantsWithBodyWithResponse Create a tenant below
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+func (c *ClientWithResponses) AuthPostTenantsWithBodyWithResponse(ctx context.Context, params *AuthPostTenantsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTenantsResponse, error) {
+	rsp, err := c.AuthPostTenantsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTenantsResponse(rsp)
+}
+
+// AuthPostTenantsWithResponse Create a tenant below
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/tenants (the `AuthPostTenants` operationId).
+func (c *ClientWithResponses) AuthPostTenantsWithResponse(ctx context.Context, params *AuthPostTenantsParams, body AuthPostTenantsJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTenantsResponse, error) {
+	rsp, err := c.AuthPostTenants(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTenantsResponse(rsp)
+}
+
+// AuthDeleteTenantsByTenantWithResponse Delete a tenant that owns nothing
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/tenants/{tenant} (the `AuthDeleteTenantsByTenant` operationId).
+func (c *ClientWithResponses) AuthDeleteTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthDeleteTenantsByTenantParams, reqEditors ...RequestEditorFn) (*AuthDeleteTenantsByTenantResponse, error) {
+	rsp, err := c.AuthDeleteTenantsByTenant(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteTenantsByTenantResponse(rsp)
+}
+
+// AuthGetTenantsByTenantWithResponse Get a tenant
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/tenants/{tenant} (the `AuthGetTenantsByTenant` operationId).
+func (c *ClientWithResponses) AuthGetTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthGetTenantsByTenantParams, reqEditors ...RequestEditorFn) (*AuthGetTenantsByTenantResponse, error) {
+	rsp, err := c.AuthGetTenantsByTenant(ctx, tenant, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetTenantsByTenantResponse(rsp)
+}
+
+// AuthPutTenantsByTenantWithBodyWithResponse Change a tenant
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+func (c *ClientWithResponses) AuthPutTenantsByTenantWithBodyWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutTenantsByTenantResponse, error) {
+	rsp, err := c.AuthPutTenantsByTenantWithBody(ctx, tenant, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutTenantsByTenantResponse(rsp)
+}
+
+// AuthPutTenantsByTenantWithResponse Change a tenant
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/tenants/{tenant} (the `AuthPutTenantsByTenant` operationId).
+func (c *ClientWithResponses) AuthPutTenantsByTenantWithResponse(ctx context.Context, tenant openapi_types.UUID, params *AuthPutTenantsByTenantParams, body AuthPutTenantsByTenantJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutTenantsByTenantResponse, error) {
+	rsp, err := c.AuthPutTenantsByTenant(ctx, tenant, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutTenantsByTenantResponse(rsp)
+}
+
+// AuthPostTokenWithBodyWithResponse Log in
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+func (c *ClientWithResponses) AuthPostTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTokenResponse, error) {
+	rsp, err := c.AuthPostTokenWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTokenResponse(rsp)
+}
+
+// AuthPostTokenWithResponse Log in
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/token (the `AuthPostToken` operationId).
+func (c *ClientWithResponses) AuthPostTokenWithResponse(ctx context.Context, body AuthPostTokenJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTokenResponse, error) {
+	rsp, err := c.AuthPostToken(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTokenResponse(rsp)
+}
+
+// AuthDeleteTokenByTokenWithResponse Log out
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/token/{token} (the `AuthDeleteTokenByToken` operationId).
+func (c *ClientWithResponses) AuthDeleteTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, reqEditors ...RequestEditorFn) (*AuthDeleteTokenByTokenResponse, error) {
+	rsp, err := c.AuthDeleteTokenByToken(ctx, token, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteTokenByTokenResponse(rsp)
+}
+
+// AuthGetTokenByTokenWithResponse What a token may do; who knows it may ask
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/token/{token} (the `AuthGetTokenByToken` operationId).
+func (c *ClientWithResponses) AuthGetTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, params *AuthGetTokenByTokenParams, reqEditors ...RequestEditorFn) (*AuthGetTokenByTokenResponse, error) {
+	rsp, err := c.AuthGetTokenByToken(ctx, token, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetTokenByTokenResponse(rsp)
+}
+
+// AuthHeadTokenByTokenWithResponse Whether a token may do something
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with HEAD /api/auth/0.1/token/{token} (the `AuthHeadTokenByToken` operationId).
+func (c *ClientWithResponses) AuthHeadTokenByTokenWithResponse(ctx context.Context, token openapi_types.UUID, params *AuthHeadTokenByTokenParams, reqEditors ...RequestEditorFn) (*AuthHeadTokenByTokenResponse, error) {
+	rsp, err := c.AuthHeadTokenByToken(ctx, token, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthHeadTokenByTokenResponse(rsp)
+}
+
+// AuthPostTokenByTokenScopesCheckWithBodyWithResponse What of a list a token may do
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+func (c *ClientWithResponses) AuthPostTokenByTokenScopesCheckWithBodyWithResponse(ctx context.Context, token openapi_types.UUID, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostTokenByTokenScopesCheckResponse, error) {
+	rsp, err := c.AuthPostTokenByTokenScopesCheckWithBody(ctx, token, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTokenByTokenScopesCheckResponse(rsp)
+}
+
+// AuthPostTokenByTokenScopesCheckWithResponse What of a list a token may do
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/token/{token}/scopes/check (the `AuthPostTokenByTokenScopesCheck` operationId).
+func (c *ClientWithResponses) AuthPostTokenByTokenScopesCheckWithResponse(ctx context.Context, token openapi_types.UUID, body AuthPostTokenByTokenScopesCheckJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostTokenByTokenScopesCheckResponse, error) {
+	rsp, err := c.AuthPostTokenByTokenScopesCheck(ctx, token, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostTokenByTokenScopesCheckResponse(rsp)
+}
+
+// AuthGetTokensWithResponse List refresh tokens
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/tokens (the `AuthGetTokens` operationId).
+func (c *ClientWithResponses) AuthGetTokensWithResponse(ctx context.Context, params *AuthGetTokensParams, reqEditors ...RequestEditorFn) (*AuthGetTokensResponse, error) {
+	rsp, err := c.AuthGetTokens(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetTokensResponse(rsp)
+}
+
+// AuthGetUsersWithResponse List users
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users (the `AuthGetUsers` operationId).
+func (c *ClientWithResponses) AuthGetUsersWithResponse(ctx context.Context, params *AuthGetUsersParams, reqEditors ...RequestEditorFn) (*AuthGetUsersResponse, error) {
+	rsp, err := c.AuthGetUsers(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersResponse(rsp)
+}
+
+// AuthPostUsersWithBodyWithResponse Create a user
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+func (c *ClientWithResponses) AuthPostUsersWithBodyWithResponse(ctx context.Context, params *AuthPostUsersParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPostUsersResponse, error) {
+	rsp, err := c.AuthPostUsersWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostUsersResponse(rsp)
+}
+
+// AuthPostUsersWithResponse Create a user
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/auth/0.1/users (the `AuthPostUsers` operationId).
+func (c *ClientWithResponses) AuthPostUsersWithResponse(ctx context.Context, params *AuthPostUsersParams, body AuthPostUsersJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPostUsersResponse, error) {
+	rsp, err := c.AuthPostUsers(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPostUsersResponse(rsp)
+}
+
+// AuthGetUsersMeTokensWithResponse List one's own refresh tokens
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/me/tokens (the `AuthGetUsersMeTokens` operationId).
+func (c *ClientWithResponses) AuthGetUsersMeTokensWithResponse(ctx context.Context, params *AuthGetUsersMeTokensParams, reqEditors ...RequestEditorFn) (*AuthGetUsersMeTokensResponse, error) {
+	rsp, err := c.AuthGetUsersMeTokens(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersMeTokensResponse(rsp)
+}
+
+// AuthDeleteUsersMeTokensByClientIdWithResponse Delete one's own refresh token of a client
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/users/me/tokens/{client_id} (the `AuthDeleteUsersMeTokensByClientId` operationId).
+func (c *ClientWithResponses) AuthDeleteUsersMeTokensByClientIdWithResponse(ctx context.Context, clientId string, params *AuthDeleteUsersMeTokensByClientIdParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersMeTokensByClientIdResponse, error) {
+	rsp, err := c.AuthDeleteUsersMeTokensByClientId(ctx, clientId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteUsersMeTokensByClientIdResponse(rsp)
+}
+
+// AuthDeleteUsersByUserWithResponse Delete a user
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user} (the `AuthDeleteUsersByUser` operationId).
+func (c *ClientWithResponses) AuthDeleteUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthDeleteUsersByUserParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserResponse, error) {
+	rsp, err := c.AuthDeleteUsersByUser(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteUsersByUserResponse(rsp)
+}
+
+// AuthGetUsersByUserWithResponse Get a user
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/{user} (the `AuthGetUsersByUser` operationId).
+func (c *ClientWithResponses) AuthGetUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserResponse, error) {
+	rsp, err := c.AuthGetUsersByUser(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersByUserResponse(rsp)
+}
+
+// AuthPutUsersByUserWithBodyWithResponse Change a user
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+func (c *ClientWithResponses) AuthPutUsersByUserWithBodyWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserResponse, error) {
+	rsp, err := c.AuthPutUsersByUserWithBody(ctx, user, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutUsersByUserResponse(rsp)
+}
+
+// AuthPutUsersByUserWithResponse Change a user
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/users/{user} (the `AuthPutUsersByUser` operationId).
+func (c *ClientWithResponses) AuthPutUsersByUserWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserParams, body AuthPutUsersByUserJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserResponse, error) {
+	rsp, err := c.AuthPutUsersByUser(ctx, user, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutUsersByUserResponse(rsp)
+}
+
+// AuthGetUsersByUserGroupsWithResponse List a user's groups
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/groups (the `AuthGetUsersByUserGroups` operationId).
+func (c *ClientWithResponses) AuthGetUsersByUserGroupsWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserGroupsParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserGroupsResponse, error) {
+	rsp, err := c.AuthGetUsersByUserGroups(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersByUserGroupsResponse(rsp)
+}
+
+// AuthPutUsersByUserPasswordWithBodyWithResponse Change a password
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+func (c *ClientWithResponses) AuthPutUsersByUserPasswordWithBodyWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPasswordResponse, error) {
+	rsp, err := c.AuthPutUsersByUserPasswordWithBody(ctx, user, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutUsersByUserPasswordResponse(rsp)
+}
+
+// AuthPutUsersByUserPasswordWithResponse Change a password
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/password (the `AuthPutUsersByUserPassword` operationId).
+func (c *ClientWithResponses) AuthPutUsersByUserPasswordWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthPutUsersByUserPasswordParams, body AuthPutUsersByUserPasswordJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPasswordResponse, error) {
+	rsp, err := c.AuthPutUsersByUserPassword(ctx, user, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutUsersByUserPasswordResponse(rsp)
+}
+
+// AuthGetUsersByUserPoliciesWithResponse List a user's policies
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/policies (the `AuthGetUsersByUserPolicies` operationId).
+func (c *ClientWithResponses) AuthGetUsersByUserPoliciesWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserPoliciesParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserPoliciesResponse, error) {
+	rsp, err := c.AuthGetUsersByUserPolicies(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersByUserPoliciesResponse(rsp)
+}
+
+// AuthDeleteUsersByUserPoliciesByPolicyWithResponse Take a policy from a user
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/policies/{policy} (the `AuthDeleteUsersByUserPoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthDeleteUsersByUserPoliciesByPolicyWithResponse(ctx context.Context, user openapi_types.UUID, policy string, params *AuthDeleteUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserPoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthDeleteUsersByUserPoliciesByPolicy(ctx, user, policy, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteUsersByUserPoliciesByPolicyResponse(rsp)
+}
+
+// AuthPutUsersByUserPoliciesByPolicyWithResponse Give a user a policy
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/auth/0.1/users/{user}/policies/{policy} (the `AuthPutUsersByUserPoliciesByPolicy` operationId).
+func (c *ClientWithResponses) AuthPutUsersByUserPoliciesByPolicyWithResponse(ctx context.Context, user openapi_types.UUID, policy string, params *AuthPutUsersByUserPoliciesByPolicyParams, reqEditors ...RequestEditorFn) (*AuthPutUsersByUserPoliciesByPolicyResponse, error) {
+	rsp, err := c.AuthPutUsersByUserPoliciesByPolicy(ctx, user, policy, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPutUsersByUserPoliciesByPolicyResponse(rsp)
+}
+
+// AuthGetUsersByUserSessionsWithResponse List a user's sessions
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/sessions (the `AuthGetUsersByUserSessions` operationId).
+func (c *ClientWithResponses) AuthGetUsersByUserSessionsWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserSessionsParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserSessionsResponse, error) {
+	rsp, err := c.AuthGetUsersByUserSessions(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersByUserSessionsResponse(rsp)
+}
+
+// AuthDeleteUsersByUserSessionsBySessionWithResponse End a user's session
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/sessions/{session} (the `AuthDeleteUsersByUserSessionsBySession` operationId).
+func (c *ClientWithResponses) AuthDeleteUsersByUserSessionsBySessionWithResponse(ctx context.Context, user openapi_types.UUID, session openapi_types.UUID, params *AuthDeleteUsersByUserSessionsBySessionParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserSessionsBySessionResponse, error) {
+	rsp, err := c.AuthDeleteUsersByUserSessionsBySession(ctx, user, session, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteUsersByUserSessionsBySessionResponse(rsp)
+}
+
+// AuthGetUsersByUserTokensWithResponse List a user's refresh tokens
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/auth/0.1/users/{user}/tokens (the `AuthGetUsersByUserTokens` operationId).
+func (c *ClientWithResponses) AuthGetUsersByUserTokensWithResponse(ctx context.Context, user openapi_types.UUID, params *AuthGetUsersByUserTokensParams, reqEditors ...RequestEditorFn) (*AuthGetUsersByUserTokensResponse, error) {
+	rsp, err := c.AuthGetUsersByUserTokens(ctx, user, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthGetUsersByUserTokensResponse(rsp)
+}
+
+// AuthDeleteUsersByUserTokensByClientIdWithResponse Delete a user's refresh token of a client
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/auth/0.1/users/{user}/tokens/{client_id} (the `AuthDeleteUsersByUserTokensByClientId` operationId).
+func (c *ClientWithResponses) AuthDeleteUsersByUserTokensByClientIdWithResponse(ctx context.Context, user openapi_types.UUID, clientId string, params *AuthDeleteUsersByUserTokensByClientIdParams, reqEditors ...RequestEditorFn) (*AuthDeleteUsersByUserTokensByClientIdResponse, error) {
+	rsp, err := c.AuthDeleteUsersByUserTokensByClientId(ctx, user, clientId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthDeleteUsersByUserTokensByClientIdResponse(rsp)
 }
 
 // CallLogdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
@@ -9083,6 +19047,42 @@ func ParseAuthGetApiApiYmlResponse(rsp *http.Response) (*AuthGetApiApiYmlRespons
 	return response, nil
 }
 
+// ParseAuthGetBackendsResponse parses an HTTP response from a AuthGetBackendsWithResponse call
+func ParseAuthGetBackendsResponse(rsp *http.Response) (*AuthGetBackendsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetBackendsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Backends
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetBackendsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseAuthGetConfigResponse parses an HTTP response from a AuthGetConfigWithResponse call
 func ParseAuthGetConfigResponse(rsp *http.Response) (*AuthGetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9119,6 +19119,314 @@ func ParseAuthGetConfigResponse(rsp *http.Response) (*AuthGetConfigResponse, err
 	return response, nil
 }
 
+// ParseAuthGetPoliciesResponse parses an HTTP response from a AuthGetPoliciesWithResponse call
+func ParseAuthGetPoliciesResponse(rsp *http.Response) (*AuthGetPoliciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetPoliciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PolicyList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetPoliciesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPostPoliciesResponse parses an HTTP response from a AuthPostPoliciesWithResponse call
+func ParseAuthPostPoliciesResponse(rsp *http.Response) (*AuthPostPoliciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPostPoliciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPostPoliciesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeletePoliciesByPolicyResponse parses an HTTP response from a AuthDeletePoliciesByPolicyWithResponse call
+func ParseAuthDeletePoliciesByPolicyResponse(rsp *http.Response) (*AuthDeletePoliciesByPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeletePoliciesByPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeletePoliciesByPolicydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetPoliciesByPolicyResponse parses an HTTP response from a AuthGetPoliciesByPolicyWithResponse call
+func ParseAuthGetPoliciesByPolicyResponse(rsp *http.Response) (*AuthGetPoliciesByPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetPoliciesByPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetPoliciesByPolicydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutPoliciesByPolicyResponse parses an HTTP response from a AuthPutPoliciesByPolicyWithResponse call
+func ParseAuthPutPoliciesByPolicyResponse(rsp *http.Response) (*AuthPutPoliciesByPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutPoliciesByPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Policy
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutPoliciesByPolicydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeletePoliciesByPolicyAclByAccessResponse parses an HTTP response from a AuthDeletePoliciesByPolicyAclByAccessWithResponse call
+func ParseAuthDeletePoliciesByPolicyAclByAccessResponse(rsp *http.Response) (*AuthDeletePoliciesByPolicyAclByAccessResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeletePoliciesByPolicyAclByAccessResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeletePoliciesByPolicyAclByAccessdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutPoliciesByPolicyAclByAccessResponse parses an HTTP response from a AuthPutPoliciesByPolicyAclByAccessWithResponse call
+func ParseAuthPutPoliciesByPolicyAclByAccessResponse(rsp *http.Response) (*AuthPutPoliciesByPolicyAclByAccessResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutPoliciesByPolicyAclByAccessResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutPoliciesByPolicyAclByAccessdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetSessionsResponse parses an HTTP response from a AuthGetSessionsWithResponse call
+func ParseAuthGetSessionsResponse(rsp *http.Response) (*AuthGetSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetSessionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteSessionsBySessionResponse parses an HTTP response from a AuthDeleteSessionsBySessionWithResponse call
+func ParseAuthDeleteSessionsBySessionResponse(rsp *http.Response) (*AuthDeleteSessionsBySessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteSessionsBySessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteSessionsBySessiondefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseAuthHeadStatusResponse parses an HTTP response from a AuthHeadStatusWithResponse call
 func ParseAuthHeadStatusResponse(rsp *http.Response) (*AuthHeadStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -9141,6 +19449,942 @@ func ParseAuthHeadStatusResponse(rsp *http.Response) (*AuthHeadStatusResponse, e
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest AuthHeadStatusdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetTenantsResponse parses an HTTP response from a AuthGetTenantsWithResponse call
+func ParseAuthGetTenantsResponse(rsp *http.Response) (*AuthGetTenantsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetTenantsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TenantList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetTenantsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPostTenantsResponse parses an HTTP response from a AuthPostTenantsWithResponse call
+func ParseAuthPostTenantsResponse(rsp *http.Response) (*AuthPostTenantsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPostTenantsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPostTenantsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteTenantsByTenantResponse parses an HTTP response from a AuthDeleteTenantsByTenantWithResponse call
+func ParseAuthDeleteTenantsByTenantResponse(rsp *http.Response) (*AuthDeleteTenantsByTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteTenantsByTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteTenantsByTenantdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetTenantsByTenantResponse parses an HTTP response from a AuthGetTenantsByTenantWithResponse call
+func ParseAuthGetTenantsByTenantResponse(rsp *http.Response) (*AuthGetTenantsByTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetTenantsByTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetTenantsByTenantdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutTenantsByTenantResponse parses an HTTP response from a AuthPutTenantsByTenantWithResponse call
+func ParseAuthPutTenantsByTenantResponse(rsp *http.Response) (*AuthPutTenantsByTenantResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutTenantsByTenantResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Tenant
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutTenantsByTenantdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPostTokenResponse parses an HTTP response from a AuthPostTokenWithResponse call
+func ParseAuthPostTokenResponse(rsp *http.Response) (*AuthPostTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPostTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPostTokendefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteTokenByTokenResponse parses an HTTP response from a AuthDeleteTokenByTokenWithResponse call
+func ParseAuthDeleteTokenByTokenResponse(rsp *http.Response) (*AuthDeleteTokenByTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteTokenByTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteTokenByTokendefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetTokenByTokenResponse parses an HTTP response from a AuthGetTokenByTokenWithResponse call
+func ParseAuthGetTokenByTokenResponse(rsp *http.Response) (*AuthGetTokenByTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetTokenByTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TokenAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetTokenByTokendefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthHeadTokenByTokenResponse parses an HTTP response from a AuthHeadTokenByTokenWithResponse call
+func ParseAuthHeadTokenByTokenResponse(rsp *http.Response) (*AuthHeadTokenByTokenResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthHeadTokenByTokenResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthHeadTokenByTokendefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPostTokenByTokenScopesCheckResponse parses an HTTP response from a AuthPostTokenByTokenScopesCheckWithResponse call
+func ParseAuthPostTokenByTokenScopesCheckResponse(rsp *http.Response) (*AuthPostTokenByTokenScopesCheckResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPostTokenByTokenScopesCheckResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ScopesAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPostTokenByTokenScopesCheckdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetTokensResponse parses an HTTP response from a AuthGetTokensWithResponse call
+func ParseAuthGetTokensResponse(rsp *http.Response) (*AuthGetTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefreshList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetTokensdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersResponse parses an HTTP response from a AuthGetUsersWithResponse call
+func ParseAuthGetUsersResponse(rsp *http.Response) (*AuthGetUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest UserList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPostUsersResponse parses an HTTP response from a AuthPostUsersWithResponse call
+func ParseAuthPostUsersResponse(rsp *http.Response) (*AuthPostUsersResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPostUsersResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPostUsersdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersMeTokensResponse parses an HTTP response from a AuthGetUsersMeTokensWithResponse call
+func ParseAuthGetUsersMeTokensResponse(rsp *http.Response) (*AuthGetUsersMeTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersMeTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefreshList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersMeTokensdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteUsersMeTokensByClientIdResponse parses an HTTP response from a AuthDeleteUsersMeTokensByClientIdWithResponse call
+func ParseAuthDeleteUsersMeTokensByClientIdResponse(rsp *http.Response) (*AuthDeleteUsersMeTokensByClientIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteUsersMeTokensByClientIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteUsersMeTokensByClientIddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteUsersByUserResponse parses an HTTP response from a AuthDeleteUsersByUserWithResponse call
+func ParseAuthDeleteUsersByUserResponse(rsp *http.Response) (*AuthDeleteUsersByUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteUsersByUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteUsersByUserdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersByUserResponse parses an HTTP response from a AuthGetUsersByUserWithResponse call
+func ParseAuthGetUsersByUserResponse(rsp *http.Response) (*AuthGetUsersByUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersByUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersByUserdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutUsersByUserResponse parses an HTTP response from a AuthPutUsersByUserWithResponse call
+func ParseAuthPutUsersByUserResponse(rsp *http.Response) (*AuthPutUsersByUserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutUsersByUserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest User
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutUsersByUserdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersByUserGroupsResponse parses an HTTP response from a AuthGetUsersByUserGroupsWithResponse call
+func ParseAuthGetUsersByUserGroupsResponse(rsp *http.Response) (*AuthGetUsersByUserGroupsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersByUserGroupsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest GroupList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersByUserGroupsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutUsersByUserPasswordResponse parses an HTTP response from a AuthPutUsersByUserPasswordWithResponse call
+func ParseAuthPutUsersByUserPasswordResponse(rsp *http.Response) (*AuthPutUsersByUserPasswordResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutUsersByUserPasswordResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutUsersByUserPassworddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersByUserPoliciesResponse parses an HTTP response from a AuthGetUsersByUserPoliciesWithResponse call
+func ParseAuthGetUsersByUserPoliciesResponse(rsp *http.Response) (*AuthGetUsersByUserPoliciesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersByUserPoliciesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest PolicyPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersByUserPoliciesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteUsersByUserPoliciesByPolicyResponse parses an HTTP response from a AuthDeleteUsersByUserPoliciesByPolicyWithResponse call
+func ParseAuthDeleteUsersByUserPoliciesByPolicyResponse(rsp *http.Response) (*AuthDeleteUsersByUserPoliciesByPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteUsersByUserPoliciesByPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteUsersByUserPoliciesByPolicydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPutUsersByUserPoliciesByPolicyResponse parses an HTTP response from a AuthPutUsersByUserPoliciesByPolicyWithResponse call
+func ParseAuthPutUsersByUserPoliciesByPolicyResponse(rsp *http.Response) (*AuthPutUsersByUserPoliciesByPolicyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPutUsersByUserPoliciesByPolicyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPutUsersByUserPoliciesByPolicydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersByUserSessionsResponse parses an HTTP response from a AuthGetUsersByUserSessionsWithResponse call
+func ParseAuthGetUsersByUserSessionsResponse(rsp *http.Response) (*AuthGetUsersByUserSessionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersByUserSessionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SessionList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersByUserSessionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteUsersByUserSessionsBySessionResponse parses an HTTP response from a AuthDeleteUsersByUserSessionsBySessionWithResponse call
+func ParseAuthDeleteUsersByUserSessionsBySessionResponse(rsp *http.Response) (*AuthDeleteUsersByUserSessionsBySessionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteUsersByUserSessionsBySessionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteUsersByUserSessionsBySessiondefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthGetUsersByUserTokensResponse parses an HTTP response from a AuthGetUsersByUserTokensWithResponse call
+func ParseAuthGetUsersByUserTokensResponse(rsp *http.Response) (*AuthGetUsersByUserTokensResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthGetUsersByUserTokensResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RefreshList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthGetUsersByUserTokensdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthDeleteUsersByUserTokensByClientIdResponse parses an HTTP response from a AuthDeleteUsersByUserTokensByClientIdWithResponse call
+func ParseAuthDeleteUsersByUserTokensByClientIdResponse(rsp *http.Response) (*AuthDeleteUsersByUserTokensByClientIdResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthDeleteUsersByUserTokensByClientIdResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -10150,71 +21394,117 @@ func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, e
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7F17jxM5tv8qVt0rMSNVJwHmjq66tX9AM8uwCzuIhmVHCEVO1UnK01V2je3qdA3q776yXa+kXK90oIH2",
-	"X3QSP8/jd162+eQFLEkZBSqFd/rJE0EECdZ/nuM4fsk24YXEMtPfpJylwCUB/WmViWXAqMgS4Orz/3JY",
-	"e6fe/8zrEefFcPPz8ivvxvcE8CsSwFKyS6CTekosLpd/ZpDBhG43vsfhz4xwCL3TD7vL3l/MzhQffU/m",
-	"KXinHlv9AYFegSJKJ0UwJ5O288UpuEcKtV6/nyBWGoTcsncqtmYXpv0HT0hO6MbzPZrFsffxxi/aqLnL",
-	"Vt6KsRgwVcMGOI6XIeEQSMJo/0i6rajYUAxWtFO/M3oFXGA10pKE/YOFICShpm0IEpPY7CgMifoOx6+b",
-	"O72xUKQ5AlxLoGJwB80uhErgFMeKDRKu5QE9D5g1JhQK2qwZT7D0Tj1C5c8/eX41ghp/o8XCOgTFCYyf",
-	"MBPAl1k2yI6M41ICpiwM6MDAvXutRtQ6EjAeErrRckAkJGJIyd7oLl4tHJhznHuFwoGQEI7jbt18JEvr",
-	"DtPEyNJv8ozD/K/bjuS+YBkPYOxSitbTdr7f6cC5hjdf9DhQ0Yreo6cZS2CJ+QCBJN6T/Ba+7gu5BIqp",
-	"3Ju9ar9ndkjo7fYoF2V0uGEnyj+9Biq0DMWuNWhjvx3gu0B7AJkH4deOsRbY7MLGln7ZIMSOE71gMKDx",
-	"dlW16GO30nWoSJ/CtXRkV+wtsl1I5w5IdzgpL4mQbUdlTWJZOiEjbEGlA6PMgHKNLOpB4Voug4wLNuAh",
-	"SSZxPGpl+zqlV1cO4Ne73J3cSqnKP2zRqtPD2pu9aGcfna47HWYOQi5xSu7C+a3mHuPy/nKdMm4h0CqX",
-	"hVQNS1KAMzGA5GsSwy7eNzBX/Th2roQIobqN9XdKzcdy0Hh0udz9JsD3LOap+esoy1EiwI7tsEMnll6D",
-	"ntXKSzaU5PQLFtYk62b/OQcsDXDsSsGExXePbhs4CPmShLvwM4Kfu/BjC1h+ZbFluiHur3J7sKVXOVrW",
-	"sGh6Wl3UKgatOujZfbVEGwlfEnrZ3g9cp4SDGJTqjMcj2McVrjaGtK3jFQiBN/CUhXl7OYn5cXiqsqFt",
-	"htcsJkFuF5UQ52Jy1KSF76CulQU+oLeF23qQ3QW15rBShLNVDEmbJIfF8sA548sOmOpmoe9JkoCQOEkb",
-	"v9IsWVmsdTlMYzbfqz3TeiTbft9UGrRvTMdpVtHOPrSOYtvCNWy6QohBdqV2zNb6BwAaLtXGb2MhWRyz",
-	"regfIYGQ4GUzyVC2LZi1I+G7JO2Mp0asXBkguL3ta0zXoFlN/5bRg4bNK/jQANWSZC262MUjYVef0061",
-	"DYDoWIgEWrLvODgYwhpnsVyO6N/cQtltHIzaeo5G0WbnO0LtiYH+rp82FuMtvLDTuZOGbZHRYUOQcSLz",
-	"CxUZGFmpIghCvVMvAhyazWp88f5z8iST0cnbsjBQCGtK/glKWlVsSNfMGBoRcJIagdQlAmQ0DZmFCYRp",
-	"iOqA1UcqUsGSrGJAWyIj9B7/xR4IVAQiYqaNgIzVhAGOY9NVEfEKuMlUeQ9nCyUJLAWqIyjv8Ux95Xsp",
-	"lpHe3hynZI4zGc0Xs4fmQ0pmeaKBeAPaKVKqoxX+ReidemrDz0E+ScmTlPyeGKQQKaPCEOzRYqF1TAX8",
-	"Jl7EaRqTQI8wvz7JsRncRF82ATEp4Qa13kaAmt/UmtEz0x8FKtfzYJr/tvZOP/RHg6WrcOP3t2u6cTfa",
-	"WZFwLeeRnLy99xGWaAtUoi1nhYqILEkwz71T75luuwIkI1JxH/1wscWbDXD0aLb4sUx4nH7wFCuN67TL",
-	"2YDRNdkMMfXctFLywXECErjQ9Gqzw6itj8gaUSaRVF8pJXggENtSJZtWfVEyfPJW91Wmp6JRBS9l9LZH",
-	"s4+ThMzC+rG+XZs7FyaFKIwSyggIR5eQi3shhQUe6uUWSPjho+JGLZ/PwbDfSFjhGiBC0ZrxAHxNNpZJ",
-	"lGIhtgroWtLqe9cnpUk4wUGsEDST0cyMOOOAQ68t0XWaQQmZXaR/BVzmlewC1BLsHAXGHf2/xePuBpTJ",
-	"+wVCFzhH2whkBNzouVBkQCtAQQTBJYTdEKRs00nMNuH84WwxysKUhwqclflarUzF004+B6b+P8Tf85CP",
-	"sTZqbLSCDaYIS7NEFdIgxlGMJfDK3vyZAc9rc7PmLLHbmRBLOCnCopaDOrCEFawZh3oZXbNnVOpA6hjT",
-	"C5wAwgLpMbsmlOwIs73GXCK2RhipURWJMUVVNUb9AkTjQIq5zH20jbCEK4ULmkoCznSf2pV9IJAKN/Vw",
-	"XSsXgHkQ7ax+NFceCFQV+rrGb5UD63mAZkkZyHCqCyOErlimq4wsk+bPjyP51EmoM7RUsqtoSUMkJKah",
-	"UCYSYZrLiNBN19KrjMME0igekoCkmEqBInwFSEkvWyseCUBKjWcmxIpZCN7pGscCOmTKVNLqyccXfIXM",
-	"dXSi5NDrEGtdulMCIw36lsVORARiFOo1ZwL46EXvFCfbKx/wNg/ayfmzNw8EIqFauEYGvXqOIrKJ+gFq",
-	"ubfMdhWv2wEXaAUx2ypk2ELcCQxc+XE6u9OapsrA9SqYcbbOKmeOSF+L1CqTaBUz5QH0ql5VWWnrXaOQ",
-	"X4ykQlhGAkhMHiqjl5Rt6SgV/I3GuRYlClsQ0qC20kQcRFqEjBevP1aq2rXykChxDKR12SkAN0XqUQt7",
-	"XzpPpSmJsGiCZA/nGA8hPJx1zaMOnTxqHYeYiMMleDbwT2p/Awu9DgjRmnAhu7fZe+xgwmpeSL1l5SVN",
-	"mKxxPGH8VNqjkgwpBnG0yn2kE69olaPCcexage5ht0Ld517ciRd34qXrxMsobNSm1EjraRMktWaiH1Rr",
-	"v7DDWnp/NP51t9b2O1RYBIadwajl/cq2KME0V15SwoQ8QwtlSylDMUmUvXm4WCyay+talW4+0aJWk0uG",
-	"YlAOE8u6tXe9FjB1hucMMapiaA4Io5gIWSaU1Cbr4zfaMAANITxTVn2NhVQd1dpSvOl0oIuzO5Pw6/zi",
-	"34hQlMY40I7WPy5++1eno2JcJhufA3Hl+d4fu/XCfnOhUwhF8hCZHGGZTxBA5Qy9UNShArEysDCNugMf",
-	"k3+faLV2kphHWcf0zKb/HWRXB0676TN2VeoiEFdnKIgwFyD/lsn1yf8fkKc5f/ZGGA8jwTKIXC7WZHEU",
-	"pTVt7LkaS6K1+nUWhHwv1drK6Mzr8tRcl4JNhjQGU7S2Z3me6d/PQ/6m6vxK9/1Kqwza3JeHc46iAmVJ",
-	"/ObGFD93NO2ndpb5hVSGb8MoOLk2cm0oqPmPs5AwnZ+K40a5VH0jWAK3k/5ytJmW7lkh2hMUYg71IVAm",
-	"enKfr5mQbZ0ojpC6jKjLiLqMqMuIuozoV5YRfR8xtAEpdARHL1W0qG0SDyJyBSq6o4ho6x0y2qnaZWLz",
-	"NtHKN+sMVQfZrd7QoyPPUx7Ht/giOrTTFgwlOIQz9JIFlaKZOF0yhMWlxiQinS9mfLFX+BIUaJdCz9YN",
-	"N+xYnpdxo2aBZl+fA/bJHAG9GVlsfpqfh/xF2PawtOqkWEYNC1nfLiiPK0qegVWHum9gfUVJl+8qqXD8",
-	"hIJT8PpAF9YEOUyZS5UczCaUDedRcdNodCqhUGN9Q+nuVPmrUKrO/EEEcYgoQwnjLo9QiPYvNNQsimGD",
-	"Y6TEzsR1RxB2NViVMPAn2CInxMe0DJqaHRivYcZpwv55v8+nDsYA+F6a9WXCMqcMnyPnrC9vTUs5K5Ph",
-	"FMQoyOus8IJQRkPgDR05VXIREbpRykJkWTDkRZb/GIqTpeHIuKeZgf5UX3FSwnZzQI2mUMM6Lf00r/5+",
-	"l5Gwo3LzGRXUMvTuNsdN8U1VX11N6NCaUJ2KuH3wUqUk9vVqrzo0xdm754rljn18YxkapVjzLb46IKOi",
-	"+yrteLT4+YjDckw3gLC4hBCtmb7o/NgGmLoWFhOFKxEWyk7jWPmjucPP3Xt7dwOeo3NDg/7NPC7fdRlT",
-	"cB+Fw/qlmO8Yi//OOIrKE48CAkZD4aOHSDL0+OfF4gw9XixM1W7EYcs1FHX0w+p1d4h2D48WbWmB6QAs",
-	"LZ4Ocxq1o6p22kCc4roA45eiumSCjTzo+ps+25MQmpmHuD4zOqkFDhWf+i/UN70/d6neXar/gpfqh3Vi",
-	"aXTCdr1+V8hNGVbMPxVPqmgdGSPzpvounubmj3dGAIcNamOe7zCuXxz5dEOn621K806Z9nLd9amFA0xI",
-	"oQuzHV2Yrj3zkG1pzMyLFQeo0bOy+92rk4vmv124+Yukh8T0NbAc86xWBSXWU1r6EpjUJ+pQDrIjpXDr",
-	"vbnEwjHPjxwfaUvc7IVc5biLAwokQ0CsAjzh0rin3hOhvFBZxLWdJ1zNC7gTkwLjxhZkQ7HMOPSaCpfb",
-	"/P7fLHonymTCpKeJePNh0CHFr18R/f7i9/7zA+W+bUaZohDn4gzRLI73EoW+uba9ZhzB1c4rpvfaKF7g",
-	"XKdcY6ZzXfrKGuaALiGVB5jISoZHn7H56gX5+GdgimfQp52BCSImgDqxNWJ7HjEm4PNIbv8hl/p5xyGI",
-	"rh54vE/4vPcfL3Y4FCnm0uVUbW9YlsTRJYcDxNiIZ28sou/nzRMY+xbiO9X+FbgnEd0FYHcB2F0AdheA",
-	"3ZOI7klE9ySiexLRPYnonkR0TyK6JxHdk4iumu6eRHRPIh72JGIRN1VSoyzFAYkfE3QlMPheYjP9c+Rq",
-	"dJ0pcteKHGa5mrcDuoH7POojo2DkTkeft0W+I131ORAkJ9z5mYiV7uqPu/rjrv582as/dwlOI276GIz6",
-	"VGUWbiYV9J7m6h+FL9bCnkX99zM8R/SUXNHQFQ1d0dAVDV3R0BUNXdHQFQ1d0dAVDV3R0BUNXdHQFQ1d",
-	"0dAVDV2yylI0xLcrFTYSRx01Q5NmUp9wSma52WVncil8DvJJSp6k5Pck9iZJ3PVJjifT8K0JKKtv7tUV",
-	"w8YzyUQgAfyKBIB+uNjizQY4ejRb/LgnGPv3Dke/FuSeCnJPBd3FU0HdKNbzRNDoO1r3+oKWu531GW5n",
-	"9cmr/VYWo2slrw/HmVjV2pnYr9bEKvY0TWzF3CETW/DVmVhnYr+oiTUCa4Ms9UuHia2kesjEFlJ9P02s",
-	"2rwzsUc2sQPyumti9cz8qhS3jKuGc7W//wYAAP//",
+	"7H1rbxs5tuBfIWoX6G5AsZz0bGORYD84Tm+6703PBHH6zh00GgJVdSRxXEVqSJZlTZD/fkGyWA+JrGLJ",
+	"kp1E/GRZ4vPwvM/h4ackZcWaUaBSJC8/JSJdQYH1x6ss4yD0xzVna+CSgP4vJXKr/srtGpKXfyRCckKX",
+	"ySShZZ4nf36eJCkrqeQDjXJCYfY8oM2L/jZCYgn9Tf5N1rOUZb2tPk8SDv8qCYdM/Vytrl7CxGzbTtfs",
+	"sTX6n5Nq9ITN/wmpTD5Pktc4vQWaOcCYYYnVXyKhEM3K7MI+14NhzvE22V2g7u6a8Rrn+Tu2zG4klqVj",
+	"3nkpZimjoiyAq///N4dF8jL5X9MGE6YVGkyv7VdqYAH8jqQwk+wW6KieEovb2b9KKGFEt539dpa9u5jO",
+	"FD6geCGCORm1nUeH4A4o1Hon/QBxwiDjjr1TsTG78JOPaaPmrpF0zlgOmKphU5zns4xwSCVhdIAxqLai",
+	"PoY9jE8ZvQMusBppRrL+wTIQklDTNgOJSW52lGVEfYfz9+2dfnZApD0C3EugYnAH7S6ESuAU5+oYJNzL",
+	"A3oeMKtmSAY2C8YLLJOXCaHyp78kk3oENf5So4VzCIoLCJ+wFMBnZTl4HCXHFgPGLAzowMC9e61H1DSS",
+	"Mp4RuhQdvtpHZB90l31mawgOhIQs7HSb5oFH2nQYh0aOfqNnHD7/pm3g6QtW8hRCl1K1Hrfz3U4HzjW8",
+	"+arHgYRW9Q6eJhTAEvMBAEm8g/kDGsUkkUAxlTuz1+13xA7Jkm4PuyhDwy05YT8mLa6wJyi60mCf97sZ",
+	"vI9pD3DmQfbr5rEOtunjjXv05WIhbj7RywwGKN5Nqg569BOdh0T6CG6PRrpo78DtCjs7TNqjpLwjQu4r",
+	"KguSS6uEBMiCmgaCxIBSjRzkQeFeztKSCzagIUkmcR60sl2a0quzA0yaXXYnd0Kq1g/3YOXVsHZmr9q5",
+	"R6cLr8LMQcgZXpOnUH7ruUNU3p8LTHKH0tuYti4VdEF44dN2C0yo+5cwJloRg11BNWB7Wuc+7teMOw56",
+	"vpUVdQxTRIpLMSCRFiSHrtxqAUb9GDpXQYRQ3UL1NsvBsBy29T2mQ78omyQOMdv+dczhdWWgWwRgmbTg",
+	"Wa/cHoMF56Q6wgZk/uO/5oClwcsuFoxYvH9018Bpxmck67LRgPPc81vsTfmWs3J9Gj7v0nIO5c4tbmwZ",
+	"tJnGBcZfWO4A4RBGz7duLqQhH0w/WLS1YB8GVIPWHfTsE7VE137eEXq7vx+4XxMOYpBSS54HoCRXIG0N",
+	"6VwHWxqWuwPYNAUhZqa5A4Jz43hzQzcnQOXMwwv0eoZM2S78FxzEqpFs+7ve29VvIARewlXtfnE7B7vf",
+	"FqbTMGBtw314hnoRq/W9Ztn2JOtQM0js3ibOCp+QxaVc+c5tPb8PNabWJV8zAYcJEt8P9+SOzR4gSOze",
+	"dnfSHrlZ+qQCkwu0f4XNe5aTdOsim3yciZiBSDlZD/v2vIqDyMvlMEga46qebqJX69ngRw27Xt2uT8G0",
+	"0Q2j8UmcygN3t14xOmTouwEQqnVUkLHLtFM2SqQHQr8LF2dRWAZUktQYsAXIFfPwQaU8z/Z0ZdcOgeJ5",
+	"7lOZF4QLOewOyXFIqzUWYsP4A+hbEdbwPIF0bMdq77K1lQYyrjN639pL95AobGb7O21tguVZX4OdZXZa",
+	"T7qjOxf25TAPDjibMZpv3bglVtgbmPCS3YEcPoSHW21fTe1iZu0N1av3H4FbRR7n26gO85h6cddr4V/+",
+	"+0pJeERPzsl32/LRODfO2TyHwqHRHRShAs4Z9yk8fjVskkhSgJC4WLd+pWUxd+zPDtOabZI0/tZmJNd+",
+	"P9S2x66LKMwmqdq5h06dzDHAkZFBDtLHF8zWhgRaNlMbf4i/hOU52wwIzgIygmft0JltWx1WJybTBak3",
+	"ShCw8p2kiUOZX2u6Fswa+O+5QKDlAanOoWWOWpDtwcWNHtrqcuBHr3WXGi9Kx4Dt0FRjlYyg04LNSQ5u",
+	"fHuIZ2rXgq+31tlIPX/XG9UVTfXOeoD5BK53e4zH5NgOb7rfb/MBCnZ3Su/XvgvGtxCpFHMXN1XdMrwV",
+	"44P+C1zmchbQv70F2w20Z/CQnnWUZ0znsOmcGw2ez9l7VBi0S1U1ZLvL31uR4yzccPbCsBdl3lS7Pg7a",
+	"PNFBOGglBLQuwNykbA0OiIj6+wcGyQcTCKuZut39S/U5ApsFe6SRS+D0uvyqEZ1LASHc/KdfaIY6hfuk",
+	"JIeCSdDuhsPjO3hZxUNPGf7pEbFWCndkcws63W12Ft1zHk8glS0mPJkd9cjuPctzw71jGSswMTkhI/mJ",
+	"35WIOfSh+OldjdbH3FrIrk9j3w3ZD7sdSPV7Lc2pPwG+V+j2ZMHDjzZ09ECHW198JJRLEyHKMAOpD6J1",
+	"eCcgQDbM/YXhR37a8A89JBhkOgsOasp01g8dE6kJC0KNiBfZLPcmRLQzUTdG1KxxR/p0N7C3eeujrM94",
+	"B/AjxZdG6qEIZy9V6m0HxyyPEvAI5xkmuchBhI8YDXlIHPOYcZBGM+oPhzTRywrYDbRc4dD9c/Od+xPI",
+	"DI1uTyQxNEtMS07k9kYtpzIFLBMkNHmZrABnxrzSp5z897OrUq6efbQ3Zqplr8l/wjb5rIYkdMGMr7oV",
+	"ttF3Z5Bx1iFjegmEaYaaTM4JUuDBksxzQBsiV+jv+N/sO4GqDD1xof3IUun+OuvXdFUbvQNuTI7k+cWl",
+	"jmytgerUwuTHC/WV0kbkSm9vitdkqtBiennx3PyzJhfbQgN7Cfr81elrhPk1S14masNvQV6tydWa/KMw",
+	"zkaxZlQYgL24vNTmDaOykg94vc4rlJveP9tiM7g5chcd7Aa5ko8rQO1vGuWyZ6Z/Vo7dZh5Mt39bJC//",
+	"GIh2VNGGz5MhYdxkc3zWpqqEezldydHb+/sKS7QBKtGGs4oTiLIoMN8mL5M3uu0ckFyR+vTR9zcbvFwC",
+	"Ry8uLn+wmcAv/9AUbgzn7snOW3fm+o61vls36lT3Yd0HuXoO91ETjoxee1bHrHB8g7cCSYZytkSEBpyq",
+	"znBdDp3ptWmlbRBcgAQuNHj2icxIiwkiC0SZRFJ9pVjbdwKxDVUcx8kFFWd6Vqn7kxZIamZtLfsdEP35",
+	"QCQLDibsH8aNuTEhDGuVGutuYXseSFdJOb3cSr798ac6jQYd34I5foNhVcwIEYoWjKcw0WBjpUQ250Hs",
+	"YeskuX9mJfEzbXTpHy7MiBcccJbsY/Sa5SStNI0+nH5v2w1g9S9sgwpMtwhLVDAhX6HLid5YdcgTRASi",
+	"DOWkILJG8H+VoK8hV/itf+xg9r7W4Z1Y0TPgO0Cs9E7AFgsBY2dQBLsgkGdqCsG4RPOtdwJuCNaPOc4N",
+	"VAO/QlikClAtwPlmal9GamYDWhYaNURa5XC0FDD/Gv5G8y2SKyaU9MMSrRQctRxU9KDQUa6g8C1FAObp",
+	"atyuGy4o0BxytkFYoA3kuW8SrohJa997s9QWSu/GNAOCe5xK/RURvpmszyh8M4fMUrmkTjyLjXUfcjBf",
+	"jXgazqnRFpZH4a05YZRIWiIpWDVACZU2tkMlbybJmgmPVHnPRLBYeSps1FdhbAL5URCxyWv+/NkYzyfF",
+	"+F5s30ZcN7huriUhbMEyGttNsKxHv5p+MkN/Nr6JHEzq0j5VvNG/Wbp4vX1vV7RDHxrX11iuGkyvF984",
+	"ZCQv4etj+3/Zd+D8KpU+tGQUIs5aP4VClAfgrMXIiwodP0+CLIDzRMnIl5/KKj4Cgte6SOlTRcrzQ++o",
+	"2pyHarPCdHkUMQEZkSEazhSn+fSTudt6oLpzleavt1d6hBPSoWMgbOf8ZlUoVspIGoY0TNY0whSZY0cL",
+	"zorjUco4eRNR/mQoT2jEeIPxV1nWQnfJTigWqqSbwcDCjW0XAwsxsPD1BRa+MeO0na3tUa9rwo48tfGT",
+	"i4aLhfFR28EXl7W/Tz9VnwI1actOX29t+nuIMiHqtn4lYAgtvyalYIUFAppBFpHYIPHPNEMYNWgwEolr",
+	"JK19ifsIXZc9U4ftRuFfANt6fW4et4dgW5SalNT/c/mjvwFl8rySm27wFm1WIFfADb0JBQY0B5SuIL2F",
+	"LCDXqRKeQ/rbx6pZVN+i+vbV5oWAgFeowFtFIRzW+uLbhbl4kOs3FxY4F+BPrRCdafdvWrvF1X7atZBb",
+	"nV+sOiYxi+XhWSyHzNK663XWKTOti2weU8CKiKhENZaArOGiLxgY3NMcLFitqsAamEITKIC/qTCTvep4",
+	"2jBTM4sf+SPu72TQVLh/GMZ702iqBtNP5kOgMVyRxuttjbzDprC0Tc/DEo5JNe6kmgqNtbbLNlTZJnJl",
+	"7hWOQ2mLsYFZNhFlIyv/IpJuaqQ6EN1Dcm7OHdmjbnReKTgPpSlPqLW+Mj1gKFSXpk+Bd6bA/alxrlWL",
+	"wYd4ptrCOfl634VeXtWwmX7Sf0IVaNX29dZiTgB3buHYYcz5lFpA98ECB6SNQnyHc5IhylDBOJwfMrFy",
+	"n0UNaa2Pjyd7QvyqyWtRWyQSFaUwrmqv1zJl65E+vquOZWAn4YDTlW8W+YWpwpGLOhBf/4rNznUkIGOv",
+	"0GbF0C1lG6EPGm8RFrcu0uiPaEbiODVxuF0bBd6eGw6biG8XjZFgBbh9FwM6wtSU2ZzqmHGgflnhuSkI",
+	"eq07PqLecHzFtirCemLNtlM/1XHuP+N0hfRpmDCWje2Ts8RyLBFbIIxyInZ5diiKD6c1mFYxqyFmNRwx",
+	"q0HPyBZmElMI3zd8u0z+YQFvtkCmmK+YIMY1yeQ5YopxeGPfdfXfw3JgY6ptOM9vP1fgYoJVwR9TKklA",
+	"yiFG2juR9qoia5XgFu5V0819ebel0Jy+Xzj8rhtF2RBlw3lUQuq+onfyBKx23dUTT7XCYmYuMs0eJ4Wt",
+	"NeHjZLO1CteeeKZHheOjwrCp+HvqBMem+HAsCHZa9asuuOzxgRpFIOpbjb5VVlpPmJqlWwemMAbpU99U",
+	"kN7U3T6tU8nO4cPuiNw7qYsaKOPw25uwqH+eFhDobtIU8BtEr1O0LKLXKbqDojtovHrCKJhjP9QxZDh6",
+	"ASEeooazTz/VNBOYVNPh9a+317r7r1lQnKxNn7HK4/kkpHuQ28TBDFIcjOctBPZf3zZY/0n9GYPmr7e/",
+	"G6VqGLUr7eusrl2Yuv6ISGGZVUT77j2MA3Ryg6SB9y0ilkar8wlvWRyO3iH3K84XuaPT5lzuVBxOQeU6",
+	"w4O6znTJWbkO898YSntrOjwNvUXXUHQNnXFQR9NeT1SHA8IcFAEYstb2U5qykkqB1M+RvbY8Koa5ficq",
+	"YB3GZU3ffmdKxWrt22Y61ThMrXlvu0T15oEl1S0gnfqN14hNtRjOJrrWCc7zuhCi4V2xxp6zEnuDtAcQ",
+	"lO0dqL+EPvDXJirvo0xRh4k6TNRhHuN9mPd4CfGlukOUldFP1nW5a/f9ujDeOvJxLwerHfXqzDFY7pk9",
+	"H2bdJyhjoGv5GL5EYo0K+xw2vm0eibEPYRzuW+l7ZCxUtY+k8bikscIiEkTjnyd31r04/pWMAVoYyBqr",
+	"pEvoCxotmvE/phE196i5R809Pp7xRavuo1/R6PDZoSc1nMx17PsaDmY77qmNE2ko8QWP+ILHHiE9kI4C",
+	"XvXo0NSIVHdDQb5096isRGUlZtHHLPqYRf90utiDkugrSRKSSN+RHQcm07elyciE+hOpYzFP/5wTlnfJ",
+	"5wFp+l1K6kvVT3GeP8vZMps+v7g0lLYmF1sDAadCdo3z/B1bZm9BXq3J1Zr8o8iTUcz5/tkWjwbxR60q",
+	"NN+cVfWyN7rtvNJVBPA7kgL6/maDl0vg6MXF5Q8tDKnPtFXIrHvOacZDzvc64yH3q9XYaA5LTJVWbNQp",
+	"UoBSQXIsgXsrdnBWuLlMhiU8U2OE2putJcxhwTg0y/DWMqCS5EeaXuACEBZIj+ktWsmOMNt7zKs6dmpU",
+	"BWJMEdxLoMrmUr8A0UX+1pjL7QRtVljCHXAtAVIs4JXugzikjGeELr8TaEFy0MMd20unTuU7gWoV3qv5",
+	"4jyf9Sv6ym7hFOd6hDkrqZJCrJTm45+B5+QF1Cs0U7irYEkzJCSmmUALDd2troLpfSitLOZjLSF1hiQl",
+	"a120R5sgWk1fmCflkCLj0GfkNMk7X5F76KtxGq1ZyVONZMZQE5JQzSiUHGcUmjUbsRP69p0Avl+D5WTv",
+	"36mdXL/58J1AJDNGp109RyuyXPUzKI89NmBHP1Jhu4rAzCupr/S1MGWoEDnRKDUvJZrnLL017xJ6SU/Y",
+	"11MdBrauLqqf/qxGSibJHSOpru6UTJKS3lK2oWPMb0AUNiCk4dqKEnG6MjEzU4lG/VuTqt8xoNAxlc5l",
+	"rwH4TA8RtDBbA1daUbLCos0ke06O8Qyyw48uZfQOuMC97LHVZnZIAR7LPFv8T7s/NljodUCGdPUs/zZ1",
+	"6ihkMzvSrB5p3Gp+lXrLSksaMVnVY9xUWqOSDGlXFZpvJ4pMtFNryOW079yqpZDmR5q2awamBk0mbUIx",
+	"H5NJkpVGr0om+yKuS3j7R9zitrMMJCa52Pm2fQTt7x1gc/7s658TCvtrqApMtb9q8/Hm1KqGzRfNMprv",
+	"2nP3HvgA6jU/d4SKlltdHDVfuVBq5xdbSWvna8dgDaCqL7pdmxUF8UYtSg22vmwzSU2Z6HvVuuNp/sHo",
+	"1+JxPKcOv3fb0z1Bzy8vL0P8uV+m7/stQ4yijbnrYUpEa1GkdQUK93KmRDTjTQTplZLqC6xLSCgtEa3x",
+	"0qtAm87j+Nf1zX8hQtE6x6lWtP7j5m9/9SoqRmVynXMq7pJJog3hUC1Zuw0q1xEyHiL7ELgAKi/Qrwo6",
+	"VCBmDQvTyG/4mDLtD3FhHWUd4/1a37rn+zqz5ewq10Uq7l6hdIW5APn/Srl49n8P8NNcv/lQPRlRYJmu",
+	"orev5SpXsHH7ahwuvfrXizTjOx7xPY/OtFZXxbSAjOA+X7j18hgP5HXGP9Sdf9N9z6au3gco2B2MvcIU",
+	"vdgNXhsI6vPHZUaYDTw2+Ki+EayAh2G/He1CY/eAK9tFEFO4XzMu/Y+SWKp4z4Tcp4mfTe/oEY0e0egR",
+	"jR7R6BH9wjyif18xtAQptAVHb5W1qGUST1fkDpR1RxHR0jtjFHrL1n8dGcnHV4aMiPNpQy+OPI+poZt5",
+	"3tTcEC3BUIEzeIXesbQmNGOnS4awuNU8KV5AsbrYb/pGFq2Rni1aatixNC+jRu1dSNlXwD6lGbdZOQHB",
+	"5tfb64yH1rTUI4cl4RAqf/pLQ0Q9nOoJnS7flFPh+A6FSODtCnAKIIcRsyXJQW+CbThdsTwb5UqoyPgX",
+	"1e/pSPnLzoJbQX5ej0UHXkZQR5TDEudIoZ2x646A7GqwodqeTlkUkfiYkkFD08PjNZuJlLCb73c6cuit",
+	"BVp7wspIDKfwOWPVfpzLWYmMSCCGQN6XlRaESpoBb9HIS4UXK0KXiliItAFDXnn5j0E4uyW0enSnlgf6",
+	"U/1Ze3o+HxCjqciwcUu/3taffy9J5oncnJBAHUN3t3lutdkjgfbEhBpXxMONl9olsUtXO9GhMcremRNW",
+	"TPv4yjw0irCmG3x3gEdF91XU8eLypyMOy02xSnELGVowXXf8R1/5IHMrqSoghHCu9NFt5J+Nm+fpmGew",
+	"b2hQv5nmhN4GB9yD+PA7NeI3zIv/P+NoZTMeBaSMZmKCniPJ0I8/XV6+Qj9eXgZens/JAqo4+mHxuifk",
+	"ds+PZm1phPEwLI2ekee0Ykd17LTFcarrAozfivqSCa5uqS4YN7k9BaGlBHF67qQWOBR8YnRBlkFhJ9Py",
+	"C013e4AfDmcZUT/h/D1Xu5emnHOTLcDm/4TUWfDgxqSdCJsDDYSjW9jGmgc7wtlgWXXJAxFNC2n1PJci",
+	"EVt0exxNzAxN6LF7JbEJw4rpJ/PB0EgIzpvou3i9NR9+Nwg4LFBb88TXrAazG7yqtwnNR2La8XU3WQsH",
+	"iJCKFi46tDCeeqYZ29Cc4exAMnpjuz89OUVr/utlN/8m60Ns+oaxHDNXq2YlziwtYgpjZ4wC2oL0uBQe",
+	"vLfoWDhm/sjxOa3lm70sVynu4oAAyRAjVgaeiG7cl8mVqGrYaSPOm+F6vyYcxEinQNjYgiwpliWHXlER",
+	"fZvffs2i34V1JowqTcRBAYUYGAwR/oe68bdnv/fnD9h9u4QyRRneileIlnm+4yicmGvbC8YR3MV3QS2u",
+	"3uCtdrnmTPu69JU1zAHdwloeICJrHA7OsfniEfkUOTDVlt/grRj9gBwTQCP22ifiGBNwGgTuz3Wp6pcE",
+	"cOobW+nknNi03X+1ed/DXJjHcrJtTrxpVWPSwNGRhwPQ2KBnr0liyskWEFoSUVeO/Q1iZcR4DzjeA473",
+	"gOM94FgZMVZGjJURY2XEWBkxVkaMlRFjZcRYGTEG1WNlxFgZ8bDKiJXdVGPNzlvSoY4fY3QVMFg2se3+",
+	"OXJQuvEUxdtFkWfF0HdkdAPXetS/jILBO219PpTzHenGz4FMcsTVn5G8Mt4AijeA4g2gx70B9JTMKeDC",
+	"T+tZyIoHjQnomacgFX9xBvY8L0CeSFOKQcMYNIxBwxg0jEHDGDSMQcMYNIxBwxg0jEHDGDSMQcMYNIxB",
+	"wxg0jM4qR9AQPyxU2HIceWKGxs2k/sNrcrE1u/Q6l7K3IK/W5GpN/lHkySiMu3+2xaNh+NEYlPU3Z3XT",
+	"sFUtmQgkgN+RFND3Nxu8XAJHLy4uf9hBjN3rh8FFg2LFoFgx6CkqBvm5WE+loOA7Wmd9QSvezjrB7aw+",
+	"fHXfymJ0ofD1eZiIVa2jiP1iRaw6nraIrQ93SMRW5xpFbBSxjypiDcK6WJb6xSNia6weErEVVp+niFWb",
+	"jyL2yCJ2AF+7IlbPzO8supVcNZyq/f1PAAAA//8=",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
