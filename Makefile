@@ -46,7 +46,7 @@ build: ## bin/callrecordd
 test: ## all tests, with real calls through a real Asterisk
 	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) -parallel $(TEST_PARALLEL) ./...
 
-lint: $(LINT) ## vet, linters, formatting, import borders, the systemd unit
+lint: $(LINT) ## vet, linters, formatting, import borders, the systemd units
 	$(GO) vet -tags $(TAGS) ./...
 	$(LINT) run ./...
 	.ci/borders_test.sh $(LINT)
@@ -87,7 +87,10 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
+	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md

@@ -28,6 +28,9 @@ type Config struct {
 	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
 	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
 	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
+	Exports    Exports    `mapstructure:"exports" doc:"Archives of many recordings."`
+	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
+	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -98,6 +101,48 @@ type Accounts struct {
 	TokenLifetime time.Duration `mapstructure:"token_lifetime" doc:"How long a token is valid if whoever logs in does not say, 1m to 87600h."`
 }
 
+// Exports are archives of recordings.
+type Exports struct {
+	Dir          string        `mapstructure:"dir" doc:"Where archives are kept until retention removes them. Without it: the folder exports in state.dir. Elsewhere it needs ReadWritePaths= of the service." example:"/srv/exports"`
+	Workers      int           `mapstructure:"workers" doc:"How many archives are written at the same time, 1 to 16."`
+	KeepFree     int           `mapstructure:"keep_free" doc:"Megabytes that must stay free on that disk. An export that would take them fails."`
+	LinkLifetime time.Duration `mapstructure:"link_lifetime" doc:"How long the link in the mail works."`
+	Link         string        `mapstructure:"link" doc:"Address under which others reach the API, for the link in the mail. Without it: https and the host that the request named." example:"https://pbx.example.com/api/call-logd"`
+}
+
+// Mail is the way to an SMTP server, and what is written.
+type Mail struct {
+	Host            string        `mapstructure:"host" doc:"The SMTP server."`
+	Port            int           `mapstructure:"port" doc:"Its port."`
+	TLS             string        `mapstructure:"tls" doc:"offered uses STARTTLS if the server has it; required sends nothing without; implicit is TLS from the first byte; none never uses it."`
+	Username        string        `mapstructure:"username" doc:"Who logs in. Without it nobody does." example:"callrecordd"`
+	Password        Secret        `mapstructure:"password" doc:"The password. Set this or password_file, or neither."`
+	PasswordFile    string        `mapstructure:"password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/mail_password"`
+	Timeout         time.Duration `mapstructure:"timeout" doc:"How long the server may take."`
+	FromName        string        `mapstructure:"from_name" doc:"Who writes."`
+	FromAddress     string        `mapstructure:"from_address" doc:"The address of who writes."`
+	Subject         string        `mapstructure:"subject" doc:"Subject of the mail about a finished export. Here and in the bodies {{export_uuid}}, {{tenant_uuid}}, {{hostname}}, {{files}} and others stand for values."`
+	BodyFile        string        `mapstructure:"body_file" doc:"A file with the text; {{link}} is the address of the archive. Without it there is one built in." example:"/etc/callrecordd/export_mail.txt"`
+	FailureSubject  string        `mapstructure:"failure_subject" doc:"Subject of the mail about an export that failed."`
+	FailureBodyFile string        `mapstructure:"failure_body_file" doc:"A file with the text about a failure; {{cause}} says why." example:"/etc/callrecordd/export_failed_mail.txt"`
+}
+
+// The words of Mail.TLS.
+const (
+	TLSNone     = "none"
+	TLSOffered  = "offered"
+	TLSRequired = "required"
+	TLSImplicit = "implicit"
+)
+
+// Retention are the defaults of tenants without an own choice.
+type Retention struct {
+	CDRDays       int           `mapstructure:"cdr_days" doc:"CDRs, and with them their recordings."`
+	ExportDays    int           `mapstructure:"export_days" doc:"Archives."`
+	RecordingDays int           `mapstructure:"recording_days" doc:"Recordings; their CDRs stay."`
+	Every         time.Duration `mapstructure:"every" doc:"How often what is too old is looked for. 0 is never: callrecordd retention purge does it then."`
+}
+
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
@@ -131,8 +176,15 @@ func Default() Config {
 			ListenTLS: []string{}, TrustedProxies: []string{},
 		},
 		Accounts: Accounts{UserPolicy: []string{}, MaxSessions: 100, TokenLifetime: 2 * time.Hour},
-		Journal:  Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
-		Log:      Log{Level: "info", Format: "auto"},
+		Exports:  Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
+		Mail: Mail{
+			Host: "localhost", Port: 25, TLS: TLSOffered, Timeout: 10 * time.Second,
+			FromName: "Call recording", FromAddress: "no-reply@localhost.localdomain",
+			Subject: "Your export is ready", FailureSubject: "Your export has failed",
+		},
+		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
+		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
+		Log:       Log{Level: "info", Format: "auto"},
 	}
 }
 
@@ -171,6 +223,14 @@ func (s State) ToggleFile() string {
 // Features is the path of the dialplan that Asterisk includes. It has a folder
 // of its own, so that a right to read it opens nothing else.
 func (s State) Features() string { return filepath.Join(s.Dir, "asterisk", "callrecord-features.conf") }
+
+// ExportsDir is where archives are kept.
+func (c Config) ExportsDir() string {
+	if c.Exports.Dir != "" {
+		return c.Exports.Dir
+	}
+	return filepath.Join(c.State.Dir, "exports")
+}
 
 // SlogLevel is Level for slog; a level that Validate would refuse is info.
 func (l Log) SlogLevel() slog.Level {

@@ -62,6 +62,9 @@ func (c Config) problems(withPasswords bool) []string {
 	}
 	c.HTTP.validate(&r)
 	c.Accounts.validate(&r)
+	c.Exports.validate(&r)
+	c.Mail.validate(&r)
+	c.Retention.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
 	}

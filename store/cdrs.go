@@ -156,8 +156,8 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 	args = append(args, micros(t.now), found.tenant, found.facet, list(found.terms), list(found.peers))
 	if len(known) == 0 {
 		marks := strings.Repeat(", ?", strings.Count(cdrColumns, ",")+1)
-		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at, tenant_no, facet, terms, peers) VALUES ("+
-			marks[2:]+", ?, ?, ?, ?, ?)", args...)
+		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at, tenant_no, facet, terms, peers, id) VALUES ("+
+			marks[2:]+", ?, ?, ?, ?, ?, nullif(?, 0))", append(args, c.ID)...) // only imported ones have an id already
 	}
 	id := known[0]
 	set := strings.ReplaceAll(cdrColumns, ",", " = ?, ")
@@ -170,6 +170,7 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 			"UPDATE recordings SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_linkedids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_uniqueids SET cdr_id = ? WHERE cdr_id = ?",
+			"UPDATE OR REPLACE cdr_holds SET cdr_id = ? WHERE cdr_id = ?",
 		} {
 			if err := t.exec(statement, id, other); err != nil {
 				return 0, err

@@ -226,7 +226,7 @@ func TestUsers(t *testing.T) {
 		h.fails("PJSIP/alice", "user", "create", "--first-name", "X", "--line", "PJSIP/alice")
 		h.fails("is not an endpoint like PJSIP/alice", "user", "create", "--first-name", "X", "--line", "alice=1@users")
 		h.fails("is not the name of a dialplan context", "user", "create", "--first-name", "X", "--line", "PJSIP/x=1005")
-		h.fails(`output "xml" is neither table nor json`, "user", "create", "--first-name", "X", "-o", "xml")
+		h.fails(`output "xml" is neither table, json nor csv`, "user", "create", "--first-name", "X", "-o", "xml")
 		h.fails("unknown flag: --records", "user", "create", "--records", "all")
 		h.fails("accepts 1 arg(s), received 0", "user", "delete")
 

@@ -152,8 +152,9 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 	if err != nil {
 		return err
 	}
+	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: tokens, Accounts: accounts, Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: keeping.Routes(), Log: log,
 	}), actor()))
 }
 

@@ -17,7 +17,9 @@ import (
 	"callrecordd/internal/auth"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/export"
 	"callrecordd/internal/recorder"
+	"callrecordd/internal/retention"
 )
 
 // open are the routes that need no token. A route that is here by mistake is
@@ -121,6 +123,7 @@ type things struct {
 // furnish puts one thing of each kind into a tenant.
 func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	w.t.Helper()
+	w.keep.records = func() []Record { return cdrs.records }
 	start := w.now().Add(-time.Hour)
 	id, rec := int64(len(cdrs.records)+1), uuid.NewString()
 	cdrs.records = append(cdrs.records, Record{
@@ -132,6 +135,15 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	folder := filepath.Join(w.server.root, w.tenants[tenant], "monitor")
 	w.must(os.MkdirAll(folder, 0o750))
 	w.must(os.WriteFile(filepath.Join(folder, rec+".wav"), []byte("RIFF audio of "+tenant), 0o600))
+
+	archive := uuid.NewString()
+	w.keep.exports = append(w.keep.exports, export.Export{
+		UUID: archive, TenantUUID: w.tenants[tenant], UserUUID: "asker-of-" + tenant, Status: export.Finished, RequestedAt: start,
+	})
+	w.must(os.WriteFile(filepath.Join(w.keep.dir, archive+".zip"), []byte("PK archive of "+tenant), 0o600))
+	w.must(w.keep.SetHold(w.t.Context(), id, "hold of "+tenant, "test"))
+	days := 90
+	w.must(w.keep.SetPolicy(w.t.Context(), w.tenants[tenant], retention.Policy{CDRDays: &days}, "test"))
 
 	a := w.account(tenant, "person-of-"+tenant)
 	session, err := w.accounts.Login(w.t.Context(), auth.Login{Username: a.Username, Password: "pw", Offline: true, ClientID: "client-of-" + tenant})
@@ -148,9 +160,9 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 		values: map[string]string{
 			"call_id": call, "users_id": user.UUID, "lines_id": fmt.Sprint(user.Lines[0].ID), "groups_id": group.UUID,
 			"queues_id": queue.UUID, "trunks_id": trunk.UUID, "extensions_features_id": w.dir.Book().Contents().Features[0].UUID, "cdr_id": fmt.Sprint(id), "recording_uuid": rec, "user": a.UUID, "user_uuid": a.UUID, "session": session.Token.ID, "policy": p.UUID,
-			"tenant": w.tenants[tenant], "client_id": "client-of-" + tenant, "access": "x.y",
+			"tenant": w.tenants[tenant], "client_id": "client-of-" + tenant, "access": "x.y", "export_uuid": archive,
 		},
-		marks: []string{call, user.UUID, group.UUID, queue.UUID, trunk.UUID, rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
+		marks: []string{call, user.UUID, group.UUID, queue.UUID, trunk.UUID, archive, rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
 	}
 }
 
@@ -238,7 +250,7 @@ func TestTenantMatrix(t *testing.T) {
 					if (got.status == http.StatusUnauthorized) != refused && (refused || got.status != http.StatusNotFound) {
 						t.Errorf("%s: %d %s", name, got.status, got.body)
 					}
-					if !seen && rt.names("cdr_id", "recording_uuid", "user", "session", "policy", "tenant", "call_id", "users_id", "lines_id", "groups_id", "queues_id", "trunks_id") && harmful(got.status, rt) {
+					if !seen && rt.names("cdr_id", "recording_uuid", "export_uuid", "user", "session", "policy", "tenant", "call_id", "users_id", "lines_id", "groups_id", "queues_id", "trunks_id") && harmful(got.status, rt) {
 						t.Errorf("%s, thing of %s: %d %s", name, owner, got.status, got.body)
 					}
 					for other, y := range all {
@@ -258,8 +270,14 @@ func TestTenantMatrix(t *testing.T) {
 		}
 	}
 	// Nothing of the others was changed by what was sent above.
+	if len(w.keep.removed) > 0 || len(w.keep.holds) != len(all) {
+		t.Errorf("removed %v, held %v", w.keep.removed, w.keep.holds)
+	}
 	for _, owner := range []string{"master", "top", "side"} {
 		x := all[owner].values
+		if p := w.keep.policies[w.tenants[owner]]; p.CDRDays == nil {
+			t.Errorf("retention of %s: %+v", owner, p)
+		}
 		if a, err := w.accounts.Get(x["user"]); err != nil || !slices.Contains(a.Policies, x["policy"]) {
 			t.Errorf("account of %s: %+v, %v", owner, a, err)
 		}

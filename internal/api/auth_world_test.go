@@ -32,6 +32,7 @@ type town struct {
 	tokens   *auth.Service
 	dir      *directory.Service
 	calls    *fakeCalls
+	keep     *fakeKeep
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -75,8 +76,9 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		w.must(err)
 		w.tenants[pair[0]] = tenant.UUID
 	}
+	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
 	w.server = New(Options{
-		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Root: t.TempDir(), Now: w.now, Log: log,
+		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Signer: auth.NewSigner([]byte("key"), w.now),

@@ -9,7 +9,8 @@ import (
 )
 
 // problem is an error as clients see it (cdr-api 1.10): message and details
-// are for them, internal text goes to the log.
+// are for them, internal text goes to the log. Without an id only the message
+// is sent (1.12).
 type problem struct {
 	status  int
 	id      string
@@ -78,6 +79,10 @@ type problemJSON struct {
 }
 
 func (p *problem) write(w http.ResponseWriter, now time.Time) {
+	if p.id == "" {
+		writeMessage(w, p.status, p.message)
+		return
+	}
 	details := p.details
 	if details == nil {
 		details = map[string]any{}

@@ -102,6 +102,7 @@ type world struct {
 	t      *testing.T
 	cdrs   *fakeCDRs
 	tokens *fakeTokens
+	keep   *fakeKeep
 	root   string
 	ready  string // why not, empty if it is
 	health Health
@@ -121,8 +122,9 @@ func newWorld(t *testing.T) *world {
 			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
 		}},
 	}
+	w.keep = newFakeKeep(t.TempDir(), func() []Record { return w.cdrs.records })
 	server := New(Options{
-		CDRs: w.cdrs, Tokens: w.tokens, Root: w.root,
+		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
 		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
@@ -148,7 +150,13 @@ type reply struct {
 // do asks with the token "all"; headers come in pairs and override it.
 func (w *world) do(method, path string, headers ...string) reply {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, nil)
+	return w.send(method, path, "", headers...)
+}
+
+// send is do with a body.
+func (w *world) send(method, path, body string, headers ...string) reply {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -160,14 +168,14 @@ func (w *world) do(method, path string, headers ...string) reply {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := resp.Body.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(body)}
+	return reply{resp.StatusCode, resp.Header, string(answer)}
 }
 
 func (w *world) get(path string, headers ...string) reply {

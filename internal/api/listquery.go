@@ -85,37 +85,42 @@ var (
 
 // listQuery reads the parameters of the lists.
 func (p *params) listQuery() Query {
+	q := p.filters()
+	q.Limit, q.Offset = p.count("limit", defaultLimit), p.count("offset", 0)
+	q.Order = p.choice("order", "start", orderFields()...)
+	q.Descending = p.choice("direction", "desc", "asc", "desc") == "desc"
+	q.CallStatus = p.status("call_status")
+	q.ConversationID = p.form("conversation_id", conversationForm, "not a valid conversation identifier")
+	q.RequestedInternalExtension = p.form("requested_internal_extension", numberForm, "String does not match expected pattern.")
+	q.RequestedInternalContext = p.text("requested_internal_context", 1, 255)
+	q.DistinctPeer = p.choice("distinct", "", "peer_exten") != ""
+	if p.values.Has("recorded") {
+		recorded := p.boolean("recorded", false)
+		q.Recorded = &recorded
+	}
+	q.After = p.cursor("cursor", q.Order)
+	return q
+}
+
+// filters reads what lists and exports have in common (cdr-api 3, 7.1).
+func (p *params) filters() Query {
 	q := Query{
-		From: p.datetime("from"), Until: p.datetime("until"),
-		Limit: p.count("limit", defaultLimit), Offset: p.count("offset", 0),
-		Order:         p.choice("order", "start", orderFields()...),
-		Descending:    p.choice("direction", "desc", "asc", "desc") == "desc",
-		FromID:        int64(p.count("from_id", 0)),
+		From: p.datetime("from"), Until: p.datetime("until"), FromID: int64(p.count("from_id", 0)),
 		Number:        p.form("number", numberForm, "String does not match expected pattern."),
 		CallDirection: p.choice("call_direction", "", "internal", "inbound", "outbound"),
-		CallStatus:    p.status("call_status"),
 		Tags:          p.words("tags"), UserUUIDs: p.uuids("user_uuid"),
-		ConversationID:             p.form("conversation_id", conversationForm, "not a valid conversation identifier"),
-		RequestedInternalExtension: p.form("requested_internal_extension", numberForm, "String does not match expected pattern."),
-		RequestedInternalContext:   p.text("requested_internal_context", 1, 255),
-		DistinctPeer:               p.choice("distinct", "", "peer_exten") != "",
+		Search: p.text("search", 0, maxSearch),
 	}
 	// The published weekly script sends to (design 7).
 	if to := p.datetime("to"); !p.values.Has("until") {
 		q.Until = to
 	}
-	if p.values.Has("recorded") {
-		recorded := p.boolean("recorded", false)
-		q.Recorded = &recorded
-	}
-	q.Search = p.text("search", 0, maxSearch)
 	if m := fileForm.FindStringSubmatch(q.Search); m != nil {
 		q.Search, q.IDs = "", []int64{}
 		if id, err := strconv.ParseInt(m[1], 10, 64); err == nil {
 			q.IDs = []int64{id}
 		}
 	}
-	q.After = p.cursor("cursor", q.Order)
 	return q
 }
 

@@ -33,19 +33,25 @@ func (s *Server) listRoutes() []route {
 	}
 }
 
-func listParams() []param {
+// filterParams are those that lists and exports have in common.
+func filterParams() []param {
 	return []param{
 		{name: "from", kind: datetime, about: "The call began at this time or later."},
 		{name: "until", kind: datetime, about: "The call began before this time."},
 		{name: "to", kind: datetime, about: "The same as until."},
 		{name: "search", kind: text, about: "Part of a name or an extension of either party, whatever the case; or a recording's file name."},
 		{name: "call_direction", kind: text, choices: []string{"internal", "inbound", "outbound"}, about: "The call's direction."},
-		{name: "call_status", kind: text, choices: []string{"answered", "blocked", "voicemail", "unknown"}, about: "The call's status; without it, all but blocked."},
 		{name: "number", kind: text, about: "The extension of either party; _ at an end stands for anything."},
 		{name: "tags", kind: text, array: true, about: "Participants have all of these tags."},
 		{name: "user_uuid", kind: uuidText, array: true, about: "The source or the destination is one of these users."},
 		{name: "from_id", kind: integer, about: "The CDR's id is this one or higher."},
 		{name: "recurse", kind: boolean, about: "The tenants below as well."},
+	}
+}
+
+func listParams() []param {
+	return append(filterParams(), []param{
+		{name: "call_status", kind: text, choices: []string{"answered", "blocked", "voicemail", "unknown"}, about: "The call's status; without it, all but blocked."},
 		{name: "distinct", kind: text, choices: []string{"peer_exten"}, about: "Only the newest call of each user with each extension."},
 		{name: "recorded", kind: boolean, about: "Whether the call has a recording."},
 		{name: "conversation_id", kind: text, about: "The call's conversation."},
@@ -57,7 +63,7 @@ func listParams() []param {
 		{name: "offset", kind: integer, about: "How many to leave out."},
 		{name: "cursor", kind: text, about: "Go on where a list with this next_cursor has ended; as fast on any page."},
 		{name: "format", kind: text, choices: []string{"csv", "json"}, about: "CSV in place of JSON."},
-	}
+	}...)
 }
 
 // cdrList is a part of the list of CDRs.

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"slices"
@@ -125,13 +126,22 @@ func (s *Server) sendMedia(w http.ResponseWriter, r *http.Request, rec recorder.
 	if rec.SHA256 != "" {
 		h.Set("ETag", strconv.Quote(rec.SHA256))
 	}
-	rng := r.Header.Get("Range")
-	if rng == "" {
-		h.Set("Content-Disposition", disposition("attachment", filename(rec, cdrID)))
-		http.ServeContent(w, r, "", info.ModTime(), f)
-		return nil
+	how := "attachment"
+	if r.Header.Get("Range") != "" {
+		how = "inline"
 	}
-	h.Set("Content-Disposition", disposition("inline", filename(rec, cdrID)))
+	h.Set("Content-Disposition", disposition(how, filename(rec, cdrID)))
+	serveFile(w, r, f, info)
+	return nil
+}
+
+// serveFile sends a file, or the range of it that is asked for.
+func serveFile(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, info fs.FileInfo) {
+	rng, h := r.Header.Get("Range"), w.Header()
+	if rng == "" {
+		http.ServeContent(w, r, "", info.ModTime(), f)
+		return
+	}
 	rw := &rangeWriter{ResponseWriter: w}
 	if severalRanges(rng) {
 		rw.refused = true
@@ -145,7 +155,6 @@ func (s *Server) sendMedia(w http.ResponseWriter, r *http.Request, rec recorder.
 		h.Set("Content-Range", fmt.Sprintf("bytes */%d", info.Size()))
 		writeMessage(w, http.StatusRequestedRangeNotSatisfiable, "The requested range cannot be satisfied.")
 	}
-	return nil
 }
 
 // severalRanges also holds for a header without any range. Upstream refuses

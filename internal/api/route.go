@@ -130,6 +130,7 @@ func (s *Server) routes() []route {
 		s.listRoutes(),
 		s.mediaRoutes(),
 		s.exportRoutes(),
+		s.keepRoutes(),
 		s.accountRoutes(),
 		s.callRoutes(),
 		s.directoryRoutes(),

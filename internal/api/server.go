@@ -17,6 +17,7 @@ type Options struct {
 	CDRs    CDRs
 	Tokens  Tokens
 	Tenants Tenants
+	Keep    Keep
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -43,6 +44,7 @@ type Server struct {
 	cdrs    CDRs
 	tokens  Tokens
 	tenants Tenants
+	keep    Keep
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
@@ -63,7 +65,7 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}

@@ -110,17 +110,7 @@ func CDRs(s *store.Store) api.CDRs { return apiCDRs{s} }
 type apiCDRs struct{ *store.Store }
 
 func (s apiCDRs) List(ctx context.Context, q api.Query) (api.Page, error) {
-	f := store.Filter{
-		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Order: q.Order,
-		Ascending: !q.Descending, IDs: q.IDs, FromID: q.FromID, Search: q.Search, Number: q.Number,
-		CallDirection: q.CallDirection, CallStatus: q.CallStatus, Tags: q.Tags, UserUUIDs: q.UserUUIDs, Me: q.Me,
-		Recorded: q.Recorded, ConversationID: q.ConversationID, DistinctPeer: q.DistinctPeer,
-		RequestedInternalExtension: q.RequestedInternalExtension, RequestedInternalContext: q.RequestedInternalContext,
-	}
-	if q.After != nil {
-		f.After = &store.Cursor{Start: q.After.Start, ID: q.After.ID}
-	}
-	found, err := s.WalkCDRs(ctx, f)
+	found, err := s.WalkCDRs(ctx, filterOf(q))
 	if err != nil {
 		return api.Page{}, err
 	}
@@ -131,6 +121,21 @@ func (s apiCDRs) List(ctx context.Context, q api.Query) (api.Page, error) {
 			}
 		}
 	}}, nil
+}
+
+// filterOf is what the store makes of a query.
+func filterOf(q api.Query) store.Filter {
+	f := store.Filter{
+		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Order: q.Order,
+		Ascending: !q.Descending, IDs: q.IDs, FromID: q.FromID, Search: q.Search, Number: q.Number,
+		CallDirection: q.CallDirection, CallStatus: q.CallStatus, Tags: q.Tags, UserUUIDs: q.UserUUIDs, Me: q.Me,
+		Recorded: q.Recorded, ConversationID: q.ConversationID, DistinctPeer: q.DistinctPeer,
+		RequestedInternalExtension: q.RequestedInternalExtension, RequestedInternalContext: q.RequestedInternalContext,
+	}
+	if q.After != nil {
+		f.After = &store.Cursor{Start: q.After.Start, ID: q.After.ID}
+	}
+	return f
 }
 
 func (s apiCDRs) ByID(ctx context.Context, id int64, tenants []string) (api.Record, bool, error) {

@@ -83,6 +83,7 @@ type App struct {
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
+	keeping   *Keeping
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -199,6 +200,9 @@ func (a *App) start(ctx context.Context) error {
 	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
+	if err = a.startKeeping(ctx); err != nil {
+		return err
+	}
 	a.startProbe()
 	a.startHeartbeat()
 	return a.serveAll()

@@ -46,6 +46,7 @@ func groups() []group {
 		{name: "restart", about: "the daemon stopped and started in the middle of recordings", run: restart},
 		{name: "journal", about: "from Asterisk's journal to CDRs", run: journal},
 		{name: "burst", about: "100,000 events at once", run: burst},
+		{name: "export", about: "archives against zip, what they cost others, imports", run: exports},
 		{name: "media", about: "download of a recording beside nginx", run: media},
 		{name: "rate", about: "how many calls a second complete", run: rate},
 		{name: "lists", about: "lists of ten million CDRs, or ROWS of them", run: lists},

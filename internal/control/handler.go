@@ -42,7 +42,16 @@ type Options struct {
 	// the recording of the one a channel is in. Nil without a daemon.
 	Live    func(context.Context) (any, error)
 	Request func(ctx context.Context, channel, op, actor string) (any, error)
-	Log     *slog.Logger
+	// Routes are those of parts that this package does not know.
+	Routes []Route
+	Log    *slog.Logger
+}
+
+// Route is a command of another part. Its handler gets the body that was sent;
+// what it returns is sent as JSON. A *Failure says the status.
+type Route struct {
+	Pattern string // of net/http, such as GET /v1/exports
+	Handle  func(r *http.Request, body []byte) (any, error)
 }
 
 // Failure is an error as it travels over the socket.
@@ -154,6 +163,9 @@ func NewHandler(o Options) http.Handler {
 		}))
 	}
 	mux.HandleFunc("GET /v1/status", h.wrap(h.status))
+	for _, rt := range o.Routes {
+		mux.HandleFunc(rt.Pattern, h.wrap(rt.Handle))
+	}
 	mux.HandleFunc("/", h.wrap(func(req *http.Request, _ []byte) (any, error) {
 		return nil, &Failure{http.StatusNotFound, fmt.Sprintf("the control socket knows no %s %s; "+
 			"are the daemon and the command line of the same version?", req.Method, req.URL.Path)}
@@ -163,6 +175,9 @@ func NewHandler(o Options) http.Handler {
 
 type handler struct{ Options }
 
+// Actor is who is at the keyboard, for events.
+func Actor(r *http.Request) string { return actor(r) }
+
 func actor(r *http.Request) string {
 	if a := r.Header.Get(actorHeader); a != "" {
 		return a
@@ -170,8 +185,10 @@ func actor(r *http.Request) string {
 	return "cli"
 }
 
-// strict refuses unknown keys: a misspelt rule that is silently ignored is a
+// Strict reads a JSON object and refuses unknown keys: a misspelt rule that is silently ignored is a
 // call that is not recorded.
+func Strict(body []byte, v any) error { return strict(body, v) }
+
 func strict(body []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()

@@ -36,6 +36,7 @@ type site struct {
 	token  string
 	users  map[string]directory.User
 	logs   *os.File
+	alone  bool   // there is no Asterisk on purpose
 	addr   string // of the API, if the daemon is a process of its own
 }
 

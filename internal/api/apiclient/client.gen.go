@@ -399,6 +399,27 @@ func (e CallLogdGetCdrParamsFormat) Valid() bool {
 	}
 }
 
+// Defines values for CallLogdPostCdrRecordingsMediaExportParamsCallDirection.
+const (
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInbound  CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "inbound"
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInternal CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "internal"
+	CallLogdPostCdrRecordingsMediaExportParamsCallDirectionOutbound CallLogdPostCdrRecordingsMediaExportParamsCallDirection = "outbound"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdPostCdrRecordingsMediaExportParamsCallDirection enum.
+func (e CallLogdPostCdrRecordingsMediaExportParamsCallDirection) Valid() bool {
+	switch e {
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInbound:
+		return true
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionInternal:
+		return true
+	case CallLogdPostCdrRecordingsMediaExportParamsCallDirectionOutbound:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallLogdGetCdrByCdrIdParamsFormat.
 const (
 	CallLogdGetCdrByCdrIdParamsFormatCsv  CallLogdGetCdrByCdrIdParamsFormat = "csv"
@@ -1263,11 +1284,43 @@ type Email struct {
 	Uuid      string `json:"uuid"`
 }
 
+// Export defines model for Export.
+type Export struct {
+	Bytes       int64   `json:"bytes"`
+	Cause       *string `json:"cause"`
+	Filename    string  `json:"filename"`
+	Files       int64   `json:"files"`
+	Missing     int64   `json:"missing"`
+	RequestedAt *string `json:"requested_at"`
+	Status      string  `json:"status"`
+	TenantUuid  string  `json:"tenant_uuid"`
+	UserUuid    string  `json:"user_uuid"`
+	Uuid        string  `json:"uuid"`
+}
+
+// ExportCreated defines model for ExportCreated.
+type ExportCreated struct {
+	Uuid string `json:"uuid"`
+}
+
+// Exported defines model for Exported.
+type Exported struct {
+	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
+}
+
 // GroupList defines model for GroupList.
 type GroupList struct {
 	Filtered int64         `json:"filtered"`
 	Items    []interface{} `json:"items"`
 	Total    int64         `json:"total"`
+}
+
+// Hold defines model for Hold.
+type Hold struct {
+	At     *string `json:"at"`
+	By     string  `json:"by"`
+	CdrId  int64   `json:"cdr_id"`
+	Reason string  `json:"reason"`
 }
 
 // LineOwner defines model for LineOwner.
@@ -1385,6 +1438,11 @@ type Problem struct {
 	Timestamp float32                `json:"timestamp"`
 }
 
+// Reason defines model for Reason.
+type Reason struct {
+	Reason string `json:"reason"`
+}
+
 // Record defines model for Record.
 type Record struct {
 	Cause         *string  `json:"cause"`
@@ -1415,6 +1473,29 @@ type RefreshList struct {
 	Filtered int64     `json:"filtered"`
 	Items    []Refresh `json:"items"`
 	Total    int64     `json:"total"`
+}
+
+// Removed defines model for Removed.
+type Removed struct {
+	CdrIds []int64 `json:"cdr_ids"`
+}
+
+// Retention defines model for Retention.
+type Retention struct {
+	CdrDays              *int64 `json:"cdr_days"`
+	DefaultCdrDays       int64  `json:"default_cdr_days"`
+	DefaultExportDays    int64  `json:"default_export_days"`
+	DefaultRecordingDays int64  `json:"default_recording_days"`
+	ExportDays           *int64 `json:"export_days"`
+	RecordingDays        *int64 `json:"recording_days"`
+	TenantUuid           string `json:"tenant_uuid"`
+}
+
+// RetentionDays defines model for RetentionDays.
+type RetentionDays struct {
+	CdrDays       *int64 `json:"cdr_days"`
+	ExportDays    *int64 `json:"export_days"`
+	RecordingDays *int64 `json:"recording_days"`
 }
 
 // Scopes defines model for Scopes.
@@ -2209,9 +2290,6 @@ type CallLogdGetCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -2226,6 +2304,9 @@ type CallLogdGetCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -2293,6 +2374,64 @@ type CallLogdGetCdrdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdDeleteCdrRecordingsMediaParams defines parameters for CallLogdDeleteCdrRecordingsMedia.
+type CallLogdDeleteCdrRecordingsMediaParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody defines parameters for CallLogdDeleteCdrRecordingsMedia.
+type CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPostCdrRecordingsMediaExportParams defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportParams struct {
+	// From The call began at this time or later.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The call began before this time.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Search Part of a name or an extension of either party, whatever the case; or a recording's file name.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// CallDirection The call's direction.
+	CallDirection *CallLogdPostCdrRecordingsMediaExportParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
+
+	// Number The extension of either party; _ at an end stands for anything.
+	Number *string `form:"number,omitempty" json:"number,omitempty"`
+
+	// Tags Participants have all of these tags.
+	Tags *[]string `form:"tags,omitempty" json:"tags,omitempty"`
+
+	// UserUuid The source or the destination is one of these users.
+	UserUuid *[]openapi_types.UUID `form:"user_uuid,omitempty" json:"user_uuid,omitempty"`
+
+	// FromId The CDR's id is this one or higher.
+	FromId *int `form:"from_id,omitempty" json:"from_id,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Email Who gets a link to the archive when it is done.
+	Email *string `form:"email,omitempty" json:"email,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPostCdrRecordingsMediaExportParamsCallDirection defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportParamsCallDirection string
+
+// CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody defines parameters for CallLogdPostCdrRecordingsMediaExport.
+type CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetCdrByCdrIdParams defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIdParams struct {
 	// Format CSV in place of JSON.
@@ -2307,6 +2446,50 @@ type CallLogdGetCdrByCdrIdParamsFormat string
 
 // CallLogdGetCdrByCdrIddefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrId.
 type CallLogdGetCdrByCdrIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdDeleteCdrByCdrIdHoldParams defines parameters for CallLogdDeleteCdrByCdrIdHold.
+type CallLogdDeleteCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdDeleteCdrByCdrIdHold.
+type CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetCdrByCdrIdHoldParams defines parameters for CallLogdGetCdrByCdrIdHold.
+type CallLogdGetCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrIdHold.
+type CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPutCdrByCdrIdHoldParams defines parameters for CallLogdPutCdrByCdrIdHold.
+type CallLogdPutCdrByCdrIdHoldParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody defines parameters for CallLogdPutCdrByCdrIdHold.
+type CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams defines parameters for CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia.
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody defines parameters for CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia.
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2352,6 +2535,34 @@ type CallLogdGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdGetExportsByExportUuidParams defines parameters for CallLogdGetExportsByExportUuid.
+type CallLogdGetExportsByExportUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetExportsByExportUuiddefaultJSONResponseBody defines parameters for CallLogdGetExportsByExportUuid.
+type CallLogdGetExportsByExportUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetExportsByExportUuidDownloadParams defines parameters for CallLogdGetExportsByExportUuidDownload.
+type CallLogdGetExportsByExportUuidDownloadParams struct {
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody defines parameters for CallLogdGetExportsByExportUuidDownload.
+type CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams defines parameters for CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia.
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
 	// Expires As in the link.
@@ -2363,6 +2574,28 @@ type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams struct {
 
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody defines parameters for CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia.
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetRetentionParams defines parameters for CallLogdGetRetention.
+type CallLogdGetRetentionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetRetentiondefaultJSONResponseBody defines parameters for CallLogdGetRetention.
+type CallLogdGetRetentiondefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPutRetentionParams defines parameters for CallLogdPutRetention.
+type CallLogdPutRetentionParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPutRetentiondefaultJSONResponseBody defines parameters for CallLogdPutRetention.
+type CallLogdPutRetentiondefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2394,9 +2627,6 @@ type CallLogdGetUsersMeCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetUsersMeCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetUsersMeCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -2411,6 +2641,9 @@ type CallLogdGetUsersMeCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersMeCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetUsersMeCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -2523,9 +2756,6 @@ type CallLogdGetUsersByUserUuidCdrParams struct {
 	// CallDirection The call's direction.
 	CallDirection *CallLogdGetUsersByUserUuidCdrParamsCallDirection `form:"call_direction,omitempty" json:"call_direction,omitempty"`
 
-	// CallStatus The call's status; without it, all but blocked.
-	CallStatus *CallLogdGetUsersByUserUuidCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
-
 	// Number The extension of either party; _ at an end stands for anything.
 	Number *string `form:"number,omitempty" json:"number,omitempty"`
 
@@ -2540,6 +2770,9 @@ type CallLogdGetUsersByUserUuidCdrParams struct {
 
 	// Recurse The tenants below as well.
 	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// CallStatus The call's status; without it, all but blocked.
+	CallStatus *CallLogdGetUsersByUserUuidCdrParamsCallStatus `form:"call_status,omitempty" json:"call_status,omitempty"`
 
 	// Distinct Only the newest call of each user with each extension.
 	Distinct *CallLogdGetUsersByUserUuidCdrParamsDistinct `form:"distinct,omitempty" json:"distinct,omitempty"`
@@ -3423,6 +3656,18 @@ type AuthPutUsersByUserJSONRequestBody = NewUser
 
 // AuthPutUsersByUserPasswordJSONRequestBody defines body for AuthPutUsersByUserPassword for application/json ContentType.
 type AuthPutUsersByUserPasswordJSONRequestBody = Password
+
+// CallLogdDeleteCdrRecordingsMediaJSONRequestBody defines body for CallLogdDeleteCdrRecordingsMedia for application/json ContentType.
+type CallLogdDeleteCdrRecordingsMediaJSONRequestBody = Removed
+
+// CallLogdPostCdrRecordingsMediaExportJSONRequestBody defines body for CallLogdPostCdrRecordingsMediaExport for application/json ContentType.
+type CallLogdPostCdrRecordingsMediaExportJSONRequestBody = Exported
+
+// CallLogdPutCdrByCdrIdHoldJSONRequestBody defines body for CallLogdPutCdrByCdrIdHold for application/json ContentType.
+type CallLogdPutCdrByCdrIdHoldJSONRequestBody = Reason
+
+// CallLogdPutRetentionJSONRequestBody defines body for CallLogdPutRetention for application/json ContentType.
+type CallLogdPutRetentionJSONRequestBody = RetentionDays
 
 // ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody defines body for ConfdPutAsteriskFeaturesApplicationmap for application/json ContentType.
 type ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody = ConfToggle
@@ -6058,6 +6303,130 @@ func (t *CallLogdGetCdrdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as a Problem
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as a MessageBody
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetCdrByCdrIddefaultJSONResponseBody as a Problem
 func (t CallLogdGetCdrByCdrIddefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -6116,6 +6485,254 @@ func (t CallLogdGetCdrByCdrIddefaultJSONResponseBody) MarshalJSON() ([]byte, err
 }
 
 func (t *CallLogdGetCdrByCdrIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as a Problem
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as a MessageBody
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a Problem
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a MessageBody
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -6306,6 +6923,130 @@ func (t *CallLogdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as a Problem
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetExportsByExportUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as a Problem
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody as a Problem
 func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -6364,6 +7105,130 @@ func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONRespo
 }
 
 func (t *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetRetentiondefaultJSONResponseBody as a Problem
+func (t CallLogdGetRetentiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetRetentiondefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetRetentiondefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetRetentiondefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetRetentiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetRetentiondefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetRetentiondefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetRetentiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetRetentiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPutRetentiondefaultJSONResponseBody as a Problem
+func (t CallLogdPutRetentiondefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPutRetentiondefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPutRetentiondefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPutRetentiondefaultJSONResponseBody as a MessageBody
+func (t CallLogdPutRetentiondefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPutRetentiondefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPutRetentiondefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPutRetentiondefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPutRetentiondefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -10551,10 +11416,67 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/cdr (the `CallLogdGetCdr` operationId).
 	CallLogdGetCdr(ctx context.Context, params *CallLogdGetCdrParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdDeleteCdrRecordingsMediaWithBody Remove the audio of all recordings of some CDRs
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithBody(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrRecordingsMedia Remove the audio of all recordings of some CDRs
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMedia(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithBody Make an archive of recordings
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithBody(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPostCdrRecordingsMediaExport Make an archive of recordings
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExport(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetCdrByCdrId Get a CDR
 	//
 	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 	CallLogdGetCdrByCdrId(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrByCdrIdHold End the legal hold of a CDR
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+	CallLogdDeleteCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetCdrByCdrIdHold Describe the legal hold of a CDR
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+	CallLogdGetCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithBody Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithBody(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutCdrByCdrIdHold Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia Remove the audio of a recording
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+	CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMedia Get the audio of a recording
 	//
@@ -10571,10 +11493,39 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetExportsByExportUuid Describe an archive
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+	CallLogdGetExportsByExportUuid(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetExportsByExportUuidDownload Get an archive
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+	CallLogdGetExportsByExportUuidDownload(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia Use a link
 	//
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdGetRetention Say how long things are kept
+	//
+	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+	CallLogdGetRetention(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutRetentionWithBody Choose how long things are kept
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithBody(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPutRetention Choose how long things are kept
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetention(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetStatus Say whether the parts work
 	//
@@ -11713,11 +12664,158 @@ func (c *Client) CallLogdGetCdr(ctx context.Context, params *CallLogdGetCdrParam
 	return c.Client.Do(req)
 }
 
+// CallLogdDeleteCdrRecordingsMediaWithBody Remove the audio of all recordings of some CDRs
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *Client) CallLogdDeleteCdrRecordingsMediaWithBody(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrRecordingsMedia Remove the audio of all recordings of some CDRs
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *Client) CallLogdDeleteCdrRecordingsMedia(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrRecordingsMediaRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithBody Make an archive of recordings
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *Client) CallLogdPostCdrRecordingsMediaExportWithBody(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPostCdrRecordingsMediaExport Make an archive of recordings
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *Client) CallLogdPostCdrRecordingsMediaExport(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPostCdrRecordingsMediaExportRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetCdrByCdrId Get a CDR
 //
 // Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 func (c *Client) CallLogdGetCdrByCdrId(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetCdrByCdrIdRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrByCdrIdHold End the legal hold of a CDR
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdDeleteCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrByCdrIdHoldRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetCdrByCdrIdHold Describe the legal hold of a CDR
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdGetCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetCdrByCdrIdHoldRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithBody Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdPutCdrByCdrIdHoldWithBody(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutCdrByCdrIdHoldRequestWithBody(c.Server, cdrId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutCdrByCdrIdHold Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *Client) CallLogdPutCdrByCdrIdHold(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutCdrByCdrIdHoldRequest(c.Server, cdrId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia Remove the audio of a recording
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+func (c *Client) CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11773,11 +12871,90 @@ func (c *Client) CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfi
 	return c.Client.Do(req)
 }
 
+// CallLogdGetExportsByExportUuid Describe an archive
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+func (c *Client) CallLogdGetExportsByExportUuid(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetExportsByExportUuidRequest(c.Server, exportUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetExportsByExportUuidDownload Get an archive
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+func (c *Client) CallLogdGetExportsByExportUuidDownload(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetExportsByExportUuidDownloadRequest(c.Server, exportUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia Use a link
 //
 // Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 func (c *Client) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetRetention Say how long things are kept
+//
+// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+func (c *Client) CallLogdGetRetention(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetRetentionRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutRetentionWithBody Choose how long things are kept
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *Client) CallLogdPutRetentionWithBody(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutRetentionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPutRetention Choose how long things are kept
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *Client) CallLogdPutRetention(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPutRetentionRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -15905,18 +17082,6 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -15968,6 +17133,18 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -16162,6 +17339,263 @@ func NewCallLogdGetCdrRequest(server string, params *CallLogdGetCdrParams) (*htt
 	return req, nil
 }
 
+// NewCallLogdDeleteCdrRecordingsMediaRequest calls the generic CallLogdDeleteCdrRecordingsMedia builder with application/json body
+func NewCallLogdDeleteCdrRecordingsMediaRequest(server string, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdDeleteCdrRecordingsMediaRequestWithBody constructs an http.Request for the CallLogdDeleteCdrRecordingsMedia method, with any body, and a specified content type
+func NewCallLogdDeleteCdrRecordingsMediaRequestWithBody(server string, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/recordings/media")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPostCdrRecordingsMediaExportRequest calls the generic CallLogdPostCdrRecordingsMediaExport builder with application/json body
+func NewCallLogdPostCdrRecordingsMediaExportRequest(server string, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPostCdrRecordingsMediaExportRequestWithBody constructs an http.Request for the CallLogdPostCdrRecordingsMediaExport method, with any body, and a specified content type
+func NewCallLogdPostCdrRecordingsMediaExportRequestWithBody(server string, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/recordings/media/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallDirection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_direction", *params.CallDirection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Number != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tags != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "tags", *params.Tags, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.UserUuid != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "user_uuid", *params.UserUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.FromId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from_id", *params.FromId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Email != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "email", *params.Email, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetCdrByCdrIdRequest constructs an http.Request for the CallLogdGetCdrByCdrId method
 func NewCallLogdGetCdrByCdrIdRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdParams) (*http.Request, error) {
 	var err error
@@ -16216,6 +17650,222 @@ func NewCallLogdGetCdrByCdrIdRequest(server string, cdrId int64, params *CallLog
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdDeleteCdrByCdrIdHoldRequest constructs an http.Request for the CallLogdDeleteCdrByCdrIdHold method
+func NewCallLogdDeleteCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetCdrByCdrIdHoldRequest constructs an http.Request for the CallLogdGetCdrByCdrIdHold method
+func NewCallLogdGetCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPutCdrByCdrIdHoldRequest calls the generic CallLogdPutCdrByCdrIdHold builder with application/json body
+func NewCallLogdPutCdrByCdrIdHoldRequest(server string, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPutCdrByCdrIdHoldRequestWithBody(server, cdrId, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPutCdrByCdrIdHoldRequestWithBody constructs an http.Request for the CallLogdPutCdrByCdrIdHold method, with any body, and a specified content type
+func NewCallLogdPutCdrByCdrIdHoldRequestWithBody(server string, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/hold", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest constructs an http.Request for the CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia method
+func NewCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server string, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "recording_uuid", recordingUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/recordings/%s/media", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
 	}
@@ -16458,6 +18108,143 @@ func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams)
 	return req, nil
 }
 
+// NewCallLogdGetExportsByExportUuidRequest constructs an http.Request for the CallLogdGetExportsByExportUuid method
+func NewCallLogdGetExportsByExportUuidRequest(server string, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "export_uuid", exportUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/exports/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetExportsByExportUuidDownloadRequest constructs an http.Request for the CallLogdGetExportsByExportUuidDownload method
+func NewCallLogdGetExportsByExportUuidDownloadRequest(server string, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "export_uuid", exportUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/exports/%s/download", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest constructs an http.Request for the CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia method
 func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server string, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams) (*http.Request, error) {
 	var err error
@@ -16533,6 +18320,103 @@ func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server s
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetRetentionRequest constructs an http.Request for the CallLogdGetRetention method
+func NewCallLogdGetRetentionRequest(server string, params *CallLogdGetRetentionParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/retention")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPutRetentionRequest calls the generic CallLogdPutRetention builder with application/json body
+func NewCallLogdPutRetentionRequest(server string, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPutRetentionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPutRetentionRequestWithBody constructs an http.Request for the CallLogdPutRetention method, with any body, and a specified content type
+func NewCallLogdPutRetentionRequestWithBody(server string, params *CallLogdPutRetentionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/retention")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -16668,18 +18552,6 @@ func NewCallLogdGetUsersMeCdrRequest(server string, params *CallLogdGetUsersMeCd
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -16731,6 +18603,18 @@ func NewCallLogdGetUsersMeCdrRequest(server string, params *CallLogdGetUsersMeCd
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -17186,18 +19070,6 @@ func NewCallLogdGetUsersByUserUuidCdrRequest(server string, userUuid openapi_typ
 
 		}
 
-		if params.CallStatus != nil {
-
-			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-				return nil, err
-			} else {
-				for _, qp := range strings.Split(queryFrag, "&") {
-					rawQueryFragments = append(rawQueryFragments, qp)
-				}
-			}
-
-		}
-
 		if params.Number != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "number", *params.Number, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -17249,6 +19121,18 @@ func NewCallLogdGetUsersByUserUuidCdrRequest(server string, userUuid openapi_typ
 		if params.Recurse != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.CallStatus != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "call_status", *params.CallStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -20833,12 +22717,75 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/cdr (the `CallLogdGetCdr` operationId).
 	CallLogdGetCdrWithResponse(ctx context.Context, params *CallLogdGetCdrParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrResponse, error)
 
+	// CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse Remove the audio of all recordings of some CDRs
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error)
+
+	// CallLogdDeleteCdrRecordingsMediaWithResponse Remove the audio of all recordings of some CDRs
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+	CallLogdDeleteCdrRecordingsMediaWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse Make an archive of recordings
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error)
+
+	// CallLogdPostCdrRecordingsMediaExportWithResponse Make an archive of recordings
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+	CallLogdPostCdrRecordingsMediaExportWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error)
+
 	// CallLogdGetCdrByCdrIdWithResponse Get a CDR
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id} (the `CallLogdGetCdrByCdrId` operationId).
 	CallLogdGetCdrByCdrIdWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdResponse, error)
+
+	// CallLogdDeleteCdrByCdrIdHoldWithResponse End the legal hold of a CDR
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+	CallLogdDeleteCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdHoldResponse, error)
+
+	// CallLogdGetCdrByCdrIdHoldWithResponse Describe the legal hold of a CDR
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+	CallLogdGetCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdHoldResponse, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithBodyWithResponse Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithBodyWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error)
+
+	// CallLogdPutCdrByCdrIdHoldWithResponse Put a CDR under legal hold: nothing of it can be removed
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+	CallLogdPutCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error)
+
+	// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Remove the audio of a recording
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+	CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
 
 	// CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording
 	//
@@ -20861,12 +22808,47 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfigWithResponse(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*CallLogdGetConfigResponse, error)
 
+	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+	CallLogdGetExportsByExportUuidWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidResponse, error)
+
+	// CallLogdGetExportsByExportUuidDownloadWithResponse Get an archive
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+	CallLogdGetExportsByExportUuidDownloadWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidDownloadResponse, error)
+
 	// CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Use a link
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
+
+	// CallLogdGetRetentionWithResponse Say how long things are kept
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+	CallLogdGetRetentionWithResponse(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*CallLogdGetRetentionResponse, error)
+
+	// CallLogdPutRetentionWithBodyWithResponse Choose how long things are kept
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithBodyWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error)
+
+	// CallLogdPutRetentionWithResponse Choose how long things are kept
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+	CallLogdPutRetentionWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error)
 
 	// CallLogdGetStatusWithResponse Say whether the parts work
 	//
@@ -23200,6 +25182,95 @@ func (r CallLogdGetCdrResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdDeleteCdrRecordingsMediaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrRecordingsMediaResponse) GetJSONDefault() *CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrRecordingsMediaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrRecordingsMediaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrRecordingsMediaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrRecordingsMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPostCdrRecordingsMediaExportResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *ExportCreated
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetJSON202() *ExportCreated {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetJSONDefault() *CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPostCdrRecordingsMediaExportResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPostCdrRecordingsMediaExportResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPostCdrRecordingsMediaExportResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPostCdrRecordingsMediaExportResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetCdrByCdrIdResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -23242,6 +25313,177 @@ func (r CallLogdGetCdrByCdrIdResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetCdrByCdrIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdDeleteCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Hold
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetJSON200() *Hold {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPutCdrByCdrIdHoldResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPutCdrByCdrIdHoldResponse) GetJSONDefault() *CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPutCdrByCdrIdHoldResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPutCdrByCdrIdHoldResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPutCdrByCdrIdHoldResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPutCdrByCdrIdHoldResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) GetJSONDefault() *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -23385,6 +25627,102 @@ func (r CallLogdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdGetExportsByExportUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Export
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetExportsByExportUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetExportsByExportUuidResponse) GetJSON200() *Export {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetExportsByExportUuidResponse) GetJSONDefault() *CallLogdGetExportsByExportUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetExportsByExportUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetExportsByExportUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetExportsByExportUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetExportsByExportUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetExportsByExportUuidDownloadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Problem
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetJSON202() *Problem {
+	return r.JSON202
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetJSONDefault() *CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetExportsByExportUuidDownloadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetExportsByExportUuidDownloadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetExportsByExportUuidDownloadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetExportsByExportUuidDownloadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -23420,6 +25758,95 @@ func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetRetentionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Retention
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetRetentiondefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetRetentionResponse) GetJSON200() *Retention {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetRetentionResponse) GetJSONDefault() *CallLogdGetRetentiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetRetentionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetRetentionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetRetentionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetRetentionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPutRetentionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPutRetentiondefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPutRetentionResponse) GetJSONDefault() *CallLogdPutRetentiondefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPutRetentionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPutRetentionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPutRetentionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPutRetentionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -26308,6 +28735,58 @@ func (c *ClientWithResponses) CallLogdGetCdrWithResponse(ctx context.Context, pa
 	return ParseCallLogdGetCdrResponse(rsp)
 }
 
+// CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse Remove the audio of all recordings of some CDRs
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrRecordingsMediaWithBodyWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrRecordingsMediaWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp)
+}
+
+// CallLogdDeleteCdrRecordingsMediaWithResponse Remove the audio of all recordings of some CDRs
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/recordings/media (the `CallLogdDeleteCdrRecordingsMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrRecordingsMediaWithResponse(ctx context.Context, params *CallLogdDeleteCdrRecordingsMediaParams, body CallLogdDeleteCdrRecordingsMediaJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrRecordingsMedia(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse Make an archive of recordings
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *ClientWithResponses) CallLogdPostCdrRecordingsMediaExportWithBodyWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	rsp, err := c.CallLogdPostCdrRecordingsMediaExportWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp)
+}
+
+// CallLogdPostCdrRecordingsMediaExportWithResponse Make an archive of recordings
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/call-logd/1.0/cdr/recordings/media/export (the `CallLogdPostCdrRecordingsMediaExport` operationId).
+func (c *ClientWithResponses) CallLogdPostCdrRecordingsMediaExportWithResponse(ctx context.Context, params *CallLogdPostCdrRecordingsMediaExportParams, body CallLogdPostCdrRecordingsMediaExportJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	rsp, err := c.CallLogdPostCdrRecordingsMediaExport(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp)
+}
+
 // CallLogdGetCdrByCdrIdWithResponse Get a CDR
 //
 // Returns a wrapper object for the known response body format(s).
@@ -26319,6 +28798,71 @@ func (c *ClientWithResponses) CallLogdGetCdrByCdrIdWithResponse(ctx context.Cont
 		return nil, err
 	}
 	return ParseCallLogdGetCdrByCdrIdResponse(rsp)
+}
+
+// CallLogdDeleteCdrByCdrIdHoldWithResponse End the legal hold of a CDR
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdDeleteCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdDeleteCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrByCdrIdHold(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdGetCdrByCdrIdHoldWithResponse Describe the legal hold of a CDR
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdGetCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdGetCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdHoldParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdGetCdrByCdrIdHold(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithBodyWithResponse Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdPutCdrByCdrIdHoldWithBodyWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdPutCdrByCdrIdHoldWithBody(ctx, cdrId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdPutCdrByCdrIdHoldWithResponse Put a CDR under legal hold: nothing of it can be removed
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/cdr/{cdr_id}/hold (the `CallLogdPutCdrByCdrIdHold` operationId).
+func (c *ClientWithResponses) CallLogdPutCdrByCdrIdHoldWithResponse(ctx context.Context, cdrId int64, params *CallLogdPutCdrByCdrIdHoldParams, body CallLogdPutCdrByCdrIdHoldJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	rsp, err := c.CallLogdPutCdrByCdrIdHold(ctx, cdrId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutCdrByCdrIdHoldResponse(rsp)
+}
+
+// CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Remove the audio of a recording
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
+func (c *ClientWithResponses) CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
+	rsp, err := c.CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMedia(ctx, cdrId, recordingUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
 }
 
 // CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Get the audio of a recording
@@ -26360,6 +28904,32 @@ func (c *ClientWithResponses) CallLogdGetConfigWithResponse(ctx context.Context,
 	return ParseCallLogdGetConfigResponse(rsp)
 }
 
+// CallLogdGetExportsByExportUuidWithResponse Describe an archive
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
+func (c *ClientWithResponses) CallLogdGetExportsByExportUuidWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidResponse, error) {
+	rsp, err := c.CallLogdGetExportsByExportUuid(ctx, exportUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetExportsByExportUuidResponse(rsp)
+}
+
+// CallLogdGetExportsByExportUuidDownloadWithResponse Get an archive
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid}/download (the `CallLogdGetExportsByExportUuidDownload` operationId).
+func (c *ClientWithResponses) CallLogdGetExportsByExportUuidDownloadWithResponse(ctx context.Context, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidDownloadParams, reqEditors ...RequestEditorFn) (*CallLogdGetExportsByExportUuidDownloadResponse, error) {
+	rsp, err := c.CallLogdGetExportsByExportUuidDownload(ctx, exportUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetExportsByExportUuidDownloadResponse(rsp)
+}
+
 // CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse Use a link
 //
 // Returns a wrapper object for the known response body format(s).
@@ -26371,6 +28941,45 @@ func (c *ClientWithResponses) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUui
 		return nil, err
 	}
 	return ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
+}
+
+// CallLogdGetRetentionWithResponse Say how long things are kept
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
+func (c *ClientWithResponses) CallLogdGetRetentionWithResponse(ctx context.Context, params *CallLogdGetRetentionParams, reqEditors ...RequestEditorFn) (*CallLogdGetRetentionResponse, error) {
+	rsp, err := c.CallLogdGetRetention(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetRetentionResponse(rsp)
+}
+
+// CallLogdPutRetentionWithBodyWithResponse Choose how long things are kept
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *ClientWithResponses) CallLogdPutRetentionWithBodyWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error) {
+	rsp, err := c.CallLogdPutRetentionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutRetentionResponse(rsp)
+}
+
+// CallLogdPutRetentionWithResponse Choose how long things are kept
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/call-logd/1.0/retention (the `CallLogdPutRetention` operationId).
+func (c *ClientWithResponses) CallLogdPutRetentionWithResponse(ctx context.Context, params *CallLogdPutRetentionParams, body CallLogdPutRetentionJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPutRetentionResponse, error) {
+	rsp, err := c.CallLogdPutRetention(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPutRetentionResponse(rsp)
 }
 
 // CallLogdGetStatusWithResponse Say whether the parts work
@@ -28602,6 +31211,74 @@ func ParseCallLogdGetCdrResponse(rsp *http.Response) (*CallLogdGetCdrResponse, e
 	return response, nil
 }
 
+// ParseCallLogdDeleteCdrRecordingsMediaResponse parses an HTTP response from a CallLogdDeleteCdrRecordingsMediaWithResponse call
+func ParseCallLogdDeleteCdrRecordingsMediaResponse(rsp *http.Response) (*CallLogdDeleteCdrRecordingsMediaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrRecordingsMediaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrRecordingsMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPostCdrRecordingsMediaExportResponse parses an HTTP response from a CallLogdPostCdrRecordingsMediaExportWithResponse call
+func ParseCallLogdPostCdrRecordingsMediaExportResponse(rsp *http.Response) (*CallLogdPostCdrRecordingsMediaExportResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPostCdrRecordingsMediaExportResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest ExportCreated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPostCdrRecordingsMediaExportdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetCdrByCdrIdResponse parses an HTTP response from a CallLogdGetCdrByCdrIdWithResponse call
 func ParseCallLogdGetCdrByCdrIdResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -28632,6 +31309,138 @@ func ParseCallLogdGetCdrByCdrIdResponse(rsp *http.Response) (*CallLogdGetCdrByCd
 
 	case rsp.StatusCode == 200:
 	// Content-type (text/csv; charset=utf-8) unsupported
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdDeleteCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdDeleteCdrByCdrIdHoldWithResponse call
+func ParseCallLogdDeleteCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdDeleteCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdGetCdrByCdrIdHoldWithResponse call
+func ParseCallLogdGetCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Hold
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPutCdrByCdrIdHoldResponse parses an HTTP response from a CallLogdPutCdrByCdrIdHoldWithResponse call
+func ParseCallLogdPutCdrByCdrIdHoldResponse(rsp *http.Response) (*CallLogdPutCdrByCdrIdHoldResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPutCdrByCdrIdHoldResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPutCdrByCdrIdHolddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse parses an HTTP response from a CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse call
+func ParseCallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *http.Response) (*CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediaResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdDeleteCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
 
 	case true:
 		// Content-type (text/html) unsupported
@@ -28745,6 +31554,81 @@ func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigRespo
 	return response, nil
 }
 
+// ParseCallLogdGetExportsByExportUuidResponse parses an HTTP response from a CallLogdGetExportsByExportUuidWithResponse call
+func ParseCallLogdGetExportsByExportUuidResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetExportsByExportUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Export
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetExportsByExportUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetExportsByExportUuidDownloadResponse parses an HTTP response from a CallLogdGetExportsByExportUuidDownloadWithResponse call
+func ParseCallLogdGetExportsByExportUuidDownloadResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidDownloadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetExportsByExportUuidDownloadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 304:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetExportsByExportUuidDownloaddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse parses an HTTP response from a CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse call
 func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *http.Response) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -28764,6 +31648,74 @@ func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetRetentionResponse parses an HTTP response from a CallLogdGetRetentionWithResponse call
+func ParseCallLogdGetRetentionResponse(rsp *http.Response) (*CallLogdGetRetentionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetRetentionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Retention
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetRetentiondefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPutRetentionResponse parses an HTTP response from a CallLogdPutRetentionWithResponse call
+func ParseCallLogdPutRetentionResponse(rsp *http.Response) (*CallLogdPutRetentionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPutRetentionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPutRetentiondefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -30476,136 +33428,150 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rb+M4lvZfIfS+QPcArjjVPdtYJNgPSaqmpne7p7OV6p0dNBoGLdE2J5KoJqk4niD/fUFS1MUiJUq+",
-	"JBXzkxNb4vU5h4fPOTx8CkKSZCRFKWfBxVPAwhVKoPzzKoooYvLPjJIMUY6R/C/EfCM++SZDwcVvAeMU",
-	"p8tgEqR5HAe/P0+CkOQppz0PxThFs/cOz3zX/QzjkKPuR/6Fs1lIos6nnicBRX/kmKJI/Fy0rmzCRHVb",
-	"V1f1sVb675Oi9IDM/4lCHjxPgmsY3qM0MgxjBDkUn5ijhFUt0w17LguDlMJNsN1A+bqpxhsYx4ZJg3E8",
-	"w5GxHvEbojMczVKYoL5H8mSOqPkhiiDHJJ1xnPTMSIRhjKIZeuQoZZikxvIwm6l6a7/OCYkRTAMNDtWl",
-	"BaEJ5MFFgFP+w5+DSVkzTjlaIlqvOoM5Q9Fs3gPPDCE6cxiZ7efsw0NRSGg028Jr6wGcLmd5Xp8qG+pz",
-	"C2xgfC8K4UT8DKMIi0mB8W0DEDa0VUDiKIUp32pL7YWcIdrb0i3Uahi2QGeAmHkObCO+Db9yiOo4MgCv",
-	"wlFj5Jrdr3d2ayJb01ZHmE0+f8KMt2W01ATlH/+fokVwEfy/aaWlp4WKnko579MSqiRrM8gyuiuB1GzM",
-	"PGezkKQsTxScO5uivxIFM0QfcIhmnNyjdNCbHLL72R85ytGA17Y63Gj2dmMaVdgGxToikOJB3Tn6CG4N",
-	"hWjvpHtAjGMQUUPfU7auqzWTSlLPoMisraXkR5iikDf0vdF+EM92aLiQpA+IMiXtfZoyQozjVD0bIQ5x",
-	"zDr0okkR1kswrFh9lYo1iKYwFtPA0SMf8eaIWkeujvUimmteX4VOy8EkiHIKNQKGNAylPQV39rUssb7M",
-	"uuvaz/KVtrZVAocYR5Hb7FaPO05p9cIwGBneG1xj//xXzzrOPiM5DZFrU4qnh/V8+6WRdfV3vnhjpKAV",
-	"bztX4zrAHNKeAeJwC/k9G48+S3Db5IhaxpNqlJLh2jqh/wxqWqG1UDRXg7buNyt4m9Lu0cy96tesYw1q",
-	"06YbW/JlUiFmPdGpDHok3iyqBnm0C51FRLoEriUjTdgbsF2gs6GkLUaK2YZe4JhrI8RhLRhockfUJB4p",
-	"euSzMKeM9FhInHAYO7XMaMbrAiZVL5uVG0eqtA9bY2W1sLZqL54zl54uPtYV7BbrsK2wa0pGwqS/cvXY",
-	"pCzK1oq/IMhzitptQCmcxzar1NaISbCoymvvfJ0UYQFo3QFd4KRska0rnyjJM4MNnnMyU3JhbFXEk0Xx",
-	"+4yT5TJGHX0W8zUA+I1pNoiAs/EVwzmKu6XESrX0EhLu65NWNo1lqlBKqonG8Zw0JqExlLbJ/AmnRlBG",
-	"GcFph2S81AQlEKdm3FjmxTS8xUiWvSyKdRqwLyV0m0NGMq6HZCyntdVUXaK1JTRP74fLYefcOs/DS0tB",
-	"be7qHbaN1a8MUQvrXIhQpx6uP4jTkCQ4XUpDQlkUg1+tjBHXV0nOl2RcreWrbrUuMGXcOr0DNOl2KTYP",
-	"yjA1IhWWQYOQVFpxzlPqQh8vMIp7NjS7wrka7dqQ1Wt3nUtXuLgi0hX0E6MUdc6HnvYuYX3z65IbAt27",
-	"Igbsl3WKaD/p7roEmpwM9lmzEtMUMT6DGX4Jkrms24Va/phAbPBNwsrTbKJ6F5gmNiVjR8UgG123oJyk",
-	"qlpTP6SBfpj9p4l9GbtrrO0S9cbR7g+q4G3oU9eC1V6Hxu6UjKra0laDXYYeM0wRm8Ee/iunsUOTaCxl",
-	"tSzS2A6yxIZdLwxDxNhMPW4YlLmKCTDjPcYo5TZPvWxPH33e5LoXFLFVJeXtXrd69TNiDC7RVenyMcct",
-	"NL9N1Ev9A6sf/L3POrcGOBTtuybR5iDtEDVwaO4mjBKbwoE5X9nmLZs/uhK4WU4zwvZq+k+CR/xAZoNk",
-	"sbkw6b5t96RectX0STFMpqH9G1rfkhiHG5PYxMNo6QixkOKs359oVU8szpf9Q1IRumV1E9laSwe/yLHr",
-	"XOe6FlsdeKVWPw5DPrJ32Yqkfc4F8wC4Km4dulE0U1dZLaiWETLvFgXKUMpxqEjzBPEVsehBYUjMWnaD",
-	"qYdDt2LGTZTTViuDjK0bpMBQ+RaC1V+PoxzrsqxboC4a8rbWl+YkpWg9a/e01gkSR10PbHMw9acnzdKN",
-	"DXs9yoMiGM1IGm/M2GIraA2GsIrdfsidLl5HVm1SZvUOla23T8E+QpiKydynzdv0lNibf1sYCUf0Hh28",
-	"tzW/kLHjlMxjlBgsulFRMYhSQm0Gj90MmwQcJ4hxmGS1X4sgPpuRVqttElQ+3qokU38/lxTtNimZs964",
-	"lhhxm/Cq+vtWncghCnaBY2RVLwsSx2Tds7olKMJwVo+p0c+WYZG1YA3IeqMgOKTcoeX2INZBGqpWXW3M",
-	"qvGvDVEt8lrOXzkPZceqIWuNixkecmtkwEfnFkxGmaKosctsAL/aOgwQpoTMsc1fNyIO1zbsVdcaHSnr",
-	"b8a5NtePsmcdg/kCPnk9jftUqwY3u504uQtJhgysHCu/3zHQpjeouqip+bq9qbaNfdXgHv9aHZudW/ii",
-	"RGNTELOEDHTLlyvJ0yVQFCWEI7l9GM0bz+ASWWjyLnkcqB87pFELbEOMa6PT7Gaj0R3z8QICrJHwYnbR",
-	"kbfrEVrAPOYz991uRBKIVVzZQH1ipwYgRV0QPzx1UJ6VqBqyvUdp0wrdY7c1Ut0shJr1F8B7AbcXI/q/",
-	"aCp4xw10F9/pqqUxY7mbLdU1oiVd60B492t/pvSRXTbsRfctDDycOTspeDjrHh3FvLqRygP4X31SpqJ8",
-	"typqcr5VG7dWn2YHWp3XnEM5x1sDP3D5kqDu81h0SqXstrMPYi8EprvOUI5TgxAekd3cxS+xT16zsoy6",
-	"6c3KG1EMdjVaJvdGe95s8/4Ca4aE2wutGFIlhjnFfHMnmlNsBbQSxGlwEawQjBTZIGc5+N93Vzlfvfui",
-	"T90Vzc7wf6FN8CyKxOmCKO6pRsPK83dA7euBimlhAKYRqKLBJ0AMD+R4HiOwxnwF/g7/Rb5hoIg+YGeS",
-	"F+LC9peBM+pV0dEHRNWWI3h/di6Z6gylMmwi+P5MfCWsEb6S3ZvCDE8FLKbnZ+/VPxk+2yRysJeIq4BE",
-	"pOiFH6PgIhAd/oT4VYavMvyPRPESLCMpUwP23fl5GRGt1geYZXEBuenjuw1UhaspN8nBNmkdfFkhUP+m",
-	"Mi47avpnwQFV9cB088siuPith70s2MPnSd9iXHlnn+VWlaNHPl3xwd37+wpysEYpB2tKCk3A8iSBdBNc",
-	"BB/ks3ME+AqXsw++vVvD5RJR8N3Z+Z/0aYKL36SEq41zc2bnteP5XdNaHuMfNKvtse4aubIO81RjCpRd",
-	"e1LTLDC+hhsGOAExWQKcOsyqjN5Z9s3pjXpK7kFggrgMBvvtySBkarWYALwAKeGAi6+EavuGAbJOhcYx",
-	"akGhmd4V5v6kNiSlstY7+60h+n1HkDnzju3JuFOnrphSrVyi7h5tTgN0xSonm1usb7/9LmajguMnpKZf",
-	"IayglwFOwYLQEE3ksJGcA+3DZC20ToLHd3olfic3XfKHM1XiGUUwCtqIzkiMw8LS6ML0rX6uB9V/JWuQ",
-	"wHQDIAcJYfwSnE9kx4pJngDMQEpAjBPMS4D/kSOZ8aTAt/yxgey21WGtWMgzgg8IkNxaAVksGBpagxBY",
-	"GdkrqmCEcjDfWCugSmDtyDF2oCj4EkAWioGqDZytpvqBxqo2lOaJhAYLC59szQCzt+GXNN4AviJMrH6Q",
-	"g5UYR7kOCnkQcOQrlNiawhCk4WpYrystyMAcxWQNIANrFMe2SqgQJml9t2opdyidHZMKCD3CkMuvMLPV",
-	"pDkj986MqaWgpA5ci3aLjZmYr2Z56veRyx2WxeAtNaFfkeSKJMaqGhTX1Ua/UKw3kyAjzLKq3BLmvKy8",
-	"FBrl0WYdELoXIFZxis/PavN8UMR3on3jsa6wfiN9XQDqYRmMduUs67Cvpk+q6GfFTcRIRTm0peKD/E3L",
-	"xfXmVrdoSz4k1jPIVxXSy8ZXhAynOfr61P6f2wTOj1zYQ0uijpB5zF4ECig7YFYj8qyA4/PEaQdwmpD0",
-	"evmldsV7AHhpi+Q2UyQ/PXh70+Y0TJsVTJd7WSZQhLmLhTOFYTx9UmfVRpo7V2F8vbmSJRxQDg0FQV3n",
-	"mzWhSM69aCjR+IwS8oAATIGadrCgJNmfpAxbbzzkDwZ5nHrEK8RfRVEN7pwccFkogm56HQt3+jnvWPCO",
-	"ha/PsfDGNqf1aG2LeV0KttepFU/OKi3mpkf1Cza/rP59+lT85WhJa3V6vdHh7y7GBCuftRsBfbD8moyC",
-	"FWQApRGKPIgViD+mEYCggsFAEJcgLbnENqDLHENiss0Q/iuCOheRWce1ALYBoQpJ/bfz7+0PpISfVnDT",
-	"HdyA9QrxFaJK3pgYBjBHIFyh8B5FDrFOxeLZZ799KR7z5ps3377auBDE0CVI4EZICEWZPPh2pg4exPJ6",
-	"pwWMGbKHVrBGtWXkdc9y1Q67Znwj44vFi4GPYtk9imVMLbWzXicdMlM7yGbZCuglwhtR1U6Al+MiDxgo",
-	"7EkN5mxWFcPqGELjuAC/KTeTPup4WDdTVYsd/B77WxE0BfbHId4aRlM8MH1SfzhuhgvRuN6U4O3fCnP9",
-	"6GnshH1QjTmopoCxtHbJOhV7E75S5wqHQVoj1jHKxkPWq/JXEXRTgmok3F1ibk4d7N42Oq0QnF1lyuJq",
-	"LY9M92wUikPTh8CdSlh9aMzVcjHYgKeyLZwS1/uT6+FVOTbTJ/nhakCLZ683GjkO2rmGsXHK+ZBWQDMB",
-	"uWGklUH8AGMcgZSAhFB0emAieVtF9Vmtx8dJaxG/quJaRBcxB0nOFFVtZS1Dkg3k+K4aOwNdCUUwXNlq",
-	"4a/MFPZa1AB8+StUPZeegIhcgvWKgPuUrJmcaLgBkN2bRKPbo+mF49DCYaY2Erg5NQwrj28TxoCRBJm5",
-	"ix4bYarSbE6lz9jRvixwrhKC3sgXj2g37N+wLZKwHtiybeRPNcz7RxiugJwN5cbSvn18kiiHHJAFgCDG",
-	"bFtnu0K8P6xBPeWjGnxUwx6jGmSNZKEqUTmzbcXXM2qPc3iTBVDJfNkEECpFJo4BEYrD6vsus/+Oi4H1",
-	"obbuOr+e2dykBIuEPypVEkMhRd7T3vC0FxlZiwA3d1ZNPm6Luy2vbuxaHH6VD/m1wa8Np5EJqXkr1sED",
-	"sOp5Vw9c1QqymTrINDtOCFutwuNEs9US1x64pqOO41HHsMr4e+gAxyr5sE8Idljzq0y4bOFAlSHg7a3K",
-	"3soLq8fNzJJPO4YwOtlTb8pJr/JuH5ZU0nXY0O3BvRW6KAdlGL6tAYvy52mCHOkmKQE/I886+Z2FZ508",
-	"HeTpoOHmCUmRmvaxxJDS6AlyYYgqzT59KmXGMaimoeuvNzfy9R8jJz9ZXT59lsfTCUi3gFv5wRQoRuO8",
-	"BmD78W2F+ifxMQTm15tflVHVD+3C+jqpYxcqrz/AnGll5WHfPIcxwiZXIHU8b+FR6nedL3jKYjy8Xc5X",
-	"nC64PWlzKmcqxktQnkWw19aZLinJMzf+RknaJ/XCy8ibp4Y8NXTCTh0pex1eHYoApEgIgBJruX8KQ5Kn",
-	"nAHxs1evNUZFKddvWDFY47SserebTClUrb7bTIYau5k1t/oVb97smFJdD6TRvrFuYkO5DEcTmesExnGZ",
-	"CFHpLp9jz5iJvQLtCIHSbzvaL64X/NWFynopk7dhvA3jbZhj3A9zC5fI31Q3xlgZfGVdU7s2769z060D",
-	"L/cyqNpBt87sQ+We2PVhmj4BEUEyl4/SS9jnqNDXYcP76pIYfRHGeG6l65IxV9Pei8ZxRWMFmReIip/H",
-	"D5peHH5LRo8s9ESNFauL6w0aNZmxX6bhLXdvuXvL3V+e8apN98G3aDT0bN+VGkblOvR+DYOyHXbVxoEs",
-	"FH+Dh7/BoyVIO8qRw60eDZkaEOquJMgW7u6NFW+s+Ch6H0Xvo+hfzhbbKYi+WElcAukba8fIYPr6ajIw",
-	"oP5A5piP0z/lgOVt8dkhTL8pSV2h+iGM43cxWUbT92fnStIyfLZRI2A0yG5gHP9EltEnxK8yfJXhfyRx",
-	"MEg5P77bwMFD/EWaCtU3J5W97IN8dl7YKgzRBxwi8O3dGi6XiILvzs7/VENIOae1RGbNeQ4j6jK/NxF1",
-	"OV8tygZztISpsIqVOYUTJEyQGHJErRk7KEnMWiaCHL0TZbjuN2tNmKMFoahqhjWXQcpxvKfqGUwQgAzI",
-	"Mq1JK8kearuFtMhjJ0oVQwxTgB45SsWeS/yCsEzyl0HKNxOwXkGOHhCVK0AIGbqU7wCKQkIjnC6/YWCB",
-	"YySL2zdLJ2blGwZKE95q+cI4nnUb+mLfQlMYyxLmJE/FKkRyrv78fTKoQepWyUt5jEYYdphPpKU8zzmY",
-	"xyS8V/e4WZvK9G2Thg2JzMYor0osSgomwQPBocyGE0yCPL1PyTp1brJ1bi/BTIibmP40El1KIwYWEhAb",
-	"mbjTerdbnsyHbt4E7HCIM5lnSO6a5M5ioW7BA0LzuN58J7WU8eK7XS+6k5JIchpKuVB7S8ZxKnWbMD1I",
-	"iqo2q5XS9bo+hmg7bczBruwTPbn58PkbBnCk9sm69RSs8HLVrVMtW8ierf8R700EKVojxpXWFrCG4Ur5",
-	"zFQmGvFviXs7MSDmNuRGMcwQojNZhJOg6Ry4XC8lK8jqSrJjGAiNUDRi+1yoopCkD4gy2Kkea8/MxiTg",
-	"0cqzpkwk/bGGTLYDRUBmz7J3U4aOomimS5qVJQ1rzY9cdllYSQMqK94YVpW0qDgBkqoC881E6EhJavVR",
-	"Tm1yq1yFpHBLQSm1gSg0mNQVv/ozmARRruyqYNJe4poLSXuKa6prFiEOccy2vq1PQf17w7AZf7a9H+MU",
-	"tdtQJJiqf1VXitWsFQ9WX1TNqL6r19054T3Qq35uaGi5CDQxqr4yQWrrF51Ja+trQ2HVQBVfNF+tWuRE",
-	"Tcp1SaH1oq4kpWSCb8XTDab5T8q+ZsdhTg28d53pnoD35+fnLnzu6+S+PxFAUrBWZz1Uimi5FMmFN0WP",
-	"fCbWO0IrD9KlWCIXUKaQECYXyODSakCrl4fpr5u7/wE4BVkMQ2m1/OfdL3+zrvrK/jDNc8gegkkgN8Ku",
-	"JqekDQrqCCiGSF8EzlDKz8CPYnRSBojeWKiH7BsflaZ9FwprL+0Yzmu9deb7JtLp7ArqImQPlyBcQcoQ",
-	"/4+cL979+wie5ubD5+LKiATycOXZvhpVLsbGzNUYKL3y17MwoluMeIvRmT6FEdUcuAO1c725iahrBhlZ",
-	"shvljVP+w58rHHdo3RdUcW9KhPcvvl5k6/kWxICME1ktks6yOy33nGz6VP4tzcjnaYIiDIdJ9+eyuOtN",
-	"+fevOY5+lmUdU/YNRTc7eIAwJG/JfGVqMI8wma7hwwi1Jd8Viuu78x/2WCxV5y/ZPYrAgshUGt/bIuKV",
-	"o62IiQcwFlK/8bq00qVcz5PyYZTyv7t61WrubFtrnkmtuUcFPI1x2nGxlVbDt4Q56+GfRIlvWBf/Reyc",
-	"9SaeoZCkEZuA92I///0P5+eX4Pvzc8d4sBgvUOEsG8dwv6C2e7+/m3MFYCwKS8LT6xypc35WB9TEkAiw",
-	"1TROwYATes9KP6C+FWxBqLz/DiQ4zTlih9dOooGtAz5bSoqkC7x0sv7Uk680M/oO2yAYRVj8BONbKnrP",
-	"VYaCyr9G5v9EoTGG705RoUzTeghTcI82Poxva3FWKCv8FmJzviA0LDJOChHReSSGycRMyYQsu3MlFnLA",
-	"DrAhEvqS+V3RRXDFiihnqROtV/c8ZpgiNnCNdSub4WUKeU67ryvxW4W3H9X2K9Nr86DgtcJp6iD1d9q9",
-	"+tYWwk4+sOh/0XlbNhBIfQy7BuId3JSX43I9ONI2HGH5KXh2rnJlMnjHOMwi97sPx/ThmD4c04dj+nBM",
-	"H47pwzF9OKYPx/ThmD4c04dj+nBMH47pgxh8OKYPxxwXjllsQkrUbCWwdCV+yhvS+mI16/TPnv0cFVPk",
-	"47+8zvLeFK/oegKvxL/VNZFCT+2q+fYUkzVSSQ4IzhqoK32Mlo/R8jFax43Reknl5BCSVctFVeigIQ49",
-	"lX9K6BejY8+SdupAlpJ3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqehJ6sMTkO4",
-	"m6uwRhxZfIbDsjL7lMyvOiXz9omW4lgnjGPWO6038inngywH3QG+xfMyHZdvqQny6q9Sf3qHXawPS2F3",
-	"tbFuUYDRmXzVquzkr9MnubXqy2VVSsb1Rny45rJSRb+BOxb2KwRdAuDxX88HZfBE9QO+hLQr9Atn9zSD",
-	"OZO3mRivwJVycJs35UB5r2/li6clEtZrRxiRdyKtISu8Sx7SCtKf695Whe0LkBXQGQ9xUeiZLOYsz6KW",
-	"E7UT8RSxPBkF+c/qTY95j/nBmKcaOzuCXpUzHPWKhR4B+ruCvvaY95gfiHnt+dgR8rKYMYgn2TjAk8zj",
-	"3eN9DN4lcnaGO8m60N6fqcun6fJpul4iTVcn2G3puZzT7px0zh2fcOcACXe68GpNtLN9gMCJYdenAYYR",
-	"7Z4BP0kGvBmUPkTJVtHonSx4E7xjOcE6pj016E3onUzoJuaHU4RbyB/MFfaJhCNpaJcJzx16odhVKAZz",
-	"iH1S0Usm9omFG6tolwpPLnqh2FEohpKMfTLRxzb2i4QD7dglEZ599AKxm0AMYiH75cFER5J0IcThvVv4",
-	"oHjahw9uIWfifrDt9UQaipmsRxpWOGAcUczupwsk86+zaW1gE5j1g6Mo4C/F+1fN10+MNCHp4gtZLmNk",
-	"pU1IhDyoB2tOPXQquJCtMQ9XiNWSAkS5qLLNvCjgm7So+OVMw/9Mw/+sCf+Ci5lYzAJRxm3+lcqAPGAl",
-	"p/8w8H92sRj00MnzN3OEUsBJHHkJGSwhNytCGCr8QC8gKHZTo8/zWSwk3vP5VXs+X7t87OQk7REOs5O0",
-	"FIDyhCkrraxeafhYvqMXlT7JuJIOMxXXIAZX/IV51TGKlpBGgBOZLQTANAIwDMWE7jM7yPVGZia5lGOt",
-	"Trjuci5bnfSfBMW4BZPA+dztZ8yEovt2+2TtAsZxx8n/gx6unYD3ogkJoehSJSbZfJ3Hao90qujjIwy5",
-	"TC2Bmf1aKj70EKpLsRXi9lxwK9nIWzxWopeClu437YqU3aIPlU6kaiqTzvEV2gBI/aZpnFf6AhTrx8da",
-	"mgPXda1auCqzb8AiN32qvpzpL7vPb1lXv+tN+zvHo13mRhw4r+zXz2MUo2wCZAtSXjZHmKN7F02buLmR",
-	"GF7mXpQ3qYmbE3HygaR+TRxDk8gE0mp3guKoOK4MqUo9cjyZtPMlS0ryrH+H+Ek9doq7wiIdUwznKJZ5",
-	"/tQOQIqs3x/6/WEzKyZMDrCL09jbc7EH2swO3XH6fazfx762faxc7wasxmoZrWxfc+p/afwS5riavi2T",
-	"U42o0eB8f5iKthFR/OAlYqgVKzPQj5aJVgL7Ldtz+qQ+NVcToRhxZJGeD/JHJT/XG/XpuEssa3mb0XB+",
-	"izYK3ApQo8Fdw+5ZAdznictW6oTBe+7V/asnC/cgDk484CkKw9HtK79aHI3Q24Pc2Lm6GKcOwRw/yadO",
-	"mKnTtEaVnN2TdJ6kOzhJdyA2bdStFYeg6Tyh5gm18YSaWJUGrItyqbOGf8hfp0/ywynEQ66J1xv54Whk",
-	"6sJ3v0XzzW/BfmWIyvk1oEZ974VmzCZslMxUUmEVnz9ylDsYkv+tHvM+X+/z9eak9/l6n683Ud+0iSrX",
-	"uwHrrVpGXX2+bqup9/nu1wmg5tRLxFif70iZsPt81QPTJ/U5wOer5Od6oz4dN3FlLd7n68Hd8vmOBHcN",
-	"u64+35MH77lX96+ebtiDODj5fE9RGLzP9+36fPcgN3afb1/O82KBOc2c56LzX2fO89cOerf06D1AN6dH",
-	"L6HNaZ7e90P7i3rslAMa0igjOOWegfYM9DEDGirYebbYs8V+bWywxXJZGrAYqtXOlS12W/TeWDI/OaJH",
-	"YIvLiloyo37wEjGSLR4pE3a2WD0wfVKfA9hiJT/XG/XpyDGUtXi22IO7xRaPBHcNu65s8cmD99yr+1fP",
-	"Fu9BHJzY4lMUhqPbV361OBpbvAe5sbPF8p6GXkZNXixykoSaLKEM7iz/FMMmZ8vHenqmrTtRaw1Aew/4",
-	"PFTJdXj7cFJPEHqC8BgEoVhlB6zz6oolR3rQaQV/W9arHM4jkIO6nm0wqO+9LIykBkdJg50YVBfsPcmP",
-	"AbSglJvrjfxw3ErqKjwn6FHd4gRHobpCrSsheNqwPff6/ZVzgbuKgRMReHJCcGw7yi8PRyMBdxWYkgGU",
-	"DaIPWgZyKl6aim7/XwAAAP//",
+	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
+	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
+	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
+	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
+	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
+	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
+	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
+	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
+	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
+	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
+	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
+	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
+	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
+	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
+	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
+	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
+	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
+	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
+	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
+	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
+	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
+	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
+	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOazo6s6VcoN53H4FBObOJUFabAemgix",
+	"+zd/IrFhCIcQ3YwKaGohOfLO8gMZcWA2ykKrF2TtM9FEU3/q5ccwR30GZddOnCpoRlPK0lbDvgndZ5gi",
+	"NqhVcho7NInGci2tijS2g6yxgZWCYYgYW6jHDYOyVDE7ZiTEGKXcFkkj2zPk3mpjZUUR29SrcLfXnV79",
+	"ihiDa3RZuWTNcUXtbxP10vDA6gf/GNo9WwOQyvZdkag4SjtEDRyauwmjxGYQwJxvbPOWLe9dHSxZTjPC",
+	"Dro1nwX3+I4s9lj0dN92e9IsuW76rBwm09D+DW2vSYzDwiQ28Ti3UYRYSHE27O+3qicW5+vhIakdLlV1",
+	"M9laSwc/ybHrtUP7jGEdGKmsUw5DPrF32YakQ84/8wC4Km4dWlU2U1dZG7yWETKzOQJlKOU4VE6tBPEN",
+	"sehBYegvOna9qYdjqRIjyeFEhWSQsW2LtBsr30KwhutxlGNdlpWi6HMTXDf60p6kFG0X3Z42OkHiqO+B",
+	"XY60+fSsXbqxYc9HeVAEowVJ48KMLbaB1mAlq9gdhnzt411l1SZl1uxQ1Xr7FBwixLCczEPa8G1Ppr35",
+	"16WR8Ije3aP3tuG3NXackmWMEoNFNylqDVFKqM3gsZths4DjBDEOk6zxaxlkazPSGrXNgjoGoy7J1N+P",
+	"1T5pl85y2z+Vz5mLDo3K0YF0iVCMuE0vqK4NLWiRQwB8P7dD4phsBxbOBEUYLprhdPrZKiK6EafVHlJr",
+	"5JBDy+3x66OUX6O6xpjV49+ha1CDrSnnobF11kPWGRczPOSuy4CP3t1dqBif1ga2JVP1rmSEnCZkiW2u",
+	"+n1YtF22oepaqyNV/W3mrL00VT3rGcwnCMfR03hIjW2IsLFzTB9RQu6OydR16SJbQ7gwzI0hOBFdRLBg",
+	"4wOBVzCP+cLh/WYX9GtIsphT3qyPU4x42a06Y0ed6zO+PSo0si1V1ci2m99pkWEuzONsHcNeyLwre30Y",
+	"2DzRRBhkxWVoTQNzE5IMGUaEVd/vGTg7eEiqrKn9ur2pNiKwbvBAvExzweml/MoSjU1BzBIC2L9oupLC",
+	"faskRQnhSNIN031RcI0sbu8Duqp6lli9CrfW5sbotLvZanTPfDzBqqyR8GT7qEem97TOdWfHIpJArOLE",
+	"R+oTO5UIKeqD+PGpxursY92QXU6jS0P2j93OSPWzlmrWnwDvJdyezNH5SbuO9iTc+vwjrloaM5a7bZD6",
+	"RrRy7zg4yIa1P1P6yC4b9qKHFgYeLpydmjxc9I+O8tS4OaFG+Iv0ydfaRbRTUdtHVLdxZ/Vpd6DTec1R",
+	"VnO8M/Ajly8J6iEPZ69Uym47+ywP4vBw1xkqEMoghI/oDdnHj3lIP0htGfW7Q2rvZTnY9WiZ3KHdebPN",
+	"+xOsGRJuT7RiSJUY5hTz4kY0p9wKaCWI0+Ai2CAYqe2VnOXgf19d5nzz6pM+RV82O8P/hYrgiygSpyui",
+	"uOqG20aepweKrANq68UATCNQn+6aATE8kONljMAW8w34O/wX+YaBMpqQnUkemQvbXwbCqldFR+8QVVuO",
+	"4PXZufRsZSiVYZDBD2fiK2GN8I3s3hxmeC5gMT8/e63+yfBZkcjBXiOuDhggxRn+HAUXgejwB8QvM3yZ",
+	"4X8kimxkGUmZGrDvz8+rE05qfYBZFpeQm9+/KqAqXE25SQ52nVzBpw0CzW9q47Knpn+WxG5dD0yL31bB",
+	"xe8D3o7S2/BlNrQY19EcX+RWlaN7Pt/w0d37+wZysEUpB1tKSk3A8iSBtAgugnfy2SUCfIOr2Qff3mzh",
+	"eo0o+P7s/Dt9OvDidynhauPcntllI91O37RWaXlGzWp3rPtGrqrDPNWYAmXXntQ0C4xvYcEAJyAma4BT",
+	"h1mV0bjroTl9q56SexCYIC6Du39/MAiZWi1mAK9ASjjg4iuh2r5hgGxToXGMWlBopleluT9rDEmlrPXO",
+	"fmeI/tgTZM7OhO5k3KhT1EypVi5Rd4uK0wBducrJ5pbr2+9/iNmo4fgBqelXCCt9RgCnYEVoiGZy2EjO",
+	"gY55YB20zoL7V3olfiU3XfKHM1XiGUUwCrqIzkiMw9LS6MP0tX5uANU/kS1IYFoAyEFCGH8DzmeyY+Uk",
+	"zwBmICUgxgnmFcD/zJHMYFbiW/7YQnbX6rBWLOQZwTsESG6tgKxWDI2tQQisPKkjqmCEcrAsrBVQJbB2",
+	"5Bg7UBb8BkAWioFqDJytpmaCgro2lOaJhAYLyxiOhgFmb8NvaVwAviFMrH6Qg40YR7kOCnkQcOQblNia",
+	"whCk4WZcr2styMASxWQLIANbFMe2SqgQJml9d2qpdii9HZMKCN3DkMuvMLPVpDkj985MqaWkpI5ci/Z1",
+	"T5mYr2Z5Go6pkTssi8FbaUK/IskVSYxVPSiuq41+oVxvZkFGmGVVuSbMeVl5KjTKYzs6gPwgQKzjmr98",
+	"UZvnoyK+F+2Fx7rCujpCBaAeltFoV86yHvtq/qCK/qK4iRip0KWuVLyTv2m5uCqudYt25ENiPYN8UyO9",
+	"anxNyHCao69P7f+lS+D8zIU9tCbqSLjH7EWggLIHZjUiz0o4fpk57QBOE5JeLz/VrvgAAK9skdxmiuSn",
+	"B29v2pyGabOB6fogywSKMHexcOYwjOcP6mzrRHPnMoyviktZwhHl0FAQ1HW+WBOK5NyLhhINFTUNYArU",
+	"tIMVJcnhJGXceuMhfzTI49QjXiH+MooacOfkiMtCGXQz6Fi40c95x4J3LHx9joUXtjltRmtbzOtKsL1O",
+	"rXlyVmsxNz2qX7D5ZfXv84fyL0dLWqvTq0KHv7sYE6x61m4EDMHyazIKNpABlEYo8iBWIH6fRgCCGgYj",
+	"QVyBtOISu4CuUrSJyTZD+CcEdW5Bs47rAKwAoQpJ/bfzH+wPpISfVnDTDSzAdoP4BlElb0wMA1giEG5Q",
+	"eIsih1incvEcst8+lY95882bb19tXAhi6A1IYCEkhKJMHnw7UwcPYnld4wrGDNlDK1ir2u5Ja/Ny1Q27",
+	"ZryQ8cXixcBHsewfxTKllsZZr5MOmWkcZLNsBfQS4Y2oeifAq3GRBwwU9qQGczarymF1DKFxXIBflJtJ",
+	"H3U8rpuprsUOfo/9nQiaEvvTEG8NoykfmD+oPxw3w6VoXBUVeIe3wlw/eho7YR9UYw6qKWEsrV2yTcXe",
+	"hG/UucJxkNaIdYyy8ZD1qvxZBN1UoJoId5eYm1MHu7eNTisEZ1+ZsrhaqyPTAxuF8tD0MXCnEtwfG3ON",
+	"XAw24KlsC6fE9f7ienhVjs38QX64GtDi2atCI8dBOzcwNk05H9MKaF9YYBhpZRDfwRhHICUgIRSdHphI",
+	"3lVRQ1br4+Oks4hf1nEtoouYgyRniqq2spYhyUZyfJetnYGuhCIYbmy18GdmCnstagC+/BWqnktPQETe",
+	"gO2GgNuUbJmcaFgAyG5NotHv0fTCcWzhMFMbCSxODcPK49uGMWAkQWbuYsBGmKs0m3PpM3a0L0ucq4Sg",
+	"b+WLj2g3HN6wLZOwHtmybeVPNcz7exhugJwN5cbSvn18kiiHHJAVgCDGbFdnu0J8OKxBPeWjGnxUwwGj",
+	"GmSNZKUqUYnwbcU30+RPc3iTFVDJfNkMECpFJo4BEYrD6vuusv9Oi4H1obbuOr95XYFJCZYJf1SqJIZC",
+	"irynveVpLzOylgFu7qyafNwWd1tdxdy3OHyWD/m1wa8Np5EJqX2L3tEDsJp5V49c1QayhTrItHicELZG",
+	"hY8TzdZIXHvkmh51HB91DOuMv8cOcKyTD/uEYMc1v6qEyxYOVBkC3t6q7a28tHrczCz5tGMIo5M99aKc",
+	"9Crv9nFJJV2HDd0e3Duhi3JQxuHbGrAof54nyJFukhLwK/Ksk99ZeNbJ00GeDhpvnpAUqWmfSgwpjZ4g",
+	"F4ao1uzzh0pmHINqWrr+qngrX/85cvKTNeXTZ3k8nYB0C7iVH0yBYjLOGwC2H99WqH8QH2NgflV8VkbV",
+	"MLRL6+ukjl2ovP4Ac6aVlYd9+xzGBJtcgdTxvIVHqd91PuEpi+nwdjlfcbrg9qTNqZypmC5BeRbBQVtn",
+	"vqYkz9z4GyVpH9QLTyNvnhry1NAJO3Wk7PV4dSgCkCIhAEqs5f4pDEmecgbEz169NhgVpVy/YeVgTdOy",
+	"6t1+MqVUtfpuMxlq7GbWXOtXvHmzZ0p1PZBG+8a6iQ3lMhzNZK4TGMdVIkSlu3yOPWMm9hq0EwRKv+1o",
+	"v7he8NcUKuulTN6G8TaMt2Ee436Ya7hG/qa6KcbK6Cvr2tq1fX+dm24debmXQdWOunXmECr3xK4P0/QJ",
+	"iAiSuXyUXsI+R4W+Dhve1pfE6IswpnMrfZeMuZr2XjQeVzQ2kHmBqPl5fKfpxfG3ZAzIwkDUWLm6uN6g",
+	"0ZAZ+2Ua3nL3lru33P3lGc/adB99i0ZLzw5dqWFUrmPv1zAo23FXbRzJQvE3ePgbPDqCtKccOdzq0ZKp",
+	"EaHuSoJs4e7eWPHGio+i91H0Por+6WyxvYLoy5XEJZC+tXZMDKZvriYjA+qPZI75OP1TDljeFZ89wvTb",
+	"ktQXqh/COH4Vk3U0f312riQtw2eFGgGjQfYWxvEvZB19QPwyw5cZ/kcSB6OU8/2rAo4e4k/SVKi/Oans",
+	"Ze/ks8vSVmGI3uEQgW9vtnC9RhR8f3b+XQMh1Zw2Epm15zmMqMv8vo2oy/lqUTZYojVMhVWszCmcIGGC",
+	"xJAjas3YQUli1jIR5OiVKMN1v9lowhKtCEV1M6y5DFKO4wNVz2CCAGRAlmlNWkkOUNs1pGUeO1GqGGKY",
+	"AnTPUSr2XOIXhGWSvwxSXszAdgM5ukNUrgAhZOiNfAdQFBIa4XT9DQMrHCNZ3KFZOjEr3zBQmfBWyxfG",
+	"8aLf0Bf7FprCWJawJHkqViGSc/XnH47zZB2oN2AhsCvGMo0A4zCNGFjJ0S1kFkzrRWl5shy7ExJziEOc",
+	"yaQ9cgsizfSVulIOCDF2vUZOirzxFrl9b42TsCY5DSXI1EaNcZxKRSHWcZKius1q2XG9+44h2s3BcrT7",
+	"70RP3r77+A0DOFKbTt16CjZ4velXUJb92MA++pES25UCpm5JfSOPhYmNCuYzCallzsEyJuGtupfQKnpM",
+	"355q2GDL7KLy6s+ypGAW3BEcyuxOwSzI09uUbNMx228EUrRFjCutLSQRhhvlM1OZaMS/lajaiQEBx5Ab",
+	"m50hRBeyCKeG6Ry4XC8lG8iaSrJn5giNUDR96kKS3iHKYK96bDyzmJKARyvPhv6T9McWMtkOFAGZPcve",
+	"TRk6iqKFLmlRlTSuNT9z2WVhJY2orHxjXFXSouIESKoKLIuZEBNJag1RTl1yq1qFpD6Ssl0pMFFoMGsK",
+	"ivozmAVRruyqYNZd4tqC153ihrZdRIhDHLOdb5tT0PzeMGzGn23vxzhF3TaUCaaaXzX1eD1r5YP1F3Uz",
+	"6u+adfdO+AD06p9bi4pct9oYVV+ZILXzi86ktfO1obB6oMov2q/WLXLSjXIpVWi9aCpJKZngW/F0i2n+",
+	"TtnX7HGYUwPv3WS6Z+D1+fm5C5/7PLnvDwSQFGzVWQ+VIlouRdJWSNE9X4glmtDag/RGrOorKFNICCsR",
+	"ZHBtNaDVy+P019ub/wE4BVkMQ2lo/efNb3+zGirKZDLNc8juglkgN8KuVrKkDUrqCCiGSF8EzlDKz8DP",
+	"YnRSBojeWKiH7BsflaZ9HwrrIO0Yz2u9dOb7baTT2ZXURcju3oBwAylD/D9yvnr17xN4mrfvPpZXRiSQ",
+	"hxvP9jWocjE2Zq7GQOlVv56FEd1hxDuMzrwyV9k8QRGGfVy4ZnkUA/k2oh+rl3+V755MXr2PKCF3aOwR",
+	"Js9i17hWIyjnH+YRJtrxWONRfMNIgvZDvy7tTKJ7gMo2CcQc3WeEcvulJFoqrgnjXZl4r972jKhnRD0j",
+	"6hlRz4g+M0b07xsC1ogzuYNLb8VuUa5JNNzgOyR2dynAcvWOSIp609Z/HRHJhzeG1BJns4a+P3A9Kodu",
+	"ZLlTc4vlCgYSGKE34BcSVoKm9umcAMhupU7yB1C0LfarPJGVVqAnq4YZdijLS5lRnQMpXQPsIYyojspx",
+	"cDZfFW8j6prTUpbsFoSDU/7jX2oh6tFUT0i6vChS4fCEghfwZgY4MSDThFmL5CCboB+cb0gcjaISSjH+",
+	"Sbz3dKL8vKPgNig+rcuiHQ8jiCmK0RrGQMBO7esOAHZR2FBuT+Na5EF8yJVBjqZFx0s14yVhN97veOLQ",
+	"mwu0YsJyLwzH4JyheH4c5SyWDC8gSkCu89IKAnkaIdqQkQuBiw1O10JYMNcOQ1qy/IcQnN0UWj22U4OB",
+	"fqj+lkzPlwk+mlIMa1r6qqj+/pzjyOK5OaKAGopud/PUcrN7Ae3xCdVUxP6bl4qS2JWrHe/QGGPvxAXL",
+	"h318ZQyNEKz5Ft5NYFTku0I6vj//8YDFUpWskt2iCKyIzDv+gy19kDqVVCYQAjAW9mjh9WdN8zyd8nTm",
+	"hgbtm3mM01tnh7uTHv5FlPiCdfFfCQUbHfHIUEjSiM3Aa8AJ+OHH8/M34Ifzc8fD8zFeodKPPs1f94Ta",
+	"7vXBdlsSMBaFJeHpdU7Dd1T5ThsapzwuQOgtqw6ZwPKU6opQFduT4DTniB1fO4kGDjmfSLrCaye3k3ry",
+	"mYa77cHDwSjC4icYX1PRe67SOdfRAmT5TxQaEx7cqLATpmOgEabgFhU+58HO4qxQVh7yAFjKQlhezyVE",
+	"RCfdHicTCyUTsuzelVi5Ydn8Qf2hZMQF88r7zq4K9cdnBcDhBbVRj7/NajC6wWp6K9e8F6YdrruOWpiw",
+	"hJSycNaShfHSM4/INo0JjCaK0Tv9+tOLk9/Nf73q5l84m7KnrxXLIWO1KlVijNLCKjF2RFIECsQtlMLe",
+	"ffPEwiHjRw6vabXe7FW5wnBnExwkQ4pYbPCYp3EvgktW5rCTmzhrhOt9hiliI0kBt7IZXqeQ5xT1LhWe",
+	"23z5OYs+M00mjEpNRJEYFKzGYEjwP1YPv7z9e3/8gO63aVFOQQQL9gakeRzvEIUzdWx7RShAd/5eUI3V",
+	"G1hIyjUmkuuSR9YgReAWZXzCEllh2DnG5tkD+RgxMGWX38GCjb5AjjCUevTqK+IIYeg4AO6PdSnzlzho",
+	"6hud6eSU1LTuf9l528VckPp0sk1NvG1kY5KDIz0PE2Cs4Nm7JVHpZBPkmhJRZo79FfnMiP4csD8H7M8B",
+	"+3PAPjOiz4zoMyP6zIg+M6LPjOgzI/rMiD4zoneq+8yIPjPitMyI5b6pQs3OXdKuxI/adCVoMG1ik/45",
+	"sFO6Zor86SKvs7zr2yu6gWM94l+SIoU7ufvcV/Md6MTPRCU54ujPSF3pTwD5E0D+BNDjngB6SuXkcOCn",
+	"cS1kqYPGOPTUVZBCvxgde5YbII9kKXmnoXcaeqehdxp6p6F3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqeh",
+	"dxp6ssrgNIT7uQobxJHFZ6hoJvEfzPBZoXppJZeiD4hfZvgyw/9I4mAU4u5fFXD0GH5SG8rqm5M6adjI",
+	"lowZYIje4RCBb2+2cL1GFHx/dv7dDjB2jx+WSYNgHLPBaX0rn3I+yHL0TetLOy+j9KcR4WqCvPqr1Z/e",
+	"YZfrw1rYXV2sWxRgdCZftSo7+ev8QW6thjILVZJxVYgP10tcVNG9HPrJ2RAwjvsEwOO/eRGKwRM1DPgK",
+	"0q7QL53d8wzmTCbqtp7nlQnzm3KgvNfX8sXTEgnr6V1GZmKzvYWs9C55SOuk2Q1vq8L2BchK6EyHuCj0",
+	"TBZjPM7bi3iKWJ5MgvxH9abHvMf8aMxTjZ09Qa/KGY96xUJPAP1NSV97zHvMj8S89nzsCXlZzBTEk2wa",
+	"4Enm8e7xPgXvEjl7w51kfWgfzgPtk0D7JNBPkQS6F+y25M/OaXdOOueOT7hzhIQ7fXi1JtrZPUDgxLDr",
+	"0wDjiHbPgJ8kA94OSh+jZOto9F4WvA3eqZxgE9OeGvQm9F4mdBvz4ynCHeSP5gqHRMKRNLTLhOcOvVDs",
+	"KxSjOcQhqRgkE4fEwo1VtEuFJxe9UOwpFGNJxiGZGGIbh0XCgXbskwjPPnqB2E8gRrGQw/JgoiNJuhLi",
+	"8NotfFA87cMHd5Azcz+L93wiDcVMNiMNaxwwjihmt/MVkpdlsHljYBOYDYOjLOCv5fuX7ddPjDQh6eoT",
+	"Wa9jZKVNSIQ8qEdrTj10KriQbTEPN4g1kgJEuaiyy7wo4Ju0qPjlTMP/TMP/rA3/gWsTRBnX+VcqA4e/",
+	"SKENf6dbFPTQyfM3S4RSwEkceQmZevUCfypBsZsaQ57PciHxns+v2vP53OVjLyfpgHCYnaSVAFQnTFll",
+	"ZQ1Kw/vqHb2oDEnGpXSYqbgGMbjiL8zrjlG0hjQCnMhsIQCmEYBhKCb0kNlBrgqZmeSNHGt1wnWfc9nq",
+	"pP8sKMctmAXO524/YiYU3be7J2tXMI57Tv4f9XDtDLwWTUgIRW9UIofi6zxW+0init7fw5DL1BKY2e8Q",
+	"5GMPoboUWyPuwAV38qO8xGMleino6H7TrkjZLfpQ6UyqpirpHN+gAkDqN03TvNIXoFw/3jfSHLiua/XC",
+	"VZt9Ixa5+UP95UJ/2X9+y7r6XRXd7352vdza1Ah/bfzARq4cZRMgO5DysjnBHD24aNrEzY3E8DL3pLxJ",
+	"Q9yciJN3JPVr4hSaRCaQVrsTFEflcWVIVeqRx5NJO1+ypiTPhneIH9Rjp7grLNMxxXCJYpmaUO0ApMj6",
+	"/aHfH7YTecLkCLs4jb0DF3ukzezYHaffx/p97HPbx8r1bsRqrJbR2vY1p/6Xxi9hjqvpyzI51YgaDc7X",
+	"x6loFxHlD14ixlqxMgP9ZJnoJLDfsT3nD+pTczURihFHFul5J39U8nNVqE/HXWJVy8uMhvNbtEngVoCa",
+	"DO4Gds9K4H6ZuWylThi8517dP3uy8ADi4MQDnqIwPLp95VeLRyP0DiA3dq4uxqlDMMcv8qkTZuo0rVEn",
+	"Z/cknSfpjk7SHYlNm3RrxTFoOk+oeUJtOqEmVqUR66Jc6qzhH/LX+YP8cArxkGviVSE/HI1MXfj+t2i+",
+	"+C3YZ4aonF8DatT3XmimbMImyUwtFVbx+TNHuYMh+d/qMe/z9T5fb056n6/3+XoT9UWbqHK9G7HeqmXU",
+	"1efrtpp6n+9hnQBqTr1ETPX5TpQJu89XPTB/UJ8jfL5Kfq4K9em4iatq8T5fD+6Oz3ciuBvYdfX5njx4",
+	"z726f/Z0wwHEwcnne4rC4H2+L9fnewC5sft8h3KelwvMaeY8F53/OnOeP3fQu6VHHwC6OT16BW1O8/R2",
+	"GNqf1GOnHNCQRhnBKfcMtGegHzOgoYadZ4s9W+zXxhZbLJelEYuhWu1c2WK3Re+FJfOTI/oIbHFVUUdm",
+	"1A9eIiayxRNlws4WqwfmD+pzBFus5OeqUJ+OHENVi2eLPbg7bPFEcDew68oWnzx4z726f/Zs8QHEwYkt",
+	"PkVheHT7yq8Wj8YWH0Bu7GyxvKdhkFGTF4ucJKEmS6iCO6s/xbDJ2fKxnp5p60/U2gDQwQM+j1VyE94+",
+	"nNQThJ4gfAyCUKyyI9Z5dcWSIz3otIK/LOtVDucjkIO6nl0wqO+9LEykBidJg50YVBfsPciPEbSglJur",
+	"Qn44biV1FZ4T9KjucIKTUF2j1pUQPG3Ynnv9/sy5wH3FwIkIPDkheGw7yi8Pj0YC7iswFQMoG0TvtAzk",
+	"VLw0F93+vwAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
