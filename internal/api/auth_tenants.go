@@ -185,8 +185,7 @@ func (s *Server) putTenant(w http.ResponseWriter, r *http.Request, rc request) e
 		}
 		return nil
 	})
-	var told *about
-	if errors.As(err, &told) {
+	if told, ok := errors.AsType[*about](err); ok {
 		return told
 	}
 	if err != nil {

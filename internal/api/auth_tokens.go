@@ -117,8 +117,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request, _ request) 
 	session, err := s.accounts.Accounts.Login(r.Context(), l)
 	if err != nil {
 		told := told(err, request{}, "")
-		var known *reasoned
-		if errors.As(told, &known) {
+		if known, ok := errors.AsType[*reasoned](told); ok {
 			s.log.Info("login refused", "login", l.Username, "client_id", l.ClientID, "remote_addr", l.RemoteAddr,
 				"user_agent", l.UserAgent, "why", known.reason)
 		}

@@ -17,8 +17,7 @@ import (
 // for any other JSON, which each caller refuses in its own words.
 func readObject(w http.ResponseWriter, r *http.Request) (f fields, object bool, err error) {
 	data, err := io.ReadAll(r.Body) // limited by the edge
-	var large *http.MaxBytesError
-	if errors.As(err, &large) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return f, false, &bare{http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit."}
 	}
 	if err != nil {

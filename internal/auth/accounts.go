@@ -220,8 +220,12 @@ func mentions(search string, texts ...string) bool {
 
 func (a *Accounts) matches(v Account, f AccountFilter) bool {
 	for _, pair := range [][2]string{
-		{f.UUID, v.UUID}, {strings.ToLower(f.Username), strings.ToLower(v.Username)}, {f.FirstName, v.FirstName},
-		{f.LastName, v.LastName}, {f.Purpose, v.Purpose}, {strings.ToLower(f.Email), strings.ToLower(v.Email)},
+		{f.UUID, v.UUID},
+		{strings.ToLower(f.Username), strings.ToLower(v.Username)},
+		{f.FirstName, v.FirstName},
+		{f.LastName, v.LastName},
+		{f.Purpose, v.Purpose},
+		{strings.ToLower(f.Email), strings.ToLower(v.Email)},
 	} {
 		if pair[0] != "" && pair[0] != pair[1] {
 			return false

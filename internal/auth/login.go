@@ -228,8 +228,7 @@ func (a *Accounts) EndSession(ctx context.Context, by Actor, account, id string,
 
 // Throttled says whether an error is one of too many failures.
 func Throttled(err error) (time.Duration, bool) {
-	var t *ErrThrottled
-	if errors.As(err, &t) {
+	if t, ok := errors.AsType[*ErrThrottled](err); ok {
 		return t.Wait, true
 	}
 	return 0, false
