@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/url"
 	"testing"
 
@@ -20,7 +21,7 @@ func FuzzObject(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		o, err := parsePayload(data)
 		if err != nil {
-			if _, ok := err.(*problem); !ok {
+			if _, ok := errors.AsType[*problem](err); !ok {
 				t.Errorf("%v is no answer", err)
 			}
 			return

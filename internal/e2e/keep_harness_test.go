@@ -53,7 +53,7 @@ func newMailbox(t testing.TB) *mailbox {
 	m.server.Domain = "mail.example"
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.server.Serve(l) }()
-	t.Cleanup(func() { m.server.Close(); <-done })
+	t.Cleanup(func() { _ = m.server.Close(); <-done })
 	return m
 }
 
@@ -104,7 +104,6 @@ type vault struct {
 	*site
 	mail  *mailbox
 	store func(func(*store.Store)) // before the daemon runs, or between two runs
-	calls int64
 }
 
 const (
@@ -116,7 +115,7 @@ func newVault(t testing.TB, change ...func(*config.Config)) *vault {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cr") // a socket's path must be short
 	must(t, err)
-	t.Cleanup(func() { os.RemoveAll(dir) })
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	v := &vault{site: &site{t: t, users: map[string]directory.User{}, alone: true}, mail: newMailbox(t)}
 	cfg := config.Default()
 	cfg.Asterisk.ARIURL, cfg.Asterisk.AMIAddress = "http://127.0.0.1:9", "127.0.0.1:9" // nobody is there
