@@ -68,7 +68,8 @@ allowed internal/api internal/auth internal/cdr internal/directory internal/reco
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
-allowed internal/bench internal/lab internal/control internal/directory dialplan config
+allowed internal/cdrgen store internal/cdr internal/recorder dialplan
+allowed internal/bench internal/cdrgen internal/cdr store internal/lab internal/control internal/directory dialplan config
 package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
 sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
@@ -84,7 +85,7 @@ done
 crossing ari/ami ari
 crossing internal/mail internal/recorder
 crossing internal/export internal/mail
-crossing internal/export store
+crossing internal/export internal/cdr
 crossing internal/retention internal/export
 crossing internal/history store
 crossing dialplan internal/call
@@ -117,7 +118,8 @@ crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing internal/bench internal/app
-crossing internal/bench store
+crossing internal/bench internal/recorder
+crossing internal/cdrgen internal/auth
 crossing cmd/callrecordd internal/lab
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing cmd/callrecordd internal/bench

@@ -1,7 +1,10 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/recorder"
+	"callrecordd/internal/retention"
 )
 
 // anyCall draws a call from few values, so that filters meet.
@@ -41,7 +45,9 @@ func anyCall(t *rapid.T, n int) cdr.CDR {
 // would be derived from the calls now.
 func TestListsStayRight(t *testing.T) {
 	s, _ := newStore(t)
+	purger := newPurger(t, s)
 	rapid.Check(t, func(rt *rapid.T) {
+		exec(t, s, "DELETE FROM cdr_holds")
 		exec(t, s, "DELETE FROM recordings")
 		exec(t, s, "DELETE FROM cdrs")
 		n := 0
@@ -90,7 +96,35 @@ func TestListsStayRight(t *testing.T) {
 				exec(t, s, "DELETE FROM recordings WHERE uuid = (SELECT min(uuid) FROM recordings)")
 			},
 			"delete": func(rt *rapid.T) {
-				exec(t, s, "DELETE FROM cdrs WHERE id = (SELECT id FROM cdrs ORDER BY id LIMIT 1 OFFSET ?)", rapid.IntRange(0, 5).Draw(rt, "which"))
+				exec(t, s, "DELETE FROM cdrs WHERE id = (SELECT id FROM cdrs WHERE id NOT IN (SELECT cdr_id FROM cdr_holds) ORDER BY id LIMIT 1 OFFSET ?)",
+					rapid.IntRange(0, 5).Draw(rt, "which"))
+			},
+			"import": func(rt *rapid.T) { importSome(rt, s) },
+			"hold": func(rt *rapid.T) {
+				err := s.SetHold(t.Context(), rapid.Int64Range(1, 30).Draw(rt, "cdr"), "court", "test")
+				if err != nil && !errors.Is(err, ErrNotFound) {
+					rt.Fatal(err)
+				}
+			},
+			"purge": func(rt *rapid.T) {
+				now := time.Date(2026, 1, rapid.IntRange(1, 45).Draw(rt, "day"), 12, 0, 0, 0, time.UTC)
+				purger.Now = func() time.Time { return now }
+				purger.Defaults = retention.Days{CDR: rapid.IntRange(0, 3).Draw(rt, "cdr days"), Recording: rapid.IntRange(0, 3).Draw(rt, "recording days")}
+				held := count(t, s, "SELECT count(*) FROM cdr_holds JOIN cdrs ON id = cdr_id")
+				for range 2 { // a call may have waited for another tenant's media
+					if _, err := purger.Run(t.Context(), false); err != nil {
+						rt.Fatal(err)
+					}
+				}
+				if left := count(t, s, "SELECT count(*) FROM cdr_holds JOIN cdrs ON id = cdr_id"); left != held {
+					rt.Fatalf("%d of %d held calls are left", left, held)
+				}
+				before := micros(now.AddDate(0, 0, -purger.Defaults.CDR))
+				if n := count(t, s, `SELECT count(*) FROM cdrs c WHERE start_at < ? AND id NOT IN (SELECT cdr_id FROM cdr_holds)
+					AND NOT EXISTS (SELECT 1 FROM recordings r WHERE r.cdr_id = c.id AND r.tenant_uuid <> c.tenant_uuid AND state <> 'deleted')`,
+					before); purger.Defaults.CDR > 0 && n > 0 {
+					rt.Fatalf("%d calls are left that are too old", n)
+				}
 			},
 			"": func(rt *rapid.T) {
 				if wrong, err := s.VerifyLists(t.Context()); err != nil || len(wrong) > 0 {
@@ -99,6 +133,44 @@ func TestListsStayRight(t *testing.T) {
 			},
 		})
 	})
+}
+
+// newPurger removes what is too old, of all tenants.
+func newPurger(t *testing.T, s *Store) *retention.Purger {
+	log := slog.New(slog.DiscardHandler)
+	return &retention.Purger{
+		Repo: s, Remover: retention.NewRemover(s, t.TempDir(), log), Log: log,
+		Tenants: func() []string { return []string{"t", "sub", "far"} },
+		Exports: func(context.Context, string, time.Time, bool) (int, error) { return 0, nil },
+	}
+}
+
+// importSome brings in calls, some with an id, some with a recording, some
+// that are there already.
+func importSome(rt *rapid.T, s *Store) {
+	var list []Import
+	for range rapid.IntRange(1, 4).Draw(rt, "imports") {
+		n := rapid.IntRange(1, 40).Draw(rt, "import")
+		im := Import{CDR: anyCall(rt, n)}
+		im.CDR.ID = int64(n) * rapid.Int64Range(0, 1).Draw(rt, "with id")
+		im.Key = fmt.Append(nil, "key ", n, im.CDR.ID)
+		im.CDR.LinkedIDs, im.CDR.Uniqueids, im.CDR.Source = nil, nil, cdr.SourceJournal
+		if rapid.Bool().Draw(rt, "recorded") {
+			im.Recordings = []recorder.Recording{{UUID: fmt.Sprint("i", n), TenantUUID: im.CDR.TenantUUID, State: recorder.Ready}}
+		}
+		list = append(list, im)
+	}
+	if _, err := s.ImportCDRs(rt.Context(), list, "test"); err != nil {
+		rt.Fatal(err)
+	}
+}
+
+func count(t *testing.T, s *Store, query string, args ...any) (n int) {
+	t.Helper()
+	if err := s.read(t.Context(), func(q querier) error { return q.QueryRowContext(t.Context(), query, args...).Scan(&n) }); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // What FindCDRs finds is what a plain look at every call finds, whatever the

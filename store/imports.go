@@ -68,7 +68,7 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 func (t *Tx) importCDR(im Import) (Imported, error) {
 	for _, r := range im.Recordings {
 		var other sql.NullInt64
-		err := t.tx.QueryRowContext(t.ctx, "SELECT cdr_id FROM recordings WHERE uuid = ?", r.UUID).Scan(&other)
+		err := t.scan(&other, "SELECT cdr_id FROM recordings WHERE uuid = ?", r.UUID)
 		if err == nil && (im.CDR.ID == 0 && !other.Valid || im.CDR.ID != 0 && other.Int64 != im.CDR.ID) {
 			return Imported{Refused: fmt.Sprintf("recording %s belongs to another call", r.UUID)}, nil
 		}
@@ -82,7 +82,7 @@ func (t *Tx) importCDR(im Import) (Imported, error) {
 	}
 	for _, r := range im.Recordings {
 		var there bool
-		if err := t.tx.QueryRowContext(t.ctx, "SELECT count(*) FROM recordings WHERE uuid = ?", r.UUID).Scan(&there); err != nil {
+		if err := t.scan(&there, "SELECT count(*) FROM recordings WHERE uuid = ?", r.UUID); err != nil {
 			return done, fmt.Errorf("look for recording %s: %w", r.UUID, err)
 		}
 		if there {
@@ -102,13 +102,13 @@ func (t *Tx) importCDR(im Import) (Imported, error) {
 func (t *Tx) importRow(im Import) (done Imported, err error) {
 	if im.CDR.ID != 0 {
 		done.ID = im.CDR.ID
-		err = t.tx.QueryRowContext(t.ctx, "SELECT tenant_uuid = ? AND start_at = ? AND conversation_id = ? FROM cdrs WHERE id = ?",
-			im.CDR.TenantUUID, micros(im.CDR.Start), im.CDR.ConversationID, im.CDR.ID).Scan(&done.Known)
+		err = t.scan(&done.Known, "SELECT tenant_uuid = ? AND start_at = ? AND conversation_id = ? FROM cdrs WHERE id = ?",
+			im.CDR.TenantUUID, micros(im.CDR.Start), im.CDR.ConversationID, im.CDR.ID)
 		if err == nil && !done.Known {
 			done.Refused = fmt.Sprintf("another call has the id %d", im.CDR.ID)
 		}
 	} else {
-		err = t.tx.QueryRowContext(t.ctx, "SELECT cdr_id FROM cdr_imports WHERE key = ?", im.Key).Scan(&done.ID)
+		err = t.scan(&done.ID, "SELECT cdr_id FROM cdr_imports WHERE key = ?", im.Key)
 		done.Known = err == nil
 	}
 	if err == nil || !errors.Is(err, sql.ErrNoRows) {
@@ -117,8 +117,18 @@ func (t *Tx) importRow(im Import) (done Imported, err error) {
 	if done.ID, err = t.saveCDRRow(&im.CDR, nil); err != nil {
 		return done, err
 	}
-	if err := t.saveCDRChildren(&im.CDR, done.ID); err != nil {
+	if err := t.insertCDRChildren(&im.CDR, done.ID); err != nil {
 		return done, err
 	}
 	return done, t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID)
+}
+
+// scan reads the one value of a query that stays prepared; sql.ErrNoRows if
+// there is none.
+func (t *Tx) scan(to any, query string, args ...any) error {
+	st, err := t.prepared(query)
+	if err != nil {
+		return err
+	}
+	return st.QueryRowContext(t.ctx, args...).Scan(to)
 }

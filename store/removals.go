@@ -17,11 +17,7 @@ const finalMedia = "state IN ('ready', 'empty', 'interrupted', 'missing')"
 // BeginRemovals implements retention.Repo.
 func (s *Store) BeginRemovals(ctx context.Context, uuids []string, actor, why string) ([]retention.Begun, error) {
 	var out []retention.Begun
-	p := Bulk
-	if len(uuids) == 1 { // somebody waits
-		p = High
-	}
-	err := s.Write(ctx, p, func(t *Tx) error {
+	err := s.Write(ctx, removalLane(len(uuids)), func(t *Tx) error {
 		out = nil
 		for begin := time.Now(); len(out) < len(uuids) && (len(out) == 0 || time.Since(begin) < groupTime); {
 			b, err := t.beginRemoval(uuids[len(out)], actor, why)
@@ -36,6 +32,14 @@ func (s *Store) BeginRemovals(ctx context.Context, uuids []string, actor, why st
 		return nil, fmt.Errorf("mark recordings deleted: %w", err)
 	}
 	return out, nil
+}
+
+// removalLane is High for one: somebody waits.
+func removalLane(n int) Priority {
+	if n == 1 {
+		return High
+	}
+	return Bulk
 }
 
 func (t *Tx) beginRemoval(uuid, actor, why string) (b retention.Begun, err error) {
@@ -91,16 +95,22 @@ func (t *Tx) notHeld(cdrID int64) error {
 
 // EndRemovals implements retention.Repo.
 func (s *Store) EndRemovals(ctx context.Context, ended []retention.Ended) error {
-	err := s.Write(ctx, High, func(t *Tx) error {
-		for _, e := range ended {
-			if err := t.endRemoval(e); err != nil {
-				return fmt.Errorf("recording %s: %w", e.Recording.UUID, err)
+	lane := removalLane(len(ended))
+	for len(ended) > 0 {
+		done := 0
+		err := s.Write(ctx, lane, func(t *Tx) error {
+			done = 0
+			for begin := time.Now(); done < len(ended) && (done == 0 || time.Since(begin) < groupTime); done++ {
+				if err := t.endRemoval(ended[done]); err != nil {
+					return fmt.Errorf("recording %s: %w", ended[done].Recording.UUID, err)
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("end removals: %w", err)
 		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("end removals: %w", err)
+		ended = ended[done:]
 	}
 	return nil
 }

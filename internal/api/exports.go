@@ -48,10 +48,9 @@ func (s *Server) exportRoutes() []route {
 
 const zipType = "application/zip"
 
-// exportedJSON says of which CDRs an archive is made; none and null are all
-// that match.
+// exportedJSON says of which CDRs an archive is made; null is all that match.
 type exportedJSON struct {
-	CDRIDs []int64 `json:"cdr_ids,omitempty"`
+	CDRIDs *[]int64 `json:"cdr_ids,omitempty"`
 }
 
 type exportCreatedJSON struct {
@@ -126,11 +125,11 @@ func (p *params) selection(rc request) Query {
 	return q
 }
 
-// restrict leaves only those of the ids that were there; nil and none restrict
-// nothing.
+// restrict leaves only those of the ids that were there; nil restricts nothing,
+// an empty list leaves none (design 7).
 func (q *Query) restrict(ids []int64) {
 	switch {
-	case len(ids) == 0:
+	case ids == nil:
 	case q.IDs == nil:
 		q.IDs = ids
 	default:

@@ -103,7 +103,8 @@ func TestExportRoutes(t *testing.T) {
 	}
 	// Both the ids and the file's name must fit.
 	file := path + "?recurse=1&search=2026-11-23T09_00_00UTC-7-" + rec1 + ".wav"
-	w.is(w.send("POST", file, `{"cdr_ids": []}`), 202, `{"uuid":"`+rec2+`"}`)
+	w.is(w.send("POST", file, `{"cdr_ids": null}`), 202, `{"uuid":"`+rec2+`"}`)
+	w.fails(w.send("POST", file, `{"cdr_ids": []}`), 400, "no-recording-to-export")
 	w.is(w.send("POST", file, `{"cdr_ids": [8, 7]}`), 202, `{"uuid":"`+rec2+`"}`)
 	w.fails(w.send("POST", file, `{"cdr_ids": [8]}`), 400, "no-recording-to-export")
 	w.fails(w.send("POST", path, "{}"), 400, "no-recording-to-export") // the master has none

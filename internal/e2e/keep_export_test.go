@@ -226,8 +226,11 @@ func TestRecordingMediaExport(t *testing.T) {
 	t.Run("create_from_search", func(t *testing.T) {
 		same("?search=alic", `{}`, "1")
 		same("?search="+url.QueryEscape("2021-05-21T15_00_00UTC-2-"+rec[1][0]+".wav"), `{}`, "2")
-		for _, text := range []string{"%", "_", `"`, "OR 1=1", "a\x00b", "*", strings.Repeat("x", 100_000)} {
+		for _, text := range []string{"%", "_", `"`, "OR 1=1", "*"} {
 			v.refused("?search="+url.QueryEscape(text), `{}`, "no-recording-to-export")
+		}
+		for _, text := range []string{"a\x00b", strings.Repeat("x", 10_000)} {
+			v.refused("?search="+url.QueryEscape(text), `{}`, "invalid-data")
 		}
 	})
 	t.Run("create_from_number", func(t *testing.T) {

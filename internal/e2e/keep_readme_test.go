@@ -35,7 +35,7 @@ func TestReadmesCurlLines(t *testing.T) {
 		}
 		return string(out), status.String()
 	}
-	want := map[string]string{"POST export": "202", "PUT hold": "204", "DELETE hold": "204", "DELETE media": "204", "PUT retention": "204"}
+	want := map[string]string{"POST export": "202", "PUT hold": "204", "DELETE hold": "204", "DELETE media": "204", "PUT retention": "204", "POST link": "201"}
 	seen := map[string]int{}
 	for _, m := range lines {
 		line := m[1]
