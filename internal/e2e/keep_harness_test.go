@@ -53,11 +53,7 @@ func newMailbox(t testing.TB) *mailbox {
 	m.server.Domain = "mail.example"
 	done := make(chan struct{})
 	go func() { defer close(done); _ = m.server.Serve(l) }()
-<<<<<<< HEAD
 	t.Cleanup(func() { must(t, m.server.Close()); <-done })
-=======
-	t.Cleanup(func() { _ = m.server.Close(); <-done })
->>>>>>> wip-exports2
 	return m
 }
 
@@ -119,11 +115,7 @@ func newVault(t testing.TB, change ...func(*config.Config)) *vault {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "cr") // a socket's path must be short
 	must(t, err)
-<<<<<<< HEAD
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
-=======
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
->>>>>>> wip-exports2
 	v := &vault{site: &site{t: t, users: map[string]directory.User{}, alone: true}, mail: newMailbox(t)}
 	cfg := config.Default()
 	cfg.Asterisk.ARIURL, cfg.Asterisk.AMIAddress = "http://127.0.0.1:9", "127.0.0.1:9" // nobody is there
