@@ -49,11 +49,19 @@ const (
 // because a checkpoint copies what there was when it began, and the file starts
 // anew only when there is nothing left to copy. So after writes worth
 // largeWrite commits bulk work waits for a checkpoint; urgent writes go on. From
-// largeWAL frames of 4 KiB on the checkpoint waits for them, too, which takes
-// no longer than to copy what was written meanwhile.
+// largeWAL frames of 4 KiB on the file is to begin anew (startWAL).
 const (
 	largeWrite = 2000
 	largeWAL   = 8 << 10
+)
+
+// The page cache of the writing connection, in KiB. A large transaction would
+// write its pages out and read them back if it had only what calls need; that
+// much is not kept when bulk work has been over for cacheTime.
+const (
+	callCache = "PRAGMA cache_size = -8192"
+	bulkCache = "PRAGMA cache_size = -131072"
+	cacheTime = 10 * time.Second
 )
 
 // Tx is a write transaction. It carries its context because it lives exactly
@@ -76,8 +84,8 @@ type job struct {
 }
 
 // Write runs fn in a transaction on the writing connection, and commits it if
-// fn returns nil. Nothing is written if ctx ends before fn is called; after
-// that it runs to its end. fn must not call Write and should be quick: all
+// fn returns nil. Nothing is written if ctx ends before the write is taken;
+// after that it runs to its end. fn must not call Write and should be quick: all
 // other writes wait. Writes of the same lane may share a transaction, but an
 // error of one undoes that one alone.
 func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error {
@@ -115,12 +123,15 @@ type lanes struct {
 	low    <-chan *job // nil while bulk work rests
 	rest   *time.Timer
 	urgent time.Time // when there was last an urgent write
+	large  bool      // the cache is that of bulk work
+	shrink *time.Timer
 }
 
 func (s *Store) writeLoop() {
-	l := &lanes{s: s, low: s.low, share: time.NewTimer(time.Hour), rest: time.NewTimer(time.Hour)}
+	l := &lanes{s: s, low: s.low, share: time.NewTimer(time.Hour), rest: time.NewTimer(time.Hour), shrink: time.NewTimer(time.Hour)}
 	defer l.share.Stop()
 	defer l.rest.Stop()
+	defer l.shrink.Stop()
 	for l.turn() {
 	}
 	for len(l.soon) > 0 {
@@ -158,6 +169,8 @@ func (l *lanes) turn() bool {
 	case <-l.s.copied:
 	case <-l.rest.C:
 		l.low = l.s.low
+	case <-l.shrink.C:
+		l.cache(false)
 	case <-l.s.done:
 		return false
 	}
@@ -224,11 +237,32 @@ func (l *lanes) runSoon() {
 // took, and leaves writer and processor to them.
 func (l *lanes) runBulk(j *job) {
 	begun := time.Now()
+	l.cache(true)
 	l.s.run(j, func() *job { return nil }, true)
 	if begun.Sub(l.urgent) < calm {
 		l.low = nil
 		l.rest.Reset(time.Since(begun))
 	}
+}
+
+// cache makes room for bulk work, or gives it back some time after the last.
+func (l *lanes) cache(large bool) {
+	if large {
+		l.shrink.Reset(cacheTime)
+	}
+	if l.large == large {
+		return
+	}
+	pragma := callCache + "; PRAGMA shrink_memory"
+	if large {
+		pragma = bulkCache
+	}
+	// Without it all works, slower or in more memory.
+	if _, err := l.s.conn.ExecContext(context.Background(), pragma); err != nil {
+		l.s.opt.Log.Warn("cannot set the database's cache", "error", err)
+		return
+	}
+	l.large = large
 }
 
 // run runs a write, and those that more returns until it returns nil, in one

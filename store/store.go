@@ -1,6 +1,6 @@
 // Package store keeps everything callrecordd knows in one SQLite file (design
 // 8): the directory, recordings, CDRs, events, tokens and checkpoints. There is
-// one writer with a priority lane and a pool of read-only connections.
+// one writer with lanes by urgency and a pool of read-only connections.
 //
 // It may import the packages that own the types it stores (directory, auth,
 // recorder, cdr, dialplan) and nothing else of ours; nobody else writes SQL.
@@ -113,10 +113,9 @@ func (s *Store) open(ctx context.Context) error {
 	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
 		return err
 	}
-	// Otherwise a large transaction would write its pages out and read them
-	// back (the size is in KiB, used only as far as needed), and a statement
-	// with triggers would keep what it may have to undo in a file.
-	if _, err := s.conn.ExecContext(ctx, "PRAGMA cache_size = -131072; PRAGMA temp_store = MEMORY"); err != nil {
+	// Otherwise a statement with triggers would keep what it may have to undo in
+	// a file.
+	if _, err := s.conn.ExecContext(ctx, "PRAGMA temp_store = MEMORY; "+callCache); err != nil {
 		return err
 	}
 	// The automatic checkpoint would run within a commit, perhaps an intent's,

@@ -61,11 +61,29 @@ func (s *Store) copyBack() {
 	ctx := context.Background()
 	err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
 	if err == nil && frames > largeWAL {
-		_, err = s.writeDB.ExecContext(ctx, "PRAGMA wal_checkpoint(RESTART)")
+		err = s.startWAL(ctx)
 	}
 	if err != nil {
 		s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
 	}
+}
+
+// startWAL has the next write begin the file anew, if there is nobody who still
+// reads what is in it. Writers wait meanwhile, so it gives up soon; the next
+// checkpoint tries again.
+func (s *Store) startWAL(ctx context.Context) error {
+	conn, err := s.writeDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // only given back
+	if _, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 20"); err != nil {
+		return err
+	}
+	var busy, frames, copied int
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &frames, &copied)
+	_, again := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000") // as dsn says
+	return errors.Join(err, again)
 }
 
 // querier is a transaction of either kind.

@@ -81,6 +81,7 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
+		Config: func() map[string]any { return map[string]any{} },
 		Signer: auth.NewSigner([]byte("key"), w.now),
 		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},

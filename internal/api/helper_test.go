@@ -130,7 +130,7 @@ func newWorld(t *testing.T) *world {
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
 		Health:  func() Health { return w.health },
-		Config:  map[string]any{"log": map[string]any{"level": "info"}},
+		Config:  func() map[string]any { return map[string]any{"log": map[string]any{"level": "info"}} },
 		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})

@@ -26,7 +26,7 @@ type Options struct {
 	Ready func() (ok bool, why string)
 	// Health is for /status, Config, without secrets, for /config.
 	Health func() Health
-	Config map[string]any
+	Config func() map[string]any
 	// Signer signs links.
 	Signer *auth.Signer
 	// Proxies are those whose word is taken for who asks, and how.
@@ -50,7 +50,7 @@ type Server struct {
 	log     *slog.Logger
 	ready   func() (bool, string)
 	health  func() Health
-	config  map[string]any
+	config  func() map[string]any
 	signer  *auth.Signer
 	proxies []netip.Prefix
 

@@ -82,7 +82,7 @@ func (s *Server) serviceRoutes() []route {
 			summary: "Get the configuration in force, without passwords",
 			answers: []answerRow{{status: http.StatusOK, about: "Sections with their keys", body: map[string]any{}}},
 			handle: func(w http.ResponseWriter, _ *http.Request, _ request) error {
-				writeJSON(w, http.StatusOK, s.config)
+				writeJSON(w, http.StatusOK, s.config())
 				return nil
 			},
 		})

@@ -73,19 +73,32 @@ func (k *Keeping) api() api.Keep {
 	}
 }
 
-// startKeeping brings to an end what a crash has interrupted before anybody can
-// ask, and starts what works in the background.
-func (a *App) startKeeping(ctx context.Context) error {
+// mailWords are the texts of mails: those of the configuration, or our own if
+// one of them cannot be used. A file that is missing is no reason not to record.
+func (a *App) mailWords() (*export.Words, error) {
+	own := func(m config.Mail) (*export.Words, error) {
+		return export.NewWords(export.WordsOptions{
+			Subject: m.Subject, BodyFile: m.BodyFile, FailureSubject: m.FailureSubject, FailureBodyFile: m.FailureBodyFile,
+		})
+	}
+	words, err := own(a.opt.Config.Mail)
+	if err != nil {
+		a.log.Error("mails about exports have the built-in texts", "err", err)
+		words, err = own(config.Default().Mail)
+	}
+	return words, err
+}
+
+// startKeeping starts what works in the background, and brings to an end what a
+// crash has interrupted. A disk that hangs must not hold up the start.
+func (a *App) startKeeping() error {
 	cfg := a.opt.Config
-	words, err := export.NewWords(export.WordsOptions{
-		Subject: cfg.Mail.Subject, BodyFile: cfg.Mail.BodyFile,
-		FailureSubject: cfg.Mail.FailureSubject, FailureBodyFile: cfg.Mail.FailureBodyFile,
-	})
+	words, err := a.mailWords()
 	if err != nil {
 		return err
 	}
 	log := a.log.With("part", "exports")
-	exports, err := export.New(export.Options{
+	exports := export.New(export.Options{
 		Repo: a.store, Root: cfg.Recordings.Root, Dir: cfg.ExportsDir(), Workers: cfg.Exports.Workers,
 		KeepFree: int64(cfg.Exports.KeepFree) << 20, LinkLifetime: cfg.Exports.LinkLifetime, Tokens: linkTokens{a.tokens},
 		Mailer: mail.New(mail.Options{
@@ -94,16 +107,16 @@ func (a *App) startKeeping(ctx context.Context) error {
 		}),
 		Words: words, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
 	})
-	if err != nil {
-		return err
-	}
 	a.keeping = NewKeeping(KeepingOptions{
 		Config: cfg, Store: a.store, Directory: a.directory, Exports: exports, Now: a.opt.Now, NewUUID: a.opt.NewUUID,
 		Log: a.log.With("part", "keeping"),
 	})
-	if err := a.keeping.remover.Resume(ctx); err != nil {
-		return err
-	}
+	a.stack.goStep("interrupted removals", a.failed, func(ctx context.Context) error {
+		if err := a.keeping.remover.Resume(ctx); err != nil && ctx.Err() == nil {
+			a.log.Error("removals that were interrupted stay so until the next start", "err", err)
+		}
+		return nil
+	})
 	a.stack.goStep("exports", a.failed, exports.Run)
 	if cfg.Retention.Every > 0 {
 		a.stack.goStep("retention", a.failed, a.keeping.purge)

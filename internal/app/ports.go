@@ -73,17 +73,16 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) erro
 	return err
 }
 
-func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
-	return s.Store.SavePause(ctx, p)
-}
-
+// AppendEvents stores what is known of legs at once: it must outlive us. Nobody
+// waits for the events.
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error {
-	return s.Write(ctx, store.High, func(t *store.Tx) error {
-		if err := t.SaveLegs(legs); err != nil {
+	if len(legs) > 0 {
+		err := s.Write(ctx, store.Intent, func(t *store.Tx) error { return t.SaveLegs(legs) })
+		if err != nil || len(list) == 0 {
 			return err
 		}
-		return t.AppendEvents(list...)
-	})
+	}
+	return s.Store.AppendEvents(ctx, list...)
 }
 
 // liveCalls tells the journal's follower which channels there are, for calls

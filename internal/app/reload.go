@@ -31,7 +31,7 @@ func (a *App) tryReload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now, changed, waiting := a.config.Reload(next)
+	now, changed, waiting := a.config.Load().Reload(next)
 	presses, err := newPresses(now.OnDemand)
 	if err != nil {
 		return fmt.Errorf("on_demand.code: %w", err)
@@ -45,7 +45,7 @@ func (a *App) tryReload(ctx context.Context) error {
 	if a.opt.Level != nil {
 		a.opt.Level.Set(now.Log.SlogLevel())
 	}
-	a.config = now
+	a.config.Store(&now)
 	a.log.Info("configuration reloaded", "changed", changed)
 	if len(waiting) > 0 {
 		a.log.Warn("these settings need a restart, their old values go on", "settings", waiting)

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -77,9 +78,9 @@ type App struct {
 	started   time.Time
 	needs     *needs
 	watch     watch
-	disk      *disk         // for the journal's follower
-	config    config.Config // in force; that of opt is what we were started with
-	amiBack   chan struct{} // the manager has connected
+	disk      *disk                         // for the journal's follower
+	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
+	amiBack   chan struct{}                 // the manager has connected
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
@@ -120,8 +121,9 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		config: opt.Config, needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
 	}
+	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -200,7 +202,7 @@ func (a *App) start(ctx context.Context) error {
 	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
-	if err = a.startKeeping(ctx); err != nil {
+	if err = a.startKeeping(); err != nil {
 		return err
 	}
 	a.startProbe()

@@ -25,7 +25,7 @@ type toggleKey struct{ app *App }
 func (k toggleKey) ToggleCode(ctx context.Context) (string, error) {
 	code, ok, err := k.app.store.Setting(ctx, toggleSetting)
 	if err == nil && (!ok || k.app.opt.Config.OnDemand.Source == config.SourceDTMF) {
-		code = k.app.opt.Config.OnDemand.Code
+		code = k.app.config.Load().OnDemand.Code
 	}
 	return code, err
 }

@@ -427,3 +427,21 @@ func TestExportSurvivesSIGKILL(t *testing.T) {
 		return nil
 	})
 }
+
+// TestExportsAreNoReasonNotToRecord: a text of mails that is missing, or a
+// directory of exports that cannot be made, kept the daemon from starting.
+func TestExportsAreNoReasonNotToRecord(t *testing.T) {
+	t.Parallel()
+	v := newVault(t, func(c *config.Config) {
+		c.Mail.BodyFile = "/nowhere/text"
+		c.Exports.Dir = "/dev/null/exports"
+	})
+	v.start()
+	v.eventually("the fault is in the log", func() error {
+		data, err := os.ReadFile(v.logs.Name())
+		if err == nil && !strings.Contains(string(data), "built-in texts") {
+			err = errors.New("it is not")
+		}
+		return err
+	})
+}

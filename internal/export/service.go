@@ -58,14 +58,12 @@ type progress struct {
 	bytes atomic.Int64
 }
 
-// New returns a Service; its directory is made.
-func New(o Options) (*Service, error) {
-	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
-		return nil, fmt.Errorf("directory of exports: %w", err)
-	}
+// New returns a Service. Its directory is made when an archive is: a disk that
+// is not there yet must not keep anybody from recording.
+func New(o Options) *Service {
 	return &Service{
 		opt: o, work: make(chan struct{}, 1), post: make(chan struct{}, 1), claimed: map[string]*progress{},
-	}, nil
+	}
 }
 
 // Request asks for an export.
@@ -172,7 +170,7 @@ func (s *Service) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		return err
+		s.opt.Log.Error("exports that were interrupted stay so until the next start", "err", err)
 	}
 	var wg sync.WaitGroup
 	for range s.opt.Workers {
@@ -183,8 +181,11 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// tidy removes half archives and makes interrupted exports pending.
+// tidy makes interrupted exports pending and removes half archives.
 func (s *Service) tidy(ctx context.Context) error {
+	if err := s.opt.Repo.ResetExports(ctx); err != nil {
+		return err
+	}
 	halves, err := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.tmp"))
 	if err != nil {
 		return fmt.Errorf("look for unfinished archives: %w", err)
@@ -194,7 +195,7 @@ func (s *Service) tidy(ctx context.Context) error {
 			return fmt.Errorf("remove an unfinished archive: %w", err)
 		}
 	}
-	return s.opt.Repo.ResetExports(ctx)
+	return nil
 }
 
 // worker has a thread of its own, because priority belongs to threads. It is
@@ -303,6 +304,9 @@ func (s *Service) make(ctx context.Context, e *Export, p *progress) (err error) 
 	}
 	defer func() { _ = root.Close() }() // a directory, opened for reading
 	tmp := s.path(e.UUID) + ".tmp"
+	if err := os.MkdirAll(s.opt.Dir, 0o750); err != nil {
+		return fmt.Errorf("directory of exports: %w", err)
+	}
 	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
 	if err != nil {
 		return err
