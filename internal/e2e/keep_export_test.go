@@ -436,7 +436,7 @@ func TestExportsAreNoReasonNotToRecord(t *testing.T) {
 		c.Mail.BodyFile = "/nowhere/text"
 		c.Exports.Dir = "/dev/null/exports"
 	})
-	v.start()
+	v.open()
 	v.eventually("the fault is in the log", func() error {
 		data, err := os.ReadFile(v.logs.Name())
 		if err == nil && !strings.Contains(string(data), "built-in texts") {
