@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,7 +21,7 @@ import (
 	"syscall"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // the driver sqlite3
+	"github.com/mattn/go-sqlite3" // and the driver sqlite3
 )
 
 // Errors of Open.
@@ -101,9 +102,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if s.writeDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate")); err != nil {
-		return err
-	}
+	s.writeDB = sql.OpenDB(writing{dsn(s.opt.Path, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate")})
 	if err := checkFTS5(ctx, s.writeDB); err != nil {
 		return err
 	}
@@ -113,9 +112,7 @@ func (s *Store) open(ctx context.Context) error {
 	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
 		return err
 	}
-	// Otherwise a statement with triggers would keep what it may have to undo in
-	// a file.
-	if _, err := s.conn.ExecContext(ctx, "PRAGMA temp_store = MEMORY; "+callCache); err != nil {
+	if _, err := s.conn.ExecContext(ctx, callCache); err != nil {
 		return err
 	}
 	// The automatic checkpoint would run within a commit, perhaps an intent's,
@@ -130,6 +127,21 @@ func (s *Store) open(ctx context.Context) error {
 	s.readDB.SetMaxOpenConns(8)
 	s.readDB.SetMaxIdleConns(8)
 	return s.readDB.PingContext(ctx)
+}
+
+// writing makes connections that write. What a statement may have to undo is
+// kept in memory: in a file it would cost calls and imports time, and where the
+// service may write nowhere else a migration would fail (there is no parameter
+// of the driver for it).
+type writing struct{ dsn string }
+
+func (w writing) Connect(context.Context) (driver.Conn, error) { return w.Driver().Open(w.dsn) }
+
+func (w writing) Driver() driver.Driver {
+	return &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
+		_, err := c.Exec("PRAGMA temp_store = MEMORY", nil)
+		return err
+	}}
 }
 
 func dsn(path string, params ...string) string {

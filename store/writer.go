@@ -82,7 +82,7 @@ func (s *Store) startWAL(ctx context.Context) error {
 	}
 	var busy, frames, copied int
 	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &frames, &copied)
-	_, again := conn.ExecContext(ctx, "PRAGMA busy_timeout = 5000") // as dsn says
+	_, again := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
 	return errors.Join(err, again)
 }
 

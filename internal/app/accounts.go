@@ -80,17 +80,21 @@ func (a *App) startAccounts(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.opt.FirstStart != nil {
-		username, password, err := a.accounts.Bootstrap(ctx)
-		if err != nil {
-			return err
-		}
-		if username != "" {
-			a.opt.FirstStart(username, password)
-		}
-	}
 	a.stack.goStep("sessions", a.failed, a.sweepTokens)
 	return nil
+}
+
+// firstStart makes the administrator and tells the password, once nothing that
+// an administrator may have to mend first can end the start.
+func (a *App) firstStart(ctx context.Context) error {
+	if a.opt.FirstStart == nil {
+		return nil
+	}
+	username, password, err := a.accounts.Bootstrap(ctx)
+	if err == nil && username != "" {
+		a.opt.FirstStart(username, password)
+	}
+	return err
 }
 
 func (a *App) sweepTokens(ctx context.Context) error {

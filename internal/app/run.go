@@ -165,6 +165,9 @@ func (a *App) start(ctx context.Context) error {
 	if a.linkKey, err = linkKey(cfg.State.Dir); err != nil {
 		return err
 	}
+	if err = a.firstStart(ctx); err != nil {
+		return err
+	}
 
 	base, err := url.Parse(cfg.Asterisk.ARIURL)
 	if err != nil {

@@ -34,12 +34,12 @@ func uuidOf(digit string) string {
 }
 
 func TestNoAuth(t *testing.T) {
-	// There is no auth service that could be stopped (design 7): if tokens
-	// cannot be looked up the database is broken, and that is no 503.
+	// There is no auth service that could be stopped (design 7): it is away if
+	// tokens cannot be looked up.
 	away := func(path string) scenario {
 		return func(t *testing.T, l *lists) {
 			l.down = true
-			if f := l.fails("master", path, 500); f.Message != "Internal Server Error" {
+			if f := l.fails("master", path, 503); f.ErrorID != "authentication-server-unreachable" {
 				t.Error(f)
 			}
 		}
