@@ -1,0 +1,89 @@
+package recorder
+
+import (
+	"testing"
+	"time"
+
+	"callrecordd/dialplan"
+	"callrecordd/internal/call"
+)
+
+// netOn is a recorder of the safety net on a leg.
+func netOn(leg string) (uuid string, channels []Channel) {
+	uuid = dialplan.SafetyUUID(leg)
+	return uuid, []Channel{
+		{ID: "a", Name: "PJSIP/a-00000001"}, {ID: "b", Name: "PJSIP/b-00000001"},
+		{ID: leg, Name: "PJSIP/" + leg + "-00000001", Recorders: []Recorder{{UUID: uuid, MixMonitorID: "0x9", Tenant: "master"}}},
+	}
+}
+
+// Asterisk has recorded while the manager was away, and our start has waited.
+func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
+	for name, back := range map[string]func(*rig, []Channel) []Effect{
+		"the manager comes back": func(r *rig, c []Channel) []Effect {
+			return append(r.do(r.m.Adopt(r.now, nil, c)), r.step(Reachable{})...)
+		},
+		"both come back": func(r *rig, c []Channel) []Effect {
+			return append(r.do(r.m.Reconcile(r.now, nil, c, nil)), r.step(Reachable{})...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			waits := r.waiting("Ab")
+			net, channels := netOn("a")
+			r.now = r.now.Add(2 * time.Second)
+			out := back(r, channels[2:])
+			none[Start](t, out)
+			f := one[Finalise](t, out)
+			if f.Row.UUID != waits || f.Row.Cause != CauseNoManager {
+				t.Errorf("%+v", f.Row)
+			}
+			none[Alarm](t, r.step(Finalised{UUID: waits, Try: f.Try}))
+			before := len(r.all)
+			r.step(Grew{net})
+			r.pass(10 * time.Second)
+			none[Stop](t, r.all[before:])
+			row := r.last(net)
+			if row.State != Live || len(row.Claims) != 1 || row.Claims[0].Reason == dialplan.Resync {
+				t.Errorf("%+v", row)
+			}
+		})
+	}
+}
+
+// The net starts its recorder before anybody answers.
+func TestRecorderOfTheNetWaitsForTheAnswer(t *testing.T) {
+	r := newRig(t)
+	net, channels := netOn("a")
+	r.do(r.m.Reconcile(r.now, nil, channels[1:], nil))
+	r.pass(call.Grace)
+	r.step(NotGrown{net, CauseNoGrowth, "44 bytes"})
+	one[WatchFile](t, r.pass(0))
+	for range 3 {
+		r.pass(call.Grace)
+		r.step(NotGrown{net, CauseNoGrowth, "44 bytes"})
+	}
+	none[Stop](t, r.all)
+	r.step(talked(call.Began, 1, "ab")) // no rule wants it
+	r.step(Grew{net})
+	r.pass(10 * time.Second)
+	none[Stop](t, r.all)
+	if row := r.last(net); row.State != Live {
+		t.Errorf("%+v", row)
+	}
+	one[Stop](t, r.step(talked(call.Ended, 1, "")))
+}
+
+// We took it over, and died before its file was looked at.
+func TestRecordingOfTheNetKeepsItsEnd(t *testing.T) {
+	r := newRig(t)
+	end := r.now.Add(-time.Minute)
+	row := Recording{
+		UUID: dialplan.SafetyUUID("x"), TenantUUID: "master", Boot: r.m.cfg.Boot, Hook: "x", State: Live,
+		StartedAt: end.Add(-time.Minute), EndedAt: end,
+	}
+	f := one[Finalise](t, r.do(r.m.Reconcile(r.now, []Recording{row}, nil, map[string]int64{row.UUID: 5000})))
+	if !f.Row.EndedAt.Equal(end) {
+		t.Errorf("it ends at %s instead of %s", f.Row.EndedAt, end)
+	}
+}
