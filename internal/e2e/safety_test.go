@@ -90,7 +90,13 @@ func TestSafetyNetRecordsWhileTheDaemonIsDown(t *testing.T) {
 	}
 
 	s.stop()
+	log := s.log()
+	if events, word := strings.Index(log, `stopped part="ari stream"`), strings.Index(log, `stopped part="word to the safety net"`); events < 0 || word < events {
+		t.Error("the net was called while we still started recorders")
+	}
 	s.passes(alice, bob, netted+"1002")
+	_, err := s.pbx.Console(within(t), "dialplan set global "+dialplan.AliveVariable+" 9999999999") // the clock was set back
+	must(t, err)
 	s.passes(dave, carol, netted+"1003")
 	s.passes(dave, bob, netted+"1002") // for neither
 	caller, callee := s.talk(alice, bob, netted+"1002")

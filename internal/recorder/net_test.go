@@ -58,7 +58,8 @@ func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
 func TestRecorderOfTheNetWaitsForTheAnswer(t *testing.T) {
 	r := newRig(t)
 	net, channels := netOn("a")
-	r.took(r.m.Reconcile(r.now, nil, channels[1:], nil))
+	mute := one[Mute](t, r.took(r.m.Reconcile(r.now, nil, channels[1:], nil)))
+	r.step(Muted{UUID: net, Try: mute.Try})
 	r.pass(call.Grace)
 	one[WatchFile](t, r.step(NotGrown{net, CauseNoGrowth, "44 bytes"}))
 	for range 3 {
@@ -66,14 +67,20 @@ func TestRecorderOfTheNetWaitsForTheAnswer(t *testing.T) {
 		r.step(NotGrown{net, CauseNoGrowth, "44 bytes"})
 	}
 	none[Stop](t, r.all)
-	one[Mute](t, r.all)
-	r.step(Muted{UUID: net})
 	none[Start](t, r.step(talked(call.Began, 1, "Ab")))
+	one[Stop](t, r.all) // renewed for the other party, who is new to it
+	r.step(StopDone{net})
+	if s := one[Start](t, r.pass(100*time.Millisecond)); !s.Append || s.Row.UUID != net {
+		t.Errorf("%+v", s)
+	}
+	r.step(Started{UUID: net, MixMonitorID: "0xa", At: r.now})
 	r.step(Grew{net})
 	r.pass(10 * time.Second)
-	none[Stop](t, r.all)
 	if row := r.last(net); row.State != Live {
 		t.Errorf("%+v", row)
+	}
+	if n := len(pick[Stop](r.all)); n != 1 {
+		t.Errorf("%d stops", n)
 	}
 	one[Stop](t, r.step(talked(call.Ended, 1, "")))
 }
