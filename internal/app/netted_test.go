@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -79,9 +80,10 @@ func newNetRig(t *testing.T, answered bool, content int) *netRig {
 	r.app = &App{opt: Options{Config: cfg, Now: now}, log: log, store: st, directory: dir, disk: newDisk()}
 	r.app.reducer = newReducer(reducer{now: now, log: log, model: call.New(call.Config{})})
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- r.app.reducer.run(ctx) }()
-	t.Cleanup(func() { cancel(); <-done })
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = r.app.reducer.run(ctx) })
+	t.Cleanup(wg.Wait)
+	t.Cleanup(cancel)
 	r.calls = missedCalls{st, r.app, new(patience)}
 	master := dir.Book().Master().UUID
 	r.call = cdr.CDR{

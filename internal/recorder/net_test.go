@@ -15,7 +15,7 @@ func (r *rig) took(out []Effect) []Effect { r.all = append(r.all, out...); retur
 func netOn(leg string) (uuid string, channels []Channel) {
 	uuid = dialplan.SafetyUUID(leg)
 	return uuid, []Channel{
-		{ID: "a", Name: "PJSIP/a-00000001"}, {ID: "b", Name: "PJSIP/b-00000001"},
+		{ID: "b", Name: "PJSIP/b-00000001"},
 		{ID: leg, Name: "PJSIP/" + leg + "-00000001", Recorders: []Recorder{{UUID: uuid, MixMonitorID: "0x9", Tenant: "master"}}},
 	}
 }
@@ -35,7 +35,7 @@ func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
 			waits := r.waiting("Ab")
 			net, channels := netOn("a")
 			r.now = r.now.Add(2 * time.Second)
-			out := back(r, channels[2:])
+			out := back(r, channels)
 			none[Start](t, out)
 			f := one[Finalise](t, out)
 			if f.Row.UUID != waits || f.Row.Cause != CauseNoManager {
@@ -58,7 +58,7 @@ func TestRecorderOfTheNetTakesThePlaceOfAStartThatWaits(t *testing.T) {
 func TestRecorderOfTheNetWaitsForTheAnswer(t *testing.T) {
 	r := newRig(t)
 	net, channels := netOn("a")
-	mute := one[Mute](t, r.took(r.m.Reconcile(r.now, nil, channels[1:], nil)))
+	mute := one[Mute](t, r.took(r.m.Reconcile(r.now, nil, channels, nil)))
 	r.step(Muted{UUID: net, Try: mute.Try})
 	r.pass(call.Grace)
 	one[WatchFile](t, r.step(NotGrown{net, CauseNoGrowth, "44 bytes"}))
