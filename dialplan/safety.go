@@ -54,7 +54,8 @@ func digest(text string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// write appends the two contexts. Who is dialled or dials is looked up by a
+// write appends the two contexts. A time that is as far ahead is not ours: the
+// clock was set back. Who is dialled or dials is looked up by a
 // digest, because endpoints may contain what an extension must not.
 func (n SafetyNet) write(b *strings.Builder) {
 	if n.Root == "" {
@@ -64,7 +65,7 @@ func (n SafetyNet) write(b *strings.Builder) {
 ; The safety net: in your own dialplan, before Dial, write
 ;   same => n,%[1]s
 [%[2]s]
-exten => s,1,GotoIf($[${EPOCH} - 0${%[3]s} < %.0[4]f]?done)
+exten => s,1,GotoIf($[${EPOCH} - 0${%[3]s} < %.0[4]f & ${EPOCH} - 0${%[3]s} > -%.0[4]f]?done)
  same => n,Set(LOCAL(name)=${CHANNEL(name)})
  same => n,Set(LOCAL(key)=${MD5(${name:0:$[-1 - ${LEN(${CUT(name,-,${FIELDQTY(name,-)})})}]})})
  same => n,GotoIf(${DIALPLAN_EXISTS(%[5]s,${key},1)}?record)

@@ -155,8 +155,8 @@ func (a *App) loadFeatures(ctx context.Context, marker string, reloaded *string)
 	}
 	if *reloaded != marker {
 		if a.watch.on() { // before anybody is caught by the net, and once more if globals are cleared
-			a.setAlive(ctx, a.opt.Now().Unix())
-			defer func() { a.setAlive(ctx, a.opt.Now().Unix()) }()
+			a.setAlive(ctx)
+			defer a.setAlive(ctx)
 		}
 		if err := a.ami.Reload(ctx, pbxConfig); err != nil {
 			return fmt.Errorf("have Asterisk read the dialplan of *26: %w", err)

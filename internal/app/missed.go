@@ -53,17 +53,21 @@ const clockSlack = time.Second
 // between, the same call comes again and the row is found.
 type missedCalls struct {
 	*store.Store
-	app *App
+	app      *App
+	patience *patience
 }
 
 // SaveCDR implements cdr.Store.
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	var list []explanation
 	for _, c := range cdrs {
-		if len(c.Talks) > 0 {
+		if c.Unwatched {
 			if err := m.netted(ctx, c); err != nil {
 				return fmt.Errorf("recordings of call %s by the safety net: %w", c.ConversationID, err)
 			}
+		}
+		if m.app.watch.throughout(c.Start, m.app.opt.Now()) {
+			continue // we saw the talks, only the net may have been there as well
 		}
 		for _, t := range c.Talks {
 			e, err := m.explain(ctx, c, t)

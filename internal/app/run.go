@@ -78,6 +78,7 @@ type App struct {
 	started   time.Time
 	needs     *needs
 	watch     watch
+	told      told                          // that of the safety net
 	disk      *disk                         // for the journal's follower
 	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
 	amiBack   chan struct{}                 // the manager has connected
@@ -195,6 +196,8 @@ func (a *App) start(ctx context.Context) error {
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
 		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
 	}
+	// Stopped after the stream: as long as we start recorders Asterisk must not.
+	a.stack.push("word to the safety net", a.leaveToNet)
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		events.stopped = ctx.Done()
 		return a.stream.Run(ctx, events)
@@ -249,7 +252,7 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a}, Watched: a.watch.throughout, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
+		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a, new(patience)}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
 		Logger:       a.log.With("part", "journal"),

@@ -72,8 +72,8 @@ type FollowerConfig struct {
 	Store  Store
 	Lookup func() Lookup // a snapshot of the directory for each batch of CDRs
 	Live   Live          // optional
-	// Watched says whether the talks between two times were followed live. Those
-	// of a call that was not watched throughout come with its CDR. Optional:
+	// Watched says whether the calls between two times were followed live, and by
+	// nobody else. The talks of one that was not come with its CDR. Optional:
 	// without it all count as watched.
 	Watched func(from, to time.Time) bool
 	OnGap   func(Gap) // optional; called from Run
@@ -368,7 +368,8 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 		}
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
-		if f.cfg.Watched != nil && !c.Answer.IsZero() && !f.cfg.Watched(c.Start, f.cfg.Now()) {
+		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
+		if c.Unwatched && !c.Answer.IsZero() {
 			c.Talks = Talks(g.rows(), f.cfg.Technologies)
 		}
 		cdrs = append(cdrs, c)

@@ -91,9 +91,10 @@ type CDR struct {
 	LinkedIDs []string
 	Uniqueids []string
 	Source    string // journal or live
-	// Talks are those of a call that was not watched throughout, else nil. They
-	// are not stored.
-	Talks []call.TalkHistory
+	// Unwatched: the call was not watched throughout. Talks are those of such a
+	// call, if it was answered, else nil. Both are not stored.
+	Unwatched bool
+	Talks     []call.TalkHistory
 }
 
 // JournalRange says which rows of which journal a CDR comes from. Rows of

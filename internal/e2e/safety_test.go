@@ -90,7 +90,13 @@ func TestSafetyNetRecordsWhileTheDaemonIsDown(t *testing.T) {
 	}
 
 	s.stop()
+	log := s.log()
+	if events, word := strings.Index(log, `stopped part="ari stream"`), strings.Index(log, `stopped part="word to the safety net"`); events < 0 || word < events {
+		t.Error("the net was called while we still started recorders")
+	}
 	s.passes(alice, bob, netted+"1002")
+	_, err := s.pbx.Console(within(t), "dialplan set global "+dialplan.AliveVariable+" 9999999999") // the clock was set back
+	must(t, err)
 	s.passes(dave, carol, netted+"1003")
 	s.passes(dave, bob, netted+"1002") // for neither
 	caller, callee := s.talk(alice, bob, netted+"1002")
@@ -155,6 +161,25 @@ func TestSafetyNetRecordsWhileTheDaemonIsDown(t *testing.T) {
 	}
 }
 
+// silentFor waits until the daemon's last word to the net is as old.
+func (s *site) silentFor(want time.Duration) {
+	s.t.Helper()
+	s.eventually("the daemon's last word is too old", func() error {
+		text, err := s.pbx.Console(within(s.t), "dialplan show globals")
+		must(s.t, err)
+		m := regexp.MustCompile(dialplan.AliveVariable + `=(\d+)`).FindStringSubmatch(text)
+		if m == nil {
+			return fmt.Errorf("no %s in %s", dialplan.AliveVariable, text)
+		}
+		seconds, err := strconv.ParseInt(m[1], 10, 64)
+		must(s.t, err)
+		if age := time.Since(time.Unix(seconds, 0)); age < want {
+			return fmt.Errorf("it is %s old", age)
+		}
+		return nil
+	})
+}
+
 // A daemon that was killed could not say so: its word is too old after 15 s.
 func TestSafetyNetAfterAKill(t *testing.T) {
 	t.Parallel()
@@ -165,20 +190,7 @@ func TestSafetyNetAfterAKill(t *testing.T) {
 	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
 	s.mustRecord("alice")
 	daemon.end(t, syscall.SIGKILL)
-	s.eventually("the daemon's last word is too old", func() error {
-		text, err := s.pbx.Console(within(t), "dialplan show globals")
-		must(t, err)
-		m := regexp.MustCompile(dialplan.AliveVariable + `=(\d+)`).FindStringSubmatch(text)
-		if m == nil {
-			return fmt.Errorf("no %s in %s", dialplan.AliveVariable, text)
-		}
-		seconds, err := strconv.ParseInt(m[1], 10, 64)
-		must(t, err)
-		if age := time.Since(time.Unix(seconds, 0)); age < dialplan.AliveTime+time.Second {
-			return fmt.Errorf("it is %s old", age)
-		}
-		return nil
-	})
+	s.silentFor(dialplan.AliveTime + time.Second)
 	s.passes(alice, bob, netted+"1002")
 	s.spawn(bin)
 	c, rec := s.one()
@@ -186,4 +198,55 @@ func TestSafetyNetAfterAKill(t *testing.T) {
 		t.Errorf("recording is %+v", rec)
 	}
 	s.hears(s.media(c, rec), toneA, toneB)
+}
+
+// The manager alone is away: the daemon sees the calls and cannot start anything,
+// nor tell the net. So Asterisk records, and the daemon must come to know.
+func TestSafetyNetWhileTheManagerIsAway(t *testing.T) {
+	t.Parallel()
+	s, p := behindProxy(t, withSafetyLine())
+	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
+	s.mustRecord("alice")
+	s.cutOff(p)
+	s.silentFor(dialplan.AliveTime + 2*time.Second)
+	s.passes(alice, bob, netted+"1002")
+	caller, callee := s.talk(alice, bob, netted+"1002")
+	must(t, caller.Talk(within(t), 2*time.Second))
+	if n := s.recorders(); n != 1 {
+		t.Fatalf("%d recorders run while the manager is away", n)
+	}
+	p.restore()
+	s.eventually("the one that runs is adopted", func() error {
+		if n := s.recorders(); n > 1 { // none for the moment of a renewal
+			t.Fatalf("%d recorders run", n)
+		}
+		list := s.stored()
+		if last := list[len(list)-1]; len(s.events("recording_adopted", last.uuid)) == 0 || last.state != "recording" {
+			return fmt.Errorf("rows: %+v", list)
+		}
+		return nil
+	})
+	must(t, callee.Talk(within(t), 3*time.Second)) // longer than an orphan lives
+	if n := s.recorders(); n != 1 {
+		t.Errorf("%d recorders run", n)
+	}
+	s.hangup(caller)
+	for i, c := range s.waitCDRs(2) {
+		var whole, waited int
+		for _, rec := range c.Recordings {
+			switch {
+			case rec.State == "ready" && rec.Cause == "":
+				whole++
+				s.hears(s.media(c, rec), toneA, toneB)
+			case rec.State == "missing" && rec.Cause == "no_manager":
+				waited++ // what we could not start
+			}
+		}
+		if whole != 1 || waited != 1 || len(c.Recordings) != 2 {
+			t.Errorf("call %d has %+v", i, c.Recordings)
+		}
+	}
+	if n := len(s.files()); n != 2 {
+		t.Errorf("files: %v", s.files())
+	}
 }

@@ -84,7 +84,7 @@ func (s *site) sandboxed(t *testing.T, u unit, paths map[string]string, daemon *
 		// user namespace that capability would be void.
 		NoCapabilities: slices.Equal(u["CapabilityBoundingSet"], []string{"CAP_NET_BIND_SERVICE"}) &&
 			slices.Equal(u["AmbientCapabilities"], []string{"CAP_NET_BIND_SERVICE"}),
-		Shown:          shown, Filter: u.filter(t),
+		Shown: shown, Filter: u.filter(t),
 	}
 	if user := u.one("User"); user == "" || user == "root" {
 		t.Fatalf("the unit runs as %q", user)

@@ -123,6 +123,7 @@ type rec struct {
 	kept      *Finalised // waits for what explains the close
 
 	orphanBy time.Time // must be part of a talk by then
+	rang     time.Time // when it last was heard to wait for one
 	deadline time.Time // of whatever is open
 }
 
@@ -294,6 +295,10 @@ func (m *Machine) expire(now time.Time) {
 func (m *Machine) orphan(now time.Time, r *rec) {
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		m.ensure(now, t)
+		return
+	}
+	if m.rings(r) {
+		r.rang, r.orphanBy = now, now.Add(call.Grace)
 		return
 	}
 	m.close(now, r, "no_talk")

@@ -123,10 +123,13 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 	for _, f := range plan {
 		switch {
 		case f.Fate == Keep || !answered[f.Row.UUID]:
-			m.apply(now, f, g)
+			m.apply(endOf(now, f), f, g)
 		case !lives(channels, f.Row.Hook):
 			m.channelGone(now, f.Row.Hook)
 		}
+	}
+	for _, r := range m.sorted() {
+		m.inPlace(now, r)
 	}
 	for _, r := range m.sorted() {
 		if r.unsent {
@@ -138,6 +141,15 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 	}
 	m.forgetLegs(now, channels)
 	return m.take()
+}
+
+// endOf is when what was found happened: a recording that ended without us
+// keeps its end.
+func endOf(now time.Time, f Found) time.Time {
+	if f.Fate == Keep || f.Row.State == Closing || f.Row.EndedAt.IsZero() {
+		return now
+	}
+	return f.Row.EndedAt
 }
 
 // gap is what is there after one: channels, and of them those that are the hook

@@ -222,6 +222,10 @@ func (m *Machine) silent(now time.Time, r *rec) {
 }
 
 func (m *Machine) unproved(now time.Time, r *rec, cause, detail string) {
+	if m.rings(r) || now.Sub(r.rang) < m.cfg.Growth {
+		m.emit(m.proof(now, r)) // it hears nothing before the talk
+		return
+	}
 	if !r.proved && !r.cutting() {
 		m.fail(now, r, cause, detail)
 	}
