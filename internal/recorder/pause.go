@@ -157,6 +157,12 @@ func (m *Machine) steer(now time.Time, r *rec) {
 	}
 }
 
+// recalls: its talk was paused before a restart and has not been told again yet.
+// The row may be older than that, and an unmute would be followed by a mute.
+func (m *Machine) recalls(r *rec) bool {
+	return r.adopted && !m.memory.found[r.Hook].Pause.From.IsZero()
+}
+
 // stands: its recorder is to be stopped for a while.
 func (m *Machine) stands(r *rec) bool { return r.cutPaused() || m.cfg.NoMute && r.quiet() }
 
@@ -167,6 +173,8 @@ func (m *Machine) steerMute(now time.Time, r *rec) {
 		return // under way
 	case !x.open && !x.unsure && x.on == want:
 		return
+	case !want && m.recalls(r):
+		return // attach steers it
 	}
 	if x.asked != want {
 		x.asked, x.fails = want, 0
