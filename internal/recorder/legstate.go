@@ -15,6 +15,7 @@ type LegState struct {
 	Leg, Name string    // uniqueid and name of the channel
 	Boot      time.Time // start of the Asterisk that has it
 	At        time.Time // when this was so
+	New       bool      // nothing of it was told to the store before
 	Gone      bool      // the channel is no more, and neither is its state
 	Role      call.Role
 	Via       []call.Hop
@@ -78,7 +79,7 @@ func (m *Machine) keep() {
 		case stored && s.says(old):
 			continue
 		default:
-			k.stored[leg] = s
+			k.stored[leg], s.New = s, !stored
 		}
 		s.At = m.now
 		list = append(list, s)

@@ -181,6 +181,13 @@ func TestStatesOfLegsGoWithTheirChannels(t *testing.T) {
 		t.Errorf("a call is written about %d times at its beginning", n)
 	}
 	d.press("a*")
+	for i, l := range pick[Legs](d.all) {
+		for _, s := range l.Changed {
+			if s.New != (i == 0) {
+				t.Errorf("new: %v in %+v", s.New, s)
+			}
+		}
+	}
 	d.do(d.m.Step(d.now, ChannelGone{"a"}))
 	d.do(d.m.Step(d.now, ChannelGone{"b"}))
 	d.change(call.Ended, "")
