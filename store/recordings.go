@@ -38,6 +38,7 @@ func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error
 		p = SoonUnsynced
 	case recorder.Paused, recorder.Closing:
 		p = Intent
+	default: // its file is closed
 	}
 	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })
 }

@@ -5,10 +5,10 @@ import "time"
 // Silence is what was found in the file where a pause is.
 type Silence string
 
-// What can be found. Unchecked: the pause was too short, or the file too much
-// shorter than its time, to know where in it the pause is.
+// What can be found. Unchecked: the pause was too short or over before it was
+// muted, or the file too much shorter than its time to know where in it it is.
 const (
-	Silent    Silence = "silent"     // every sample is zero
+	Silent    Silence = "silent"     // every sample is zero, from Muted on
 	NotSilent Silence = "not_silent" // Loudest is not
 	CutOut    Silence = "cut"        // no recorder ran
 	Unchecked Silence = "unchecked"

@@ -2,7 +2,6 @@ package exec
 
 import (
 	"fmt"
-	"io"
 	"log/slog"
 	"testing"
 	"time"
@@ -13,7 +12,7 @@ import (
 // queued is a log of events that stores nothing by itself.
 func queued() *eventLog {
 	return &eventLog{
-		log: slog.New(slog.NewTextHandler(io.Discard, nil)), clock: time.Now,
+		log: slog.New(slog.DiscardHandler), clock: time.Now,
 		wake: make(chan struct{}, 1), legs: map[string]recorder.LegState{},
 	}
 }
