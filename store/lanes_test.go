@@ -167,3 +167,37 @@ func TestManyCDRsInShortTransactions(t *testing.T) {
 		t.Errorf("handed over again they are others: %v", err)
 	}
 }
+
+// TestPauseAndEndOfARecordingDoNotWait: were the daemon killed meanwhile, the next
+// one would take the recorder for one that is to hear.
+func TestPauseAndEndOfARecordingDoNotWait(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(t.Context(), options(path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := recorder.Recording{
+			UUID: "00000000-0000-4000-8000-000000000001", TenantUUID: "00000000-0000-4000-8000-0000000000aa",
+			State: recorder.Starting, Hook: "1.1", Legs: []string{"1.1"}, IntentAt: time.Now(),
+		}
+		if err := s.InsertIntent(t.Context(), row); err != nil {
+			t.Fatal(err)
+		}
+		for state, wait := range map[recorder.State]time.Duration{
+			recorder.Live: shareTime, recorder.Paused: 0, recorder.Closing: 0,
+		} {
+			begun := time.Now()
+			row.State = state
+			if err := s.UpdateRecording(t.Context(), row); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took != wait {
+				t.Errorf("%s is stored after %s, want %s", state, took, wait)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"callrecordd/dialplan"
@@ -28,12 +27,18 @@ func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
 }
 
 // UpdateRecording stores all fields of a recording but Pauses, for which there
-// is SavePause, and CDRID, which the store sets itself. It is fsynced once the file's life is over. The error wraps
-// ErrNotFound if there is no such recording.
+// is SavePause, and CDRID, which the store sets itself. It is fsynced once the
+// file's life is over. That a recorder is to hear nothing any more goes first: a
+// daemon that dies before it is stored would be followed by one that lets it
+// hear. The error wraps ErrNotFound if there is no such recording.
 func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
 	p := Soon
-	if slices.Contains([]recorder.State{"starting", "recording", "paused", "closing"}, r.State) {
+	switch r.State {
+	case recorder.Starting, recorder.Live:
 		p = SoonUnsynced
+	case recorder.Paused, recorder.Closing:
+		p = Intent
+	default: // its file is closed
 	}
 	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })
 }

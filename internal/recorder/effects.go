@@ -295,6 +295,7 @@ const (
 	EventRenewed     = "recording_renewed"   // a new recorder goes on with the file; Note.Why is RenewParty, ...
 	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
 	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
+	EventMutedLate   = "pause_muted_late"    // its silence began late; Data is Pause
 
 	EventOnDemand      = "on_demand"         // a wish was granted; Data is RequestData
 	EventRefused       = "on_demand_refused" // it was not; Data is RequestData

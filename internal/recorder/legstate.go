@@ -15,6 +15,7 @@ type LegState struct {
 	Leg, Name string    // uniqueid and name of the channel
 	Boot      time.Time // start of the Asterisk that has it
 	At        time.Time // when this was so
+	New       bool      // nothing of it was told to the store before
 	Gone      bool      // the channel is no more, and neither is its state
 	Role      call.Role
 	Via       []call.Hop
@@ -78,7 +79,7 @@ func (m *Machine) keep() {
 		case stored && s.says(old):
 			continue
 		default:
-			k.stored[leg] = s
+			k.stored[leg], s.New = s, !stored
 		}
 		s.At = m.now
 		list = append(list, s)
@@ -159,17 +160,18 @@ func (m *Machine) recollect(now time.Time, channels []Channel) {
 	}
 }
 
-// recallTalk gives a talk that is told again what its legs have brought along.
+// recallTalk gives a talk that is told again what its legs have brought along. A
+// pause is taken from any of them, rather once too often. A stop is only if all
+// were talking: otherwise one has come meanwhile, and this is another talk.
 func (m *Machine) recallTalk(t *talk) {
-	t.again = true
+	t.again = !slices.ContainsFunc(t.legs, func(l call.Leg) bool {
+		_, ok := m.memory.found[l.ID]
+		return !ok
+	})
 	for _, l := range t.legs {
-		s, ok := m.memory.found[l.ID]
-		if !ok {
-			t.again = false
-			continue
-		}
+		s := m.memory.found[l.ID]
 		delete(m.memory.found, l.ID)
-		if s.Stopped {
+		if s.Stopped && t.again {
 			t.stops[l.ID] = true
 		}
 		if !s.Pause.From.IsZero() && !t.paused() {

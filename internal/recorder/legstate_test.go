@@ -181,6 +181,13 @@ func TestStatesOfLegsGoWithTheirChannels(t *testing.T) {
 		t.Errorf("a call is written about %d times at its beginning", n)
 	}
 	d.press("a*")
+	for i, l := range pick[Legs](d.all) {
+		for _, s := range l.Changed {
+			if s.New != (i == 0) {
+				t.Errorf("new: %v in %+v", s.New, s)
+			}
+		}
+	}
 	d.do(d.m.Step(d.now, ChannelGone{"a"}))
 	d.do(d.m.Step(d.now, ChannelGone{"b"}))
 	d.change(call.Ended, "")
@@ -231,5 +238,57 @@ func BenchmarkStateOfAllParties(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// The row of the pause may not be stored yet when the daemon dies, the state of
+// the legs is: then the recorder is mute, and is to stay so.
+func TestPauseThatItsRowDoesNotKnow(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	row := d.last(id(1))
+	row.MixMonitorID = "0x1"
+	d.press("a=")
+	n := newDesk(t, Config{})
+	n.m.Recall(d.stored())
+	n.do(n.m.Reconcile(n.now, []Recording{row}, []Channel{
+		{ID: "a", Recorders: []Recorder{{UUID: row.UUID, MixMonitorID: "0x1"}}}, {ID: "b"},
+	}, map[string]int64{row.UUID: 100}))
+	n.pass2(60 * time.Millisecond)
+	n.want(t, "[]")
+	n.do(n.m.Step(n.now, talked(call.Began, 1, "Ab")))
+	if n.want(t, "[mute]"); n.m.PartyState("a") != PartyPaused {
+		t.Error(n.m.PartyState("a"))
+	}
+	if got := n.press("a>"); got != "unmute, beep ab → active" {
+		t.Error(got)
+	}
+}
+
+// Who was led to somebody else while the daemon was down is in a new talk.
+func TestStopIsNotCarriedIntoAnotherTalk(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	d.press("a-")
+	n := d.reborn(Config{}, "", alive("ac")...)
+	n.do(n.m.Step(n.now, talked(call.Began, 8, "Ac")))
+	n.want(t, "[start]")
+}
+
+// What was decided goes on after a restart, but for a never: then no rule records.
+func TestNeverAfterARestart(t *testing.T) {
+	d := newDesk(t, Config{})
+	d.begin("Ab")
+	row := d.last(id(1))
+	n := newDesk(t, Config{})
+	n.m.Recall(d.stored())
+	n.do(n.m.Reconcile(n.now, []Recording{row}, []Channel{
+		{ID: "a", Recorders: []Recorder{{UUID: row.UUID, MixMonitorID: "0x1"}}}, {ID: "b"},
+	}, map[string]int64{row.UUID: 100}))
+	c := talked(call.Began, 1, "Ab")
+	c.Parties[1].Queue, c.Parties[1].QueueAuto = "q", dialplan.AutoNever
+	n.do(n.m.Step(n.now, c))
+	if talk := n.m.talks[1]; talk.current != "" || len(talk.claims) != 0 {
+		t.Errorf("%v: %+v", n.said, talk.claims)
 	}
 }

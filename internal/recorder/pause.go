@@ -8,18 +8,6 @@ import (
 	"callrecordd/internal/call"
 )
 
-// Silence is what was found in the file where a pause is.
-type Silence string
-
-// What can be found. Unchecked: the pause was too short, or the file too much
-// shorter than its time, to know where in it the pause is.
-const (
-	Silent    Silence = "silent"     // every sample is zero
-	NotSilent Silence = "not_silent" // Loudest is not
-	CutOut    Silence = "cut"        // no recorder ran
-	Unchecked Silence = "unchecked"
-)
-
 // Pause is a stretch of a recording in which nothing was written but silence,
 // or with Cut nothing at all. As an effect it stores one, identified by UUID
 // and From.
@@ -28,9 +16,13 @@ type Pause struct {
 	Owner    string    `json:"owner"` // uniqueid of the leg that paused, empty if unknown
 	Actor    string    `json:"actor,omitempty"`
 	From, To time.Time // To is zero while it lasts
-	Cut      bool      `json:"cut,omitempty"`
-	Silence  Silence   `json:"silence,omitempty"` // empty until the file is closed
-	Loudest  int       `json:"loudest,omitempty"` // largest absolute sample, of 32768
+	// Muted is when Asterisk had confirmed the mute; zero if that is not known,
+	// To if the pause was over by then. It is not stored.
+	Muted   time.Time `json:"muted,omitzero"`
+	Cut     bool      `json:"cut,omitempty"`
+	Silence Silence   `json:"silence,omitempty"` // empty until the file is closed
+	Loudest int       `json:"loudest,omitempty"` // largest absolute sample, of 32768
+	Detail  string    `json:"detail,omitempty"`  // for people; not stored
 }
 
 // muting is what was asked of a recorder and what it has confirmed. The newest
@@ -88,6 +80,9 @@ func (m *Machine) pauseRec(now time.Time, t *talk, r *rec) {
 		from = r.Pauses[n-1].From.Add(time.Microsecond) // the store's key and unit
 	}
 	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.cuts() || r.cut}
+	if x := r.muting; x.on && !x.open && !x.unsure {
+		p.Muted = from // the talk had nobody to hear
+	}
 	r.Pauses = append(r.Pauses, p)
 	if r.State == Live {
 		r.State = Paused
@@ -106,6 +101,10 @@ func (m *Machine) resumeRec(now time.Time, r *rec) {
 		r.State = Live
 	}
 	p := m.endPause(now, r)
+	if x := r.muting; x.open && x.asked && p.Muted.IsZero() {
+		p.Muted = p.To // its answer is of no use any more, and no beep has been heard
+		r.Pauses[len(r.Pauses)-1] = p
+	}
 	m.steer(now, r)
 	m.emit(Save{Row: r.snapshot()})
 	m.logPause(now, EventResumed, r, p)
@@ -157,6 +156,12 @@ func (m *Machine) steer(now time.Time, r *rec) {
 	}
 }
 
+// recalls: its talk was paused before a restart and has not been told again yet.
+// The row may be older than that, and an unmute would be followed by a mute.
+func (m *Machine) recalls(r *rec) bool {
+	return r.adopted && !m.memory.found[r.Hook].Pause.From.IsZero()
+}
+
 // stands: its recorder is to be stopped for a while.
 func (m *Machine) stands(r *rec) bool { return r.cutPaused() || m.cfg.NoMute && r.quiet() }
 
@@ -167,6 +172,8 @@ func (m *Machine) steerMute(now time.Time, r *rec) {
 		return // under way
 	case !x.open && !x.unsure && x.on == want:
 		return
+	case !want && m.recalls(r):
+		return // attach steers it
 	}
 	if x.asked != want {
 		x.asked, x.fails = want, 0
@@ -186,7 +193,15 @@ func (m *Machine) muted(now time.Time, r *rec, in Muted) {
 	if in.On {
 		kind = EventMuted
 	}
-	m.log(now, kind, r, Note{State: r.State, ID: r.MixMonitorID})
+	note := Note{State: r.State, ID: r.MixMonitorID}
+	if n := len(r.Pauses); in.On && r.paused() && r.Pauses[n-1].Muted.IsZero() {
+		p := &r.Pauses[n-1]
+		if p.Muted = in.At; p.Muted.Before(p.From) {
+			p.Muted = p.From
+		}
+		note.Detail = r.mutedAfter(*p)
+	}
+	m.log(now, kind, r, note)
 	if r.active() {
 		m.steer(now, r)
 	}
@@ -412,6 +427,9 @@ func (t *talk) within(other *talk) bool {
 // adoptPause takes up the pause of a row after a gap. Whether we died before
 // or after the mute is not known, so it is asked for again.
 func (m *Machine) adoptPause(now time.Time, r *rec) {
+	if n := len(r.Pauses); r.paused() && r.Pauses[n-1].Muted.IsZero() && r.adopted {
+		r.Pauses[n-1].Muted = r.Pauses[n-1].From // not known, and not that of the next mute
+	}
 	if r.State == Paused && !r.paused() {
 		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.cuts()}
 		r.Pauses = append(r.Pauses, p)
@@ -443,23 +461,5 @@ func (m *Machine) keepPause(now time.Time, r *rec, g gap) {
 		}
 		s.Leg, s.Talking, s.Pause = leg, true, p
 		m.memory.found[leg], m.memory.by = s, now.Add(call.Grace)
-	}
-}
-
-// listened takes over what exec found in the closed file.
-func (m *Machine) listened(now time.Time, r *rec, found []Pause) {
-	for _, f := range found {
-		for i := range r.Pauses {
-			p := &r.Pauses[i]
-			if !p.From.Equal(f.From) {
-				continue
-			}
-			p.UUID, p.Silence, p.Loudest = r.UUID, f.Silence, f.Loudest
-			m.emit(*p)
-			if p.Silence == NotSilent {
-				m.logPause(now, EventNotSilent, r, *p)
-				m.emit(Alarm{Recording: r.UUID, Cause: EventNotSilent, Detail: "words may be on file that were said in a pause"})
-			}
-		}
 	}
 }

@@ -177,6 +177,7 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 		case i >= 0:
 			c.Reason, c.UserUUID = wanted[i].Reason, t.party(c.Leg).UserUUID
 			add(c)
+		case never(d):
 		case t.party(c.Leg).Role == dialplan.RoleUnknown || t.again:
 			// Found at a resync: neither a restart nor that we no longer know
 			// who called whom is a reason to stop what was decided.
@@ -192,6 +193,11 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 		add(Claim{Leg: v.Leg, UserUUID: t.party(v.Leg).UserUUID, Reason: v.Reason, At: now})
 	}
 	return out
+}
+
+// never says whether no rule may record the talk: each verdict says so then.
+func never(d dialplan.Decision) bool {
+	return slices.ContainsFunc(d.Verdicts, func(v dialplan.Verdict) bool { return v.Reason == dialplan.NeverReason })
 }
 
 // isRule includes Resync, the claim for a recorder whose row was lost: like

@@ -242,6 +242,9 @@ func TestSilences(t *testing.T) {
 	began := time.Unix(1_700_000_000, 0)
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	pause := func(from, to int) recorder.Pause { return recorder.Pause{From: at(from), To: at(to)} }
+	muted := func(from, muted, to int) recorder.Pause {
+		return recorder.Pause{From: at(from), Muted: at(muted), To: at(to)}
+	}
 	cut := func(from, to int) recorder.Pause { return recorder.Pause{From: at(from), To: at(to), Cut: true} }
 	speech := func(ms int) stretch { return stretch{ms, 900} }
 	quiet := func(ms int) stretch { return stretch{ms, 0} }
@@ -269,6 +272,10 @@ func TestSilences(t *testing.T) {
 		"two":                             {5000, []recorder.Pause{pause(1000, 2000), pause(3000, 4000)}, []stretch{speech(1000), quiet(1000), speech(1500), quiet(500), speech(1000)}, "silent 0, not_silent 900"},
 		"cut":                             {5000, []recorder.Pause{cut(1000, 3000)}, []stretch{speech(3000)}, "cut 0"},
 		"cut before a mute":               {9000, []recorder.Pause{cut(1000, 3000), pause(5000, 7000)}, []stretch{speech(3000), quiet(2000), speech(2000)}, "cut 0, silent 0"},
+		"mute came late":                  {5000, []recorder.Pause{muted(1000, 1400, 3000)}, []stretch{speech(1400), quiet(1600), speech(2000)}, "silent 0"},
+		"word after a late mute":          {5000, []recorder.Pause{muted(1000, 1400, 3000)}, []stretch{speech(1400), quiet(600), speech(100), quiet(900), speech(2000)}, "not_silent 900"},
+		"mute had no effect":              {5000, []recorder.Pause{muted(1000, 1010, 3000)}, []stretch{speech(5000)}, "not_silent 900"},
+		"resumed before it was muted":     {5000, []recorder.Pause{muted(1000, 3000, 3000)}, []stretch{speech(5000)}, "unchecked 0"},
 		"before the start was answered":   {3000, []recorder.Pause{pause(-500, 1000)}, []stretch{quiet(1000), speech(2000)}, "silent 0"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -3,8 +3,6 @@ package exec
 import (
 	"context"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -102,7 +100,7 @@ func retry(stop context.Context, delay time.Duration, tries int, f func(context.
 // eventLog appends events in batches, in order, and with them the newest states
 // of the legs. Its room is bounded; what does not fit becomes a declared gap, an
 // event "events_lost" with the number. A state is never lost: there are as many
-// as legs.
+// as legs that live or are stored.
 type eventLog struct {
 	store Store
 	log   *slog.Logger
@@ -135,7 +133,7 @@ func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState) {
 	l.queue = append(l.queue, events[:room]...)
 	l.lost += len(events) - room
 	for _, s := range legs {
-		l.legs[s.Leg] = s
+		l.replace(l.legs[s.Leg], s)
 	}
 	l.mu.Unlock()
 	select {
@@ -144,11 +142,25 @@ func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState) {
 	}
 }
 
-// batch takes what is to be stored next. States go with the first of the events:
-// they may be newer than those, never older.
+// replace notes a newer state in place of one that is not stored. Of a leg that
+// came and went meanwhile the store knows nothing to be forgotten.
+func (l *eventLog) replace(old, s recorder.LegState) {
+	s.New = old.New || s.New && !old.Gone
+	if s.New && s.Gone {
+		delete(l.legs, s.Leg)
+		return
+	}
+	l.legs[s.Leg] = s
+}
+
+// batch takes what is to be stored next. States go before the events or with the
+// first of them: they may be newer than those, never older.
 func (l *eventLog) batch() ([]recorder.Event, []recorder.LegState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.legs) > batchSize {
+		return nil, l.takeLegs(batchSize)
+	}
 	n := min(len(l.queue), batchSize)
 	out := append([]recorder.Event(nil), l.queue[:n]...)
 	l.queue = l.queue[n:]
@@ -156,9 +168,18 @@ func (l *eventLog) batch() ([]recorder.Event, []recorder.LegState) {
 		out = append(out, recorder.Event{At: l.clock(), Kind: "events_lost", Data: map[string]int{"count": l.lost}})
 		l.lost = 0
 	}
-	legs := slices.Collect(maps.Values(l.legs))
-	clear(l.legs)
-	return out, legs
+	return out, l.takeLegs(batchSize)
+}
+
+func (l *eventLog) takeLegs(most int) (out []recorder.LegState) {
+	for leg, s := range l.legs {
+		if len(out) == most {
+			break
+		}
+		out = append(out, s)
+		delete(l.legs, leg)
+	}
+	return out
 }
 
 // again takes back states that could not be stored, but for those that others
@@ -167,7 +188,9 @@ func (l *eventLog) again(legs []recorder.LegState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range legs {
-		if _, newer := l.legs[s.Leg]; !newer {
+		if newer, ok := l.legs[s.Leg]; ok {
+			l.replace(s, newer)
+		} else {
 			l.legs[s.Leg] = s
 		}
 	}
