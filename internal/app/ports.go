@@ -73,16 +73,16 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) erro
 	return err
 }
 
-// AppendEvents stores what is known of legs at once: it must outlive us. Nobody
-// waits for the events.
+// AppendEvents stores events and what is known of legs in one transaction, at
+// once and without fsync: a stop or a pause must outlive us, and would wait
+// behind events that wait for company (TestStopOfARuleWhenTheDaemonDies).
 func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error {
-	if len(legs) > 0 {
-		err := s.Write(ctx, store.Intent, func(t *store.Tx) error { return t.SaveLegs(legs) })
-		if err != nil || len(list) == 0 {
+	return s.Write(ctx, store.Intent, func(t *store.Tx) error {
+		if err := t.SaveLegs(legs); err != nil {
 			return err
 		}
-	}
-	return s.Store.AppendEvents(ctx, list...)
+		return t.AppendEvents(list...)
+	})
 }
 
 // liveCalls tells the journal's follower which channels there are, for calls

@@ -58,9 +58,13 @@ type progress struct {
 	bytes atomic.Int64
 }
 
-// New returns a Service. Its directory is made when an archive is: a disk that
-// is not there yet must not keep anybody from recording.
+// New returns a Service and makes its directory. If that cannot be made now it
+// is when an archive is: a disk that is not there yet must not keep anybody
+// from recording.
 func New(o Options) *Service {
+	if err := os.MkdirAll(o.Dir, 0o750); err != nil {
+		o.Log.Error("exports fail until their directory can be made", "err", err)
+	}
 	return &Service{
 		opt: o, work: make(chan struct{}, 1), post: make(chan struct{}, 1), claimed: map[string]*progress{},
 	}
