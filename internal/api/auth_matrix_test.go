@@ -334,3 +334,18 @@ func TestACLMatrix(t *testing.T) {
 		}
 	}
 }
+
+// TestAccountOfAnotherTenantsUser: with the uuid of another tenant's user an
+// account would be that user at /users/me.
+func TestAccountOfAnotherTenantsUser(t *testing.T) {
+	cdrs := &matrixCDRs{}
+	w := newTown(t, Auth, cdrs)
+	user, _, _, _ := w.resources("side")
+	body := `{"username": "thief", "password": "pw", "uuid": "` + user.UUID + `"}`
+	if got := w.ask("POST", "/0.1/users", body, "X-Auth-Token", w.hostToken("mid", "#")); got.status != http.StatusConflict {
+		t.Errorf("created with another tenant's user: %d %s", got.status, got.body)
+	}
+	if got := w.ask("POST", "/0.1/users", body, "X-Auth-Token", w.hostToken("side", "#")); got.status != http.StatusOK {
+		t.Errorf("not created for its own: %d %s", got.status, got.body)
+	}
+}

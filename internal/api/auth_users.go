@@ -179,6 +179,11 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, rc request) 
 	if f.wrong != nil {
 		return f.wrong.told("users")
 	}
+	// An account has its user's uuid. That of another tenant's user would open
+	// that user's calls: /users/me looks across tenants.
+	if u, ok := s.accounts.Directory.Book().User(a.UUID); ok && u.TenantUUID != a.TenantUUID {
+		return told(&auth.ErrTaken{Field: "uuid", Value: a.UUID}, rc, "users")
+	}
 	a, err = s.accounts.Accounts.Create(r.Context(), rc.by(), a, password)
 	if err != nil {
 		return told(err, rc, "users")

@@ -141,7 +141,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix 
 	case errors.As(err, &big):
 		writeMessage(w, http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit.")
 	default:
-		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.log.Error("request failed", "method", r.Method, "route", rt.path, "err", err)
 		if rt.service == Confd {
 			writeJSON(w, http.StatusInternalServerError, []string{"Unexpected error: Internal Server Error"})
 			return

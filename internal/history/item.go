@@ -137,7 +137,9 @@ type Participant struct {
 }
 
 const (
-	maxText  = 1000
+	maxText = 1000
+	// maxID leaves ids for the calls to come, and lists hold sets of ids.
+	maxID    = 1 << 31
 	maxLists = 1000
 )
 
@@ -146,8 +148,8 @@ var uuidForm = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 // CDR checks an item and returns it as it is stored. The error is a sentence
 // for people.
 func (it Item) CDR() (cdr.CDR, error) {
-	if it.ID < 0 {
-		return cdr.CDR{}, fmt.Errorf("id %d is negative", it.ID)
+	if it.ID < 0 || it.ID > maxID {
+		return cdr.CDR{}, fmt.Errorf("id %d is not between 1 and %d", it.ID, maxID)
 	}
 	if !uuidForm.MatchString(string(it.TenantUUID)) {
 		return cdr.CDR{}, fmt.Errorf("tenant_uuid %.40q is no uuid", string(it.TenantUUID))

@@ -82,7 +82,8 @@ func (p Policy) Wrong() (field, why string) {
 // Days is a Policy with the defaults filled in.
 type Days struct{ CDR, Export, Recording int }
 
-// Or fills in defaults.
+// Or fills in defaults. That of CDRs is no reason to remove recordings before
+// the time that somebody has chosen for them: they go with their CDR.
 func (p Policy) Or(d Days) Days {
 	or := func(v *int, def int) int {
 		if v == nil {
@@ -90,7 +91,13 @@ func (p Policy) Or(d Days) Days {
 		}
 		return *v
 	}
-	return Days{or(p.CDRDays, d.CDR), or(p.ExportDays, d.Export), or(p.RecordingDays, d.Recording)}
+	days := Days{or(p.CDRDays, d.CDR), or(p.ExportDays, d.Export), or(p.RecordingDays, d.Recording)}
+	if p.CDRDays == nil && p.RecordingDays != nil && days.CDR > 0 {
+		if days.CDR = max(days.CDR, days.Recording); days.Recording == 0 {
+			days.CDR = 0
+		}
+	}
+	return days
 }
 
 // Removal is a file that is to be removed.
