@@ -46,7 +46,7 @@ build: ## bin/callrecordd
 test: ## all tests, with real calls through a real Asterisk
 	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) -parallel $(TEST_PARALLEL) ./...
 
-lint: $(LINT) ## vet, linters, formatting, import borders, the systemd unit
+lint: $(LINT) ## vet, linters, formatting, import borders, the systemd units
 	$(GO) vet -tags $(TAGS) ./...
 	$(LINT) run ./...
 	.ci/borders_test.sh $(LINT)
@@ -70,8 +70,8 @@ fuzz: ## every fuzz target, each for FUZZTIME=20s
 # The processes do not share the processors: one package after another, then
 # the programme with real calls.
 bench: build ## figures with their references, BENCHMARKS.md; BENCH=short for a smoke run, ONLY=rate for a group
-	$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m -p 1 \
-		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=3) ./...
+	$(if $(ONLY),,$(GO) test -tags $(TAGS) -run '^$$' -bench . -benchmem -timeout 60m -p 1 \
+		$(if $(filter short,$(BENCH)),-short -benchtime=100ms,-count=3) ./...)
 	$(GOBUILD) -o bin/callrecord-bench ./cmd/callrecord-bench
 	bin/callrecord-bench $(if $(filter short,$(BENCH)),-short) $(if $(ONLY),-only $(ONLY)) \
 		-markdown -json bin/bench-$(if $(filter short,$(BENCH)),short,$(shell date +%Y%m%d-%H%M)).json
@@ -85,8 +85,12 @@ demo: build ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps 
 install: build ## into DESTDIR and PREFIX=/usr/local
 	install -D -m 0755 bin/callrecordd $(DESTDIR)$(PREFIX)/bin/callrecordd
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
-	sed 's|/usr/|$(PREFIX)/|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
+	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md

@@ -59,12 +59,17 @@ allowed internal/directory dialplan
 allowed internal/auth dialplan
 allowed internal/toggle dialplan
 allowed internal/lamp
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan
-allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio
+allowed internal/mail
+allowed internal/export internal/recorder
+allowed internal/retention internal/recorder
+allowed internal/history internal/cdr internal/recorder internal/audio
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention
+allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
-allowed internal/bench internal/lab internal/control internal/directory dialplan config
+allowed internal/cdrgen store internal/cdr internal/recorder dialplan
+allowed internal/bench internal/cdrgen internal/cdr store internal/lab internal/control internal/directory dialplan config
 package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
 sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
@@ -73,10 +78,16 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
-	internal/asteriskconf internal/setup internal/check; do
+	internal/asteriskconf internal/setup internal/check \
+	internal/mail internal/export internal/retention internal/history; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
+crossing internal/mail internal/recorder
+crossing internal/export internal/mail
+crossing internal/export internal/cdr
+crossing internal/retention internal/export
+crossing internal/history store
 crossing dialplan internal/call
 crossing config dialplan
 crossing internal/recorder ari
@@ -107,7 +118,8 @@ crossing store github.com/spf13/viper
 crossing cmd/callrecordd github.com/spf13/viper
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing internal/bench internal/app
-crossing internal/bench store
+crossing internal/bench internal/recorder
+crossing internal/cdrgen internal/auth
 crossing cmd/callrecordd internal/lab
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing cmd/callrecordd internal/bench

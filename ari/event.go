@@ -33,37 +33,48 @@ type Event struct {
 	Args []string
 }
 
+// eventOf is an event on the wire, of either kind (see channelOf).
+type eventOf[S ~string, N ~float64] struct {
+	Type        S                `json:"type"`
+	Application S                `json:"application"`
+	AsteriskID  S                `json:"asterisk_id"`
+	Timestamp   S                `json:"timestamp"`
+	Channel     *channelOf[S, N] `json:"channel"`
+	Peer        *channelOf[S, N] `json:"peer"`
+	Caller      *channelOf[S, N] `json:"caller"`
+	Forwarded   *channelOf[S, N] `json:"forwarded"`
+	Replace     *channelOf[S, N] `json:"replace_channel"`
+	Bridge      *bridgeOf[S]     `json:"bridge"`
+	DialStatus  S                `json:"dialstatus"`
+	DialString  S                `json:"dialstring"`
+	Cause       N                `json:"cause"`
+	Digit       S                `json:"digit"`
+	EventName   S                `json:"eventname"`
+	UserEvent   map[string]S     `json:"userevent"`
+	Args        []S              `json:"args"`
+	Playback    *playbackOf[S]   `json:"playback"`
+}
+
 // DecodeEvent decodes one event. Missing and oddly typed fields never fail;
 // only text that is no JSON object does. The result's Raw is raw itself, not a copy.
 func DecodeEvent(raw []byte) (Event, error) {
-	var w struct {
-		Type        text            `json:"type"`
-		Application text            `json:"application"`
-		AsteriskID  text            `json:"asterisk_id"`
-		Timestamp   text            `json:"timestamp"`
-		Channel     *wireChannel    `json:"channel"`
-		Peer        *wireChannel    `json:"peer"`
-		Caller      *wireChannel    `json:"caller"`
-		Forwarded   *wireChannel    `json:"forwarded"`
-		Replace     *wireChannel    `json:"replace_channel"`
-		Bridge      *wireBridge     `json:"bridge"`
-		DialStatus  text            `json:"dialstatus"`
-		DialString  text            `json:"dialstring"`
-		Cause       number          `json:"cause"`
-		Digit       text            `json:"digit"`
-		EventName   text            `json:"eventname"`
-		UserEvent   map[string]text `json:"userevent"`
-		Args        []text          `json:"args"`
-		Playback    *wirePlayback   `json:"playback"`
+	var plain eventOf[string, float64]
+	if json.Unmarshal(raw, &plain) == nil {
+		return plain.event(raw), nil
 	}
-	if err := unmarshal(raw, &w); err != nil {
+	var odd eventOf[text, number]
+	if err := unmarshal(raw, &odd); err != nil {
 		return Event{}, fmt.Errorf("decode event of %d bytes: %w", len(raw), err)
 	}
+	return odd.event(raw), nil
+}
+
+func (w *eventOf[S, N]) event(raw []byte) Event {
 	e := Event{
 		Type:           string(w.Type),
 		Application:    string(w.Application),
 		AsteriskID:     string(w.AsteriskID),
-		Timestamp:      w.Timestamp.time(),
+		Timestamp:      readTime(w.Timestamp),
 		Raw:            raw,
 		Channel:        w.Channel.optional(),
 		Peer:           w.Peer.optional(),
@@ -86,5 +97,5 @@ func DecodeEvent(raw []byte) (Event, error) {
 		b := w.Bridge.bridge()
 		e.Bridge = &b
 	}
-	return e, nil
+	return e
 }

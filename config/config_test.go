@@ -252,6 +252,24 @@ func TestRedacted(t *testing.T) {
 	}
 }
 
+// TestMap: whoever may read the configuration learns no password of it.
+func TestMap(t *testing.T) {
+	c := config.Default()
+	c.Asterisk.ARIPassword = "s3cret"
+	text, err := json.Marshal(c.Map())
+	if err != nil || strings.Contains(string(text), "s3cret") || !strings.Contains(string(text), `"ari_password":"***"`) ||
+		!strings.Contains(string(text), `"poll":"150ms"`) || !strings.Contains(string(text), `"debug":false`) {
+		t.Errorf("%v: %s", err, text)
+	}
+}
+
+func TestProxies(t *testing.T) {
+	h := config.HTTP{TrustedProxies: []string{"127.0.0.1", "::ffff:10.1.2.3", "10.9.8.7/8", "2001:db8::/32"}}
+	if got := fmt.Sprint(h.Proxies()); got != "[127.0.0.1/32 10.1.2.3/32 10.0.0.0/8 2001:db8::/32]" {
+		t.Error(got)
+	}
+}
+
 // TestSampleFile compares etc/callrecordd.yaml with the structs it comes from.
 func TestSampleFile(t *testing.T) {
 	const file = "../etc/callrecordd.yaml"

@@ -19,6 +19,7 @@ type field struct {
 	section, sectionDoc string
 	name, doc           string
 	example             string // shown as a comment in the sample
+	live                bool   // a reload puts it into force
 	value               reflect.Value
 }
 
@@ -46,6 +47,7 @@ func fields(c *Config) []field {
 				name:       key.Tag.Get(tagKey),
 				doc:        key.Tag.Get("doc"),
 				example:    key.Tag.Get("example"),
+				live:       key.Tag.Get("live") != "",
 				value:      value,
 			})
 		}

@@ -65,9 +65,10 @@ func load(path string, withPasswords bool) (Config, error) {
 	v.SetEnvPrefix(envPrefix)
 	v.AutomaticEnv()
 	v.SetConfigType("yaml")
+	var data []byte
 	if path != "" {
-		data, err := read(path)
-		if err != nil {
+		var err error
+		if data, err = read(path); err != nil {
 			return Config{}, err
 		}
 		if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
@@ -78,15 +79,18 @@ func load(path string, withPasswords bool) (Config, error) {
 	c := Default()
 	unknown, misshapen := keyProblems(v, fields(&c))
 	misshapen = append(misshapen, typeProblems(v, fields(&c))...)
+	fault := func(problems []string) error {
+		return &Error{File: path, Problems: withLines(string(data), problems)}
+	}
 	if len(misshapen) > 0 { // nothing more can be said about such values
-		return Config{}, &Error{File: path, Problems: append(unknown, misshapen...)}
+		return Config{}, fault(append(unknown, misshapen...))
 	}
 	decode := v.UnmarshalExact
 	if len(unknown) > 0 { // go on, so that all problems are told together
 		decode = v.Unmarshal
 	}
 	if err := decode(&c); err != nil {
-		return Config{}, &Error{File: path, Problems: append(unknown, err.Error())}
+		return Config{}, fault(append(unknown, err.Error()))
 	}
 	for _, f := range fields(&c) {
 		if list, ok := reflect.TypeAssert[[]string](f.value); ok {
@@ -102,7 +106,7 @@ func load(path string, withPasswords bool) (Config, error) {
 	}
 	problems = append(problems, c.problems(withPasswords)...)
 	if len(problems) > 0 {
-		return Config{}, &Error{File: path, Problems: problems}
+		return Config{}, fault(problems)
 	}
 	return c, nil
 }
@@ -202,6 +206,10 @@ func typeProblem(f field, raw any) string {
 	case time.Duration:
 		if _, err := time.ParseDuration(text); err != nil {
 			return fmt.Sprintf("%s is not a time; write a number with its unit, such as %s", shown(raw), fallback)
+		}
+	case int:
+		if _, err := strconv.Atoi(fmt.Sprint(raw)); err != nil {
+			return fmt.Sprintf("%s is not a whole number; write one without quotes, such as %d", shown(raw), fallback)
 		}
 	case bool:
 		// A variable's value is a text; viper would also take 1 and T.

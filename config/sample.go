@@ -22,6 +22,9 @@ func Sample() string {
 	b.WriteString("#\n")
 	comment(&b, "", "A variable of the environment overrides a key: "+fields(&c)[0].env()+" is "+fields(&c)[0].key()+
 		". Entries of a list are separated by commas there.")
+	b.WriteString("#\n")
+	comment(&b, "", "A change takes a restart, or a reload (systemctl reload callrecordd, SIGHUP) where that is said. "+
+		"Recordings in progress outlive both.")
 	render(&b, &c, true)
 	return b.String()
 }
@@ -47,7 +50,11 @@ func render(b *strings.Builder, c *Config, documented bool) {
 			b.WriteString(section + ":\n")
 		}
 		if documented {
-			comment(b, "  ", f.doc)
+			doc := f.doc
+			if f.live {
+				doc += " A reload is enough."
+			}
+			comment(b, "  ", doc)
 		}
 		if documented && f.example != "" && f.value.IsZero() {
 			fmt.Fprintf(b, "  # %s: %s\n", f.name, f.example)
@@ -75,6 +82,8 @@ func scalar(value any) string {
 	switch v := value.(type) {
 	case time.Duration:
 		return v.String()
+	case int:
+		return strconv.Itoa(v)
 	case bool:
 		return strconv.FormatBool(v)
 	case []string:

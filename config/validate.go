@@ -47,6 +47,12 @@ func (c Config) problems(withPasswords bool) []string {
 	}
 	c.Asterisk.validate(&r, withPasswords)
 	checkPath(&r, "recordings.root", c.Recordings.Root)
+	// Asterisk joins file, options and command by commas, and takes variables and
+	// expressions apart before that (asterisk-facts 1).
+	if i := strings.IndexAny(c.Recordings.Root, ",|${}()&\"'\\;"); i >= 0 {
+		r.add("recordings.root", "%q contains %q, which Asterisk would not take as a part of a file's name; choose another folder",
+			c.Recordings.Root, c.Recordings.Root[i])
+	}
 	checkOneOf(&r, "recordings.pause", c.Recordings.Pause, PauseMute, PauseCut)
 	c.OnDemand.validate(&r)
 	checkPath(&r, "state.dir", c.State.Dir)
@@ -55,6 +61,10 @@ func (c Config) problems(withPasswords bool) []string {
 		r.add("state.socket", "the path has %d bytes, the system allows %d; choose a shorter one", n, maxSocket)
 	}
 	c.HTTP.validate(&r)
+	c.Accounts.validate(&r)
+	c.Exports.validate(&r)
+	c.Mail.validate(&r)
+	c.Retention.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
 	}
@@ -121,15 +131,60 @@ func (o OnDemand) validate(r *report) {
 	checkOneOf(r, "on_demand.cycle", o.Cycle, CyclePause, CycleStop)
 }
 
-func (h HTTP) validate(r *report) {
-	const key = "http.listen"
-	if len(h.Listen) == 0 {
-		r.add(key, `is empty; write ["127.0.0.1:9298"] or remove the key`)
+func (a Accounts) validate(r *report) {
+	for _, access := range a.UserPolicy {
+		if access == "" || strings.ContainsFunc(access, unicode.IsSpace) {
+			r.add("accounts.user_policy", "%q is no access; write one like call-logd.users.me.#", access)
+		}
 	}
-	for i, address := range h.Listen {
-		checkAddress(r, key, address)
-		if slices.Contains(h.Listen[:i], address) && !strings.HasSuffix(address, ":0") {
-			r.add(key, "%s is listed twice; remove one", address)
+	if n := a.MaxSessions; n < 1 || n > 10_000 {
+		r.add("accounts.max_sessions", "%d is out of range; choose 1 to 10000", n)
+	}
+	if d := a.TokenLifetime; d < time.Minute || d > 87600*time.Hour {
+		r.add("accounts.token_lifetime", "%s is out of range; choose 1m to 87600h", d)
+	}
+}
+
+func (h HTTP) validate(r *report) {
+	lists := []struct {
+		key  string
+		list []string
+	}{
+		{"http.listen", h.Listen},
+		{"http.listen_auth", h.ListenAuth},
+		{"http.listen_confd", h.ListenConfd},
+		{"http.listen_calld", h.ListenCalld},
+		{"http.listen_tls", h.ListenTLS},
+	}
+	if len(h.Listen) == 0 {
+		r.add(lists[0].key, `is empty; write ["127.0.0.1:9298"] or remove the key`)
+	}
+	var seen []string
+	for _, l := range lists {
+		for _, address := range l.list {
+			checkAddress(r, l.key, address)
+			if slices.Contains(seen, address) && !strings.HasSuffix(address, ":0") {
+				r.add(l.key, "%s is listed twice; remove one", address)
+			}
+			seen = append(seen, address)
+		}
+	}
+	h.validateTLS(r)
+	for _, proxy := range h.TrustedProxies {
+		if _, err := parseProxy(proxy); err != nil {
+			r.add("http.trusted_proxies", "%q is neither an address nor a network; write 127.0.0.1 or 10.0.0.0/8", proxy)
+		}
+	}
+}
+
+func (h HTTP) validateTLS(r *report) {
+	files := []struct{ key, path string }{{"http.certificate", h.Certificate}, {"http.certificate_key", h.CertificateKey}}
+	for _, f := range files {
+		switch {
+		case f.path != "":
+			checkPath(r, f.key, f.path)
+		case len(h.ListenTLS) > 0:
+			r.add(f.key, "is empty, and http.listen_tls needs it; run `callrecordd setup`, which makes one")
 		}
 	}
 }

@@ -14,6 +14,15 @@ const DigitTimeout = time.Second
 // people do not begin the same code within a second.
 const maxCollecting = 10_000
 
+// CheckCode refuses what cannot be the code of a feature during calls: 1 to 10
+// keys, as Asterisk's features.conf takes them.
+func CheckCode(text string) error {
+	if !code.MatchString(text) || len(text) > 10 {
+		return fmt.Errorf("%q is not 1 to 10 of the keys 0 to 9, A to D, * and #", text)
+	}
+	return nil
+}
+
 // code is what a feature code may be.
 var code = regexp.MustCompile(`^[0-9A-D*#]{1,16}$`)
 

@@ -1,5 +1,7 @@
 package dialplan
 
+import "slices"
+
 // Reason says why a recording exists or does not. The enumeration is closed:
 // stored decisions, the API and the audit use these words (design 6).
 type Reason string
@@ -15,6 +17,7 @@ const (
 	NoneFlagsOff    Reason = "none.flags_off"
 	NoneNoUser      Reason = "none.no_user"
 	NoneConference  Reason = "none.conference"
+	NoneNoTalk      Reason = "none.no_talk" // nobody is there to talk with: a menu, a queue, a mailbox
 	RefusedUser     Reason = "refused.user"
 	RefusedGroup    Reason = "refused.group"
 	RefusedQueue    Reason = "refused.queue"
@@ -25,15 +28,21 @@ const (
 	Resync          Reason = "resync"
 	StorageStalled  Reason = "storage_stalled"
 	DiskFull        Reason = "disk_full"
+	// SafetyNetMade is a recording that Asterisk made by itself while the daemon was
+	// away.
+	SafetyNetMade Reason = "safety_net"
+	AlwaysReason  Reason = "auto.always"
+	NeverReason   Reason = "auto.never"
 )
 
 // Reasons returns every reason code, in the order of design 6.
 func Reasons() []Reason {
 	return []Reason{
 		RuleOutInternal, RuleOutExternal, RuleInInternal, RuleInExternal,
-		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference,
+		OnDemand, API, NoneFlagsOff, NoneNoUser, NoneConference, NoneNoTalk,
 		RefusedUser, RefusedGroup, RefusedQueue, RefusedTrunk, RefusedPaused,
-		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull,
+		ClaimantLeft, EndpointUnknown, Resync, StorageStalled, DiskFull, SafetyNetMade,
+		AlwaysReason, NeverReason,
 	}
 }
 
@@ -71,6 +80,20 @@ type Flags struct {
 	OnDemand         bool `json:"on_demand"`
 }
 
+// AutoRecord is what a group, a queue or a trunk says of the calls that it
+// leads to. Anything else than always and never is inherit: the users' rules.
+type AutoRecord string
+
+// The choices.
+const (
+	AutoInherit AutoRecord = "inherit"
+	AutoAlways  AutoRecord = "always"
+	AutoNever   AutoRecord = "never"
+)
+
+// AutoRecords returns the choices.
+func AutoRecords() []AutoRecord { return []AutoRecord{AutoInherit, AutoAlways, AutoNever} }
+
 // Party is one real leg of a talk as the rules see it. All fields are stored
 // with the decision, so that it can be replayed.
 type Party struct {
@@ -87,6 +110,11 @@ type Party struct {
 	// QueueToggle and GroupToggle are their dtmf_record_toggle.
 	QueueToggle bool `json:"queue_toggle,omitempty"`
 	GroupToggle bool `json:"group_toggle,omitempty"`
+	// QueueAuto and GroupAuto are their auto_record, TrunkAuto that of the trunk
+	// that the party is.
+	QueueAuto AutoRecord `json:"queue_auto,omitempty"`
+	GroupAuto AutoRecord `json:"group_auto,omitempty"`
+	TrunkAuto AutoRecord `json:"trunk_auto,omitempty"`
 }
 
 // Input is all that an automatic decision depends on: the parties of a talk,
@@ -127,17 +155,52 @@ func (d Decision) Claims() []Verdict {
 // leg wants it if its outgoing flag for internal or external is on, a peer's
 // if its incoming flag is. External for a leg means that any other leg of the
 // talk is a trunk or unknown; no caller id is guessed from.
+//
+// Before the users' rules come those of what led to a party (docs/rules.md): one
+// never, and no rule records the talk; an always, and that party's leg wants it.
 func Decide(in Input) Decision {
 	d := Decision{Verdicts: make([]Verdict, 0, len(in.Parties))}
+	never := slices.ContainsFunc(in.Parties, func(p Party) bool { return p.auto() == AutoNever })
 	for i, p := range in.Parties {
 		external, guessed := externalFor(in.Parties, i)
 		v := verdict(p, external)
 		if v.Note == "" && guessed && p.Kind == KindUser {
 			v.Note = EndpointUnknown
 		}
+		switch {
+		case never:
+			v.Records, v.Reason = false, NeverReason
+		case p.auto() == AutoAlways:
+			v.Records, v.Reason = true, AlwaysReason
+		}
 		d.Verdicts = append(d.Verdicts, v)
 	}
 	return d
+}
+
+// auto is what the trunk that a party is, and the queue or else the group that
+// led to it, say together: never before always. As with `*3`, only who was
+// called was led to, and a queue counts in place of its group.
+func (p Party) auto() AutoRecord {
+	via := AutoInherit
+	switch {
+	case p.Role != RolePeer:
+	case p.Queue != "":
+		via = p.QueueAuto
+	case p.Group != "":
+		via = p.GroupAuto
+	}
+	trunk := AutoInherit
+	if p.Kind == KindTrunk {
+		trunk = p.TrunkAuto
+	}
+	switch {
+	case via == AutoNever || trunk == AutoNever:
+		return AutoNever
+	case via == AutoAlways || trunk == AutoAlways:
+		return AutoAlways
+	}
+	return AutoInherit
 }
 
 // externalFor says whether the party at i talks to the outside, and whether

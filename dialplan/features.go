@@ -54,17 +54,30 @@ type Features struct {
 	App     string // name of the Stasis application
 	Exten   string // such as *26
 	Enabled bool
+	Net     SafetyNet
 }
 
 var extenPattern = regexp.MustCompile(`^[0-9*#]{1,40}$`)
 
-// CheckExten refuses what cannot be the number of a feature: it is 1 to 40 of
-// the keys of a telephone, as upstream has it (recording-rules 5.5).
+// CheckExten refuses what cannot be the number of a feature: it is 2 to 40 of
+// the keys of a telephone (recording-rules 5.5) and begins with * or #. What
+// begins with a digit would take calls to numbers that only begin like it, since
+// the keys of lamps follow the number (LampClash).
 func CheckExten(exten string) error {
-	if !extenPattern.MatchString(exten) {
+	switch {
+	case !extenPattern.MatchString(exten):
 		return fmt.Errorf("%q is not 1 to 40 of the digits 0 to 9, * and #", exten)
+	case len(exten) < 2 || exten[0] != '*' && exten[0] != '#':
+		return fmt.Errorf("%q does not begin with * or # and another key: it would take calls to all numbers that begin so", exten)
 	}
 	return nil
+}
+
+// LampClash says whether the number of a feature, or the keys of its lamps,
+// would take calls to an extension.
+func LampClash(feature, exten string) bool {
+	rest, ok := strings.CutPrefix(exten, feature)
+	return ok && (rest == "" || len(rest) > 1 && (rest[0] == '*' || rest[0] >= '0' && rest[0] <= '9'))
 }
 
 var appPattern = regexp.MustCompile(`^[A-Za-z0-9._-]+$`)
@@ -102,6 +115,7 @@ func (f Features) Dialplan() (text, marker string, err error) {
 	if f.Enabled {
 		f.toggle(&b, key, rest)
 	}
+	f.Net.write(&b)
 	sum := sha256.Sum256([]byte(b.String()))
 	marker = "v-" + hex.EncodeToString(sum[:6])
 	fmt.Fprintf(&b, "\n; Tells whether this version is loaded.\n[%s](+)\nexten => %s,1,Hangup()\n", FeaturesContext, marker)

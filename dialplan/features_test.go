@@ -18,6 +18,10 @@ func TestFeaturesDialplan(t *testing.T) {
 		"features.conf":            {App: "callrecordd", Exten: "*26", Enabled: true},
 		"features-renumbered.conf": {App: "callrecordd", Exten: "#*4", Enabled: true},
 		"features-disabled.conf":   {App: "callrecordd", Exten: "*26"},
+		"features-safety.conf": {App: "callrecordd", Exten: "*26", Enabled: true, Net: SafetyNet{Root: "/srv/recordings", Users: []MustRecord{
+			{Tenant: "t-1", Endpoints: []string{"PJSIP/alice", "PJSIP/alice-soft"}, Places: []string{"1001@users", "1001@users"}},
+			{Tenant: "t-2", Endpoints: []string{"PJSIP/bob"}},
+		}}},
 	} {
 		text, marker, err := f.Dialplan()
 		if err != nil {
@@ -54,6 +58,8 @@ func TestFeaturesThatCannotBeWritten(t *testing.T) {
 		{App: "callrecordd", Exten: "*26\n"},
 		{App: "callrecordd", Exten: strings.Repeat("1", 41)},
 		{App: "a,b", Exten: "*26"},
+		{App: "callrecordd", Exten: "1"},
+		{App: "callrecordd", Exten: "*"},
 		{Exten: "*26"},
 	} {
 		if text, _, err := f.Dialplan(); err == nil {

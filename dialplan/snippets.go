@@ -2,6 +2,7 @@ package dialplan
 
 import (
 	"fmt"
+	"path"
 	"strings"
 )
 
@@ -96,7 +97,10 @@ write=system,call
 		{"features.conf", fmt.Sprintf(`; One line and one global make %[2]s work on every call; no dialplan is edited.
 [applicationmap](+)
 %[1]s => %[2]s,self,UserEvent(%[3]s)
-`, FeatureApplication, o.ToggleCode, ToggleEvent)},
+
+; Another code, once one was chosen through the API: the daemon writes this file.
+#tryinclude "%[4]s"
+`, FeatureApplication, o.ToggleCode, ToggleEvent, ToggleFile(o.FeaturesPath))},
 		{"extensions.conf", fmt.Sprintf(`; Joined with # if other dynamic features are in use: a#b#%[1]s
 [globals](+)
 DYNAMIC_FEATURES=%[1]s
@@ -109,6 +113,22 @@ DYNAMIC_FEATURES=%[1]s
 		{"cel.conf", "[general](+)\n" + CELSettings()},
 		{"cel_sqlite3_custom.conf", celSQLiteConf()},
 	}
+}
+
+// ToggleFile is where the daemon writes the line of features.conf, beside the
+// file with *26.
+func ToggleFile(featuresPath string) string {
+	return path.Join(path.Dir(featuresPath), "callrecord-applicationmap.conf")
+}
+
+// ToggleText is what it writes there: the last line of a name is in force.
+func ToggleText(code string) string {
+	return "; Written by callrecordd, which writes it anew: change nothing here.\n[applicationmap](+)\n" + ToggleLine(code)
+}
+
+// ToggleLine is the key that Asterisk listens to, and what its press does.
+func ToggleLine(code string) string {
+	return fmt.Sprintf("%s => %s,self,UserEvent(%s)\n", FeatureApplication, code, ToggleEvent)
 }
 
 // JournalColumns are the columns of the journal table after AcctId, in the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -79,5 +80,51 @@ func TestFlip(t *testing.T) {
 	}
 	if len(seen) != 16 {
 		t.Errorf("the table has %d different mixes, want 16", len(seen))
+	}
+}
+
+// TestAutoRecord: what groups, queues and trunks say goes before the users'
+// rules, over who calls, what led to the peer, and the peer's own rules.
+func TestAutoRecord(t *testing.T) {
+	type row struct {
+		Caller     string `json:"caller"`
+		Queue      string `json:"queue"`
+		Group      string `json:"group"`
+		Peer       bool   `json:"peer"`
+		WantCaller Reason `json:"want_caller"`
+		WantPeer   Reason `json:"want_peer"`
+	}
+	on := Flags{OutgoingInternal: true, IncomingInternal: true, IncomingExternal: true}
+	seen := make(map[row]bool)
+	for _, r := range table[row](t, "auto_record.json") {
+		caller := Party{Leg: "a", Role: RoleCaller, Kind: KindUser}
+		switch setting, trunk := strings.CutPrefix(r.Caller, "trunk "); {
+		case trunk:
+			caller.Kind, caller.TrunkAuto = KindTrunk, AutoRecord(setting)
+		case r.Caller == "user on":
+			caller.Flags = on
+		}
+		peer := Party{Leg: "b", Role: RolePeer, Kind: KindUser}
+		if r.Peer {
+			peer.Flags = on
+		}
+		if r.Queue != "none" {
+			peer.Queue, peer.QueueAuto = "q", AutoRecord(r.Queue)
+		}
+		if r.Group != "none" {
+			peer.Group, peer.GroupAuto = "g", AutoRecord(r.Group)
+		}
+		for i, want := range []Reason{r.WantCaller, r.WantPeer} {
+			got := Decide(Input{Parties: []Party{caller, peer}}).Verdicts[i]
+			records := want == AlwaysReason || strings.HasPrefix(string(want), "rule.")
+			if got.Reason != want || got.Records != records {
+				t.Errorf("%+v: party %d gets %+v", r, i+1, got)
+			}
+		}
+		r.WantCaller, r.WantPeer = "", ""
+		seen[r] = true
+	}
+	if want := 5 * 4 * 4 * 2; len(seen) != want {
+		t.Errorf("the table has %d different cases, want %d", len(seen), want)
 	}
 }

@@ -5,10 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"callrecordd/internal/cdr"
 )
@@ -108,144 +109,144 @@ func (s *Store) CDR(ctx context.Context, id int64, tenants []string) (CDR, error
 // ListCDRs returns the CDRs that pass the filter, newest first unless it says
 // otherwise; ties are broken by id.
 func (s *Store) ListCDRs(ctx context.Context, f Filter) (Page, error) {
-	var p Page
-	expr, ok := orders()[orDefault(f.Order, "start")]
-	if !ok {
-		return p, fmt.Errorf("list cdrs: cannot order by %q", f.Order)
-	}
-	if f.After != nil && expr != "start_at" {
-		return p, errors.New("list cdrs: a cursor needs the order by start")
-	}
-	err := s.read(ctx, func(q querier) (err error) {
-		if err := count(ctx, q, f, &p); err != nil {
-			return err
-		}
-		w := f.where()
-		dir := " DESC"
-		if f.Ascending {
-			dir = " ASC"
-		}
-		if f.After != nil {
-			w.add("(start_at, id) "+map[bool]string{true: ">", false: "<"}[f.Ascending]+" (?, ?)",
-				micros(f.After.Start), f.After.ID)
-		}
-		limit := f.Limit
-		if limit <= 0 {
-			limit = -1
-		}
-		p.Items, err = collect(ctx, q, scanCDR, "SELECT id,"+cdrColumns+" FROM cdrs"+w.String()+
-			" ORDER BY "+expr+dir+", id"+dir+" LIMIT ? OFFSET ?", append(w.args, limit, f.Offset)...)
-		if err != nil {
-			return err
-		}
-		return loadChildren(ctx, q, p.Items)
-	})
+	found, err := s.FindCDRs(ctx, f)
 	if err != nil {
-		return Page{}, fmt.Errorf("list cdrs: %w", err)
+		return Page{}, err
+	}
+	p := Page{Total: found.Total, Filtered: found.Filtered}
+	for ids := range slices.Chunk(found.IDs, chunk) {
+		items, err := s.CDRsByID(ctx, ids)
+		if err != nil {
+			return Page{}, err
+		}
+		p.Items = append(p.Items, items...)
 	}
 	return p, nil
 }
 
-// count fills in Total and Filtered, from the kept counts where they suffice.
-func count(ctx context.Context, q querier, f Filter, p *Page) error {
-	var err error
-	if f.Me != "" {
-		err = q.QueryRowContext(ctx, `SELECT count(*) FROM cdrs WHERE id IN (SELECT cdr_id FROM cdr_participants
-			WHERE user_uuid = ?) AND tenant_uuid IN (SELECT value FROM json_each(?))`, f.Me, list(f.Tenants)).Scan(&p.Total)
-	} else {
-		err = q.QueryRowContext(ctx, `SELECT coalesce(sum(n), 0), coalesce(sum(n) FILTER (WHERE call_status <> 'blocked'), 0)
-			FROM cdr_counts WHERE tenant_uuid IN (SELECT value FROM json_each(?))`, list(f.Tenants)).Scan(&p.Total, &p.Filtered)
+// chunk is how many CDRs are loaded at once.
+const chunk = 500
+
+// Found is a Page whose items are not loaded yet.
+type Found struct {
+	IDs             []int64
+	Total, Filtered int
+}
+
+// FindCDRs is ListCDRs without the items: CDRsByID loads them, a few at a time
+// where there are many.
+func (s *Store) FindCDRs(ctx context.Context, f Filter) (Found, error) {
+	var found Found
+	expr, ok := orders()[orDefault(f.Order, "start")]
+	if !ok {
+		return found, fmt.Errorf("list cdrs: cannot order by %q", f.Order)
 	}
-	if err != nil {
+	if f.After != nil && expr != "start_at" {
+		return found, errors.New("list cdrs: a cursor needs the order by start")
+	}
+	err := s.read(ctx, func(q querier) error {
+		x, err := f.search(ctx, q)
+		if err != nil {
+			return err
+		}
+		found.Total = x.total
+		if found.Filtered, err = x.count(ctx); err != nil || found.Filtered <= f.Offset {
+			return err
+		}
+		found.IDs, err = x.page(ctx, f, expr)
 		return err
+	})
+	if err != nil {
+		return Found{}, fmt.Errorf("list cdrs: %w", err)
 	}
-	w := f.where()
-	switch {
-	case f.Me == "" && f.CallStatus == "" && f.Blocked && len(w.conds) == 1:
-		p.Filtered = p.Total
-	case f.Me == "" && f.CallStatus == "" && !f.Blocked && len(w.conds) == 2:
-		// As the query above has counted.
-	default:
-		return q.QueryRowContext(ctx, "SELECT count(*) FROM cdrs"+w.String(), w.args...).Scan(&p.Filtered)
-	}
-	return nil
+	return found, nil
 }
 
-// where has the tenants first, then the status unless Blocked, then the rest.
-func (f Filter) where() *where {
-	w := &where{}
-	if len(f.Tenants) == 1 {
-		w.add("tenant_uuid = ?", f.Tenants[0])
-	} else {
-		// The + keeps SQLite from sorting what several ranges of the tenants'
-		// index give: the index by start gives it in order.
-		w.add("+tenant_uuid IN (SELECT value FROM json_each(?))", list(f.Tenants))
-	}
-	switch {
-	case f.CallStatus != "":
-		w.add("call_status = ?", f.CallStatus)
-	case !f.Blocked:
-		w.add("call_status <> 'blocked'")
-	}
-	w.addIf(!f.From.IsZero(), "start_at >= ?", micros(f.From))
-	w.addIf(!f.Until.IsZero(), "start_at < ?", micros(f.Until))
-	w.addIf(f.IDs != nil, "id IN (SELECT value FROM json_each(?))", list(f.IDs))
-	w.addIf(f.FromID > 0, "id >= ?", f.FromID)
-	w.addIf(f.CallDirection != "", "call_direction = ?", f.CallDirection)
-	w.addIf(f.ConversationID != "", "conversation_id = ?", f.ConversationID)
-	w.addIf(f.RequestedInternalExtension != "", "requested_internal_extension = ?", f.RequestedInternalExtension)
-	w.addIf(f.RequestedInternalContext != "", "requested_internal_context = ?", f.RequestedInternalContext)
-	w.addIf(f.Me != "", "id IN (SELECT cdr_id FROM cdr_participants WHERE user_uuid = ?)", f.Me)
-	if len(f.UserUUIDs) > 0 {
-		u := list(f.UserUUIDs)
-		w.add(`(source_user_uuid IN (SELECT value FROM json_each(?))
-			OR destination_user_uuid IN (SELECT value FROM json_each(?)))`, u, u)
-	}
-	for _, tag := range f.Tags {
-		w.add("id IN (SELECT cdr_id FROM cdr_tags WHERE tag = ?)", tag)
-	}
-	if f.Recorded != nil {
-		w.add(map[bool]string{true: "", false: "NOT "}[*f.Recorded] + "EXISTS (SELECT 1 FROM recordings r WHERE r.cdr_id = cdrs.id)")
-	}
-	f.texts(w)
-	if f.DistinctPeer {
-		w.add(`id IN (SELECT max(c.id) FROM cdr_participants p JOIN cdrs c ON c.id = p.cdr_id GROUP BY p.user_uuid,
-			CASE p.role WHEN 'source' THEN c.requested_extension ELSE c.source_extension END)`)
-	}
-	return w
+// Walk is a list whose CDRs are loaded as they are asked for.
+type Walk struct {
+	All             iter.Seq2[CDR, error]
+	Total, Filtered int
 }
 
-// texts adds the conditions that go through the dictionary of names and numbers.
-func (f Filter) texts(w *where) {
-	const found = "id IN (SELECT cdr_id FROM cdr_texts WHERE "
-	switch {
-	case f.Search == "":
-	case utf8.RuneCountInString(f.Search) < 3: // trigrams need three characters
-		w.add(found+`text_id IN (SELECT id FROM party_texts WHERE text LIKE ? ESCAPE '\'))`, "%"+escapeLike(f.Search)+"%")
-	default:
-		w.add(found+"text_id IN (SELECT rowid FROM party_fts WHERE party_fts MATCH ?))",
-			`"`+strings.ReplaceAll(f.Search, `"`, `""`)+`"`)
+// stride is how many ids of a list are found at a time.
+const stride = 100_000
+
+// WalkCDRs is ListCDRs for lists of any length. Those in the default order take
+// the same memory however long they are, and hold no transaction between their
+// parts: calls may come and go meanwhile.
+func (s *Store) WalkCDRs(ctx context.Context, f Filter) (Walk, error) {
+	left := f.Limit
+	if left <= 0 {
+		left = math.MaxInt
 	}
-	if f.Number == "" {
-		return
+	if orDefault(f.Order, "start") == "start" {
+		f.Limit = min(left, stride)
 	}
-	bare := strings.Trim(f.Number, "_")
-	pattern := escapeLike(bare)
-	if strings.HasPrefix(f.Number, "_") {
-		pattern = "%" + pattern
+	found, err := s.FindCDRs(ctx, f)
+	if err != nil {
+		return Walk{}, err
 	}
-	if strings.HasSuffix(f.Number, "_") {
-		pattern += "%"
-	}
-	if pattern == bare { // = can use the index
-		w.add(found+"field = 'exten' AND text_id = (SELECT id FROM party_texts WHERE text = ?))", bare)
-		return
-	}
-	w.add(found+`field = 'exten' AND text_id IN (SELECT id FROM party_texts WHERE text LIKE ? ESCAPE '\'))`, pattern)
+	return Walk{Total: found.Total, Filtered: found.Filtered, All: func(yield func(CDR, error) bool) {
+		s.walk(ctx, f, found.IDs, left, yield)
+	}}, nil
 }
 
-func escapeLike(s string) string {
-	return strings.NewReplacer(`\`, `\\`, "%", `\%`, "_", `\_`).Replace(s)
+func (s *Store) walk(ctx context.Context, f Filter, found []int64, left int, yield func(CDR, error) bool) {
+	for {
+		var last *Cursor
+		for ids := range slices.Chunk(found, chunk) {
+			items, err := s.CDRsByID(ctx, ids)
+			if err != nil {
+				yield(CDR{}, err)
+				return
+			}
+			for _, c := range items {
+				if !yield(c, nil) {
+					return
+				}
+				last = &Cursor{Start: c.Start, ID: c.ID}
+			}
+		}
+		left -= len(found)
+		if left <= 0 || last == nil || len(found) < f.Limit || f.Limit <= 0 {
+			return
+		}
+		f.After, f.Offset, f.Limit = last, 0, min(left, stride)
+		next, err := s.FindCDRs(ctx, f)
+		if err != nil {
+			yield(CDR{}, err)
+			return
+		}
+		found = next.IDs
+	}
+}
+
+// CDRsByID returns CDRs in the order of their ids; those that are gone are left
+// out.
+func (s *Store) CDRsByID(ctx context.Context, ids []int64) ([]CDR, error) {
+	var out []CDR
+	err := s.read(ctx, func(q querier) error {
+		items, err := collect(ctx, q, scanCDR, "SELECT id,"+cdrColumns+
+			" FROM cdrs WHERE id IN (SELECT value FROM json_each(?))", list(ids))
+		if err != nil {
+			return err
+		}
+		at := make(map[int64]int, len(items))
+		for i := range items {
+			at[items[i].ID] = i
+		}
+		out = make([]CDR, 0, len(items))
+		for _, id := range ids {
+			if i, ok := at[id]; ok {
+				out = append(out, items[i])
+			}
+		}
+		return loadChildren(ctx, q, out)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("load %d cdrs: %w", len(ids), err)
+	}
+	return out, nil
 }
 
 func orDefault(s, def string) string {

@@ -61,12 +61,14 @@ func scanCDR(r *sql.Rows) (CDR, error) {
 	return c, nil
 }
 
-// SaveCDR saves CDRs and the checkpoint in one transaction, so that a call has
-// its CDR exactly once. One that is known from the very same rows stays as it
-// is: after a restart of the daemon calls are handed over again, and what the
-// directory says today is not what it said then. A CDR replaces those that share one of its linkedids
-// within its boot and keeps the smallest of their ids. One from the journal is
-// never replaced by a live one. It implements cdr.Store.
+// SaveCDR saves CDRs and then the checkpoint. It does so in several short
+// transactions, so that nothing urgent waits long; a call has its CDR exactly
+// once all the same, because those behind the checkpoint are handed over again
+// and one that is known from the very same rows stays as it is: what the
+// directory says today is not what it said then. A CDR replaces those that
+// share one of its linkedids within its boot and keeps the smallest of their
+// ids. One from the journal is never replaced by a live one. It implements
+// cdr.Store.
 func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	_, err := s.SaveCDRs(ctx, cdrs, at)
 	return err
@@ -75,18 +77,24 @@ func (s *Store) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) 
 // SaveCDRs is SaveCDR and returns the ids, in the order of cdrs.
 func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) ([]int64, error) {
 	ids := make([]int64, 0, len(cdrs))
-	err := s.Write(ctx, Bulk, func(t *Tx) error {
-		for i := range cdrs {
-			id, err := t.saveCDR(&cdrs[i])
-			if err != nil {
-				return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
+	for last := false; !last; {
+		err := s.Write(ctx, Bulk, func(t *Tx) error {
+			begun := time.Now()
+			for i := len(ids); i < len(cdrs) && time.Since(begun) < groupTime; i++ {
+				id, err := t.saveCDR(&cdrs[i])
+				if err != nil {
+					return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
+				}
+				ids = append(ids, id)
 			}
-			ids = append(ids, id)
+			if last = len(ids) == len(cdrs); !last {
+				return nil
+			}
+			return t.saveCheckpoint(at)
+		})
+		if err != nil {
+			return nil, fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
 		}
-		return t.saveCheckpoint(at)
-	})
-	if err != nil {
-		return nil, fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
 	}
 	return ids, nil
 }
@@ -141,14 +149,20 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	args = append(args, micros(t.now))
+	found, err := t.findable(c)
+	if err != nil {
+		return 0, err
+	}
+	args = append(args, micros(t.now), found.tenant, found.facet, list(found.terms), list(found.peers))
 	if len(known) == 0 {
 		marks := strings.Repeat(", ?", strings.Count(cdrColumns, ",")+1)
-		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at) VALUES ("+marks[2:]+", ?)", args...)
+		return t.insert("INSERT INTO cdrs ("+cdrColumns+", saved_at, tenant_no, facet, terms, peers, id) VALUES ("+
+			marks[2:]+", ?, ?, ?, ?, ?, nullif(?, 0))", append(args, c.ID)...) // only imported ones have an id already
 	}
 	id := known[0]
 	set := strings.ReplaceAll(cdrColumns, ",", " = ?, ")
-	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ? WHERE id = ?", append(args, id)...); err != nil {
+	if err := t.exec("UPDATE cdrs SET "+set+" = ?, saved_at = ?, tenant_no = ?, facet = ? + facet % 2, terms = ?, peers = ? WHERE id = ?",
+		append(args, id)...); err != nil {
 		return 0, err
 	}
 	for _, other := range known[1:] {
@@ -156,6 +170,7 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 			"UPDATE recordings SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_linkedids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_uniqueids SET cdr_id = ? WHERE cdr_id = ?",
+			"UPDATE OR REPLACE cdr_holds SET cdr_id = ? WHERE cdr_id = ?",
 		} {
 			if err := t.exec(statement, id, other); err != nil {
 				return 0, err
@@ -174,11 +189,15 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
 }
 
 func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
-	for _, table := range []string{"cdr_participants", "cdr_tags", "cdr_texts"} {
+	for _, table := range []string{"cdr_participants", "cdr_tags"} {
 		if err := t.exec("DELETE FROM "+table+" WHERE cdr_id = ?", id); err != nil {
 			return err
 		}
 	}
+	return t.insertCDRChildren(c, id)
+}
+
+func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 	for i, p := range c.Participants {
 		if err := t.exec("INSERT INTO cdr_participants VALUES (?, ?, ?, ?, ?, ?, ?)",
 			id, i, p.UserUUID, p.LineID, p.Role, p.Answered, p.Requested); err != nil {
@@ -192,43 +211,26 @@ func (t *Tx) saveCDRChildren(c *cdr.CDR, id int64) error {
 	}
 	// Ids are added, not replaced: a call that was seen under one of them
 	// remains the same call.
-	if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.LinkedIDs)); err != nil {
-		return err
+	boot := bootKey(c.Journal.Boot)
+	for _, linkedid := range c.LinkedIDs {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_linkedids VALUES (?, ?, ?)", boot, linkedid, id); err != nil {
+			return err
+		}
 	}
-	if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids SELECT ?, value, ? FROM json_each(?)",
-		bootKey(c.Journal.Boot), id, list(c.Uniqueids)); err != nil {
-		return err
-	}
-	for _, x := range []struct{ field, text string }{
-		{"name", c.SourceName},
-		{"name", c.DestinationName},
-		{"exten", c.SourceExtension},
-		{"exten", c.DestinationExtension},
-	} {
-		if err := t.saveText(id, x.field, x.text); err != nil {
+	for _, uniqueid := range c.Uniqueids {
+		if err := t.exec("INSERT OR REPLACE INTO cdr_uniqueids VALUES (?, ?, ?)", boot, uniqueid, id); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// saveText makes a call findable by a name or number.
-func (t *Tx) saveText(id int64, field, text string) error {
-	if text == "" {
-		return nil
-	}
-	if err := t.exec("INSERT INTO party_texts (text) VALUES (?) ON CONFLICT DO NOTHING", text); err != nil {
-		return err
-	}
-	return t.exec("INSERT OR IGNORE INTO cdr_texts SELECT id, ?, ? FROM party_texts WHERE text = ?", field, id, text)
-}
-
 // AttachRecordings gives the recordings of a call its CDR's id: those of its
 // boot whose hooked leg or any other leg is among its uniqueids. Recordings
 // that have a CDR keep it.
 func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
-	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE cdr_id IS NULL AND uuid IN (
+	// The + keeps SQLite from going through all recordings without a CDR.
+	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
 		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
 		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
 		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {

@@ -135,6 +135,11 @@ func (t *Tx) deleteEntry(r directory.Ref, at time.Time) error {
 			return err
 		}
 	}
+	if r.Kind == directory.KindUser { // its tokens die with it
+		if _, err := t.deleteTokensOf(r.Key); err != nil {
+			return err
+		}
+	}
 	err := t.changed("DELETE FROM "+table+" = ?", r.Key)
 	if errors.Is(err, ErrNotFound) {
 		return directory.ErrNotFound

@@ -45,9 +45,10 @@ func (t *Tx) AppendEvents(events ...recorder.Event) error {
 	return nil
 }
 
-// AppendEvents adds events in one durable transaction.
+// AppendEvents adds events in one durable transaction, which they may share
+// with other writes.
 func (s *Store) AppendEvents(ctx context.Context, events ...recorder.Event) error {
-	return s.Write(ctx, High, func(t *Tx) error { return t.AppendEvents(events...) })
+	return s.Write(ctx, Soon, func(t *Tx) error { return t.AppendEvents(events...) })
 }
 
 // Events returns events in the order in which they were stored.

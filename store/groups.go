@@ -10,17 +10,17 @@ import (
 
 func loadGroups(ctx context.Context, q querier) ([]directory.Group, error) {
 	return collect(ctx, q, func(r *sql.Rows) (v directory.Group, err error) {
-		err = r.Scan(&v.ID, &v.UUID, &v.TenantUUID, &v.Name, &v.Label, &v.Exten, &v.Context, &v.DTMFRecordToggle)
+		err = r.Scan(&v.ID, &v.UUID, &v.TenantUUID, &v.Name, &v.Label, &v.Exten, &v.Context, &v.DTMFRecordToggle, &v.AutoRecord)
 		return v, err
-	}, "SELECT id, uuid, tenant_uuid, name, label, exten, context, dtmf_record_toggle FROM groups ORDER BY id")
+	}, "SELECT id, uuid, tenant_uuid, name, label, exten, context, dtmf_record_toggle, auto_record FROM groups ORDER BY id")
 }
 
 func (t *Tx) saveGroup(v *directory.Group, at time.Time) error {
-	id, err := t.upsert(`groups (id, uuid, tenant_uuid, name, label, exten, context, dtmf_record_toggle)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET tenant_uuid = excluded.tenant_uuid,
+	id, err := t.upsert(`groups (id, uuid, tenant_uuid, name, label, exten, context, dtmf_record_toggle, auto_record)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (uuid) DO UPDATE SET tenant_uuid = excluded.tenant_uuid,
 		name = excluded.name, label = excluded.label, exten = excluded.exten, context = excluded.context,
-		dtmf_record_toggle = excluded.dtmf_record_toggle`,
-		nullID(v.ID), v.UUID, v.TenantUUID, v.Name, v.Label, v.Exten, v.Context, v.DTMFRecordToggle)
+		dtmf_record_toggle = excluded.dtmf_record_toggle, auto_record = excluded.auto_record`,
+		nullID(v.ID), v.UUID, v.TenantUUID, v.Name, v.Label, v.Exten, v.Context, v.DTMFRecordToggle, string(v.AutoRecord))
 	if err != nil {
 		return err
 	}

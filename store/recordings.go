@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"callrecordd/dialplan"
@@ -28,12 +27,18 @@ func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
 }
 
 // UpdateRecording stores all fields of a recording but Pauses, for which there
-// is SavePause, and CDRID, which the store sets itself. It is fsynced once the file's life is over. The error wraps
-// ErrNotFound if there is no such recording.
+// is SavePause, and CDRID, which the store sets itself. It is fsynced once the
+// file's life is over. That a recorder is to hear nothing any more goes first: a
+// daemon that dies before it is stored would be followed by one that lets it
+// hear. The error wraps ErrNotFound if there is no such recording.
 func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
-	p := High
-	if slices.Contains([]recorder.State{"starting", "recording", "paused", "closing"}, r.State) {
+	p := Soon
+	switch r.State {
+	case recorder.Starting, recorder.Live:
+		p = SoonUnsynced
+	case recorder.Paused, recorder.Closing:
 		p = Intent
+	default: // its file is closed
 	}
 	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })
 }
@@ -59,9 +64,16 @@ func (t *Tx) InsertRecording(r recorder.Recording) error {
 func (t *Tx) UpdateRecording(r recorder.Recording) error {
 	args, err := recordingArgs(r)
 	if err == nil {
-		err = t.changed(`UPDATE recordings SET tenant_uuid = ?, boot = ?, hook = ?, hook_name = ?, mixmonitor_id = ?,
-			follows = ?, state = ?, cause = ?, detail = ?, claims = ?, intent_at = ?, started_at = ?, ended_at = ?,
-			silent = ?, bytes = ?, samples = ?, rate = ?, sha256 = ? WHERE uuid = ?`, args...)
+		err = t.changed(`UPDATE recordings SET hook_name = ?4, mixmonitor_id = ?5,
+			follows = ?6, state = ?7, cause = ?8, detail = ?9, claims = ?10, started_at = ?12, ended_at = ?13,
+			silent = ?14, bytes = ?15, samples = ?16, rate = ?17, sha256 = ?18 WHERE uuid = ?19`, args...)
+	}
+	if err == nil {
+		// Indexed and hardly ever changed: to set them anew would cost more
+		// than all the others.
+		err = t.exec(`UPDATE recordings SET tenant_uuid = ?1, boot = ?2, hook = ?3, intent_at = ?4
+			WHERE uuid = ?5 AND (tenant_uuid, boot, hook, intent_at) <> (?1, ?2, ?3, ?4)`,
+			r.TenantUUID, micros(r.Boot), r.Hook, micros(r.IntentAt), r.UUID)
 	}
 	if err == nil {
 		err = t.saveLegs(r)
@@ -95,18 +107,37 @@ const sameBoot = "(boot_s = ?1 OR boot_s = 0 OR ?1 = 0)"
 // saveLegs stores the uniqueids of the talk, and attaches the recording if the
 // CDR of its call is there already.
 func (t *Tx) saveLegs(r recorder.Recording) error {
-	if err := t.exec("DELETE FROM recording_legs WHERE recording_uuid = ?", r.UUID); err != nil {
+	same, err := t.sameLegs(r)
+	if err != nil {
 		return err
 	}
-	for i, leg := range r.Legs {
-		if err := t.exec("INSERT INTO recording_legs VALUES (?, ?, ?, ?)", r.UUID, i, bootKey(r.Boot), leg); err != nil {
+	if !same {
+		if err := t.exec("DELETE FROM recording_legs WHERE recording_uuid = ?", r.UUID); err != nil {
 			return err
 		}
+		for i, leg := range r.Legs {
+			if err := t.exec("INSERT INTO recording_legs VALUES (?, ?, ?, ?)", r.UUID, i, bootKey(r.Boot), leg); err != nil {
+				return err
+			}
+		}
 	}
-	return t.exec(`UPDATE recordings SET cdr_id = (SELECT min(cdr_id) FROM cdr_uniqueids
-		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)
-		WHERE uuid = ?3 AND cdr_id IS NULL`,
+	return t.exec(`UPDATE recordings SET cdr_id = known.id FROM (SELECT min(cdr_id) AS id FROM cdr_uniqueids
+		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`) AS known
+		WHERE uuid = ?3 AND cdr_id IS NULL AND known.id IS NOT NULL`,
 		bootKey(r.Boot), list(append([]string{r.Hook}, r.Legs...)), r.UUID)
+}
+
+// sameLegs says whether the legs are stored already: most saves change others
+// of the fields.
+func (t *Tx) sameLegs(r recorder.Recording) (bool, error) {
+	st, err := t.prepared(`SELECT count(*) = ?2 AND coalesce(min(boot_s = ?3), true)
+		AND json_group_array(leg ORDER BY pos) = ?4 FROM recording_legs WHERE recording_uuid = ?1`)
+	if err != nil {
+		return false, err
+	}
+	var same bool
+	err = st.QueryRowContext(t.ctx, r.UUID, len(r.Legs), bootKey(r.Boot), list(r.Legs)).Scan(&same)
+	return same, err
 }
 
 const recordingSelect = `SELECT uuid, tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause, detail,
@@ -165,6 +196,15 @@ func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error
 	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
 }
 
+// RecordingsOf returns the recordings whose talk had one of these uniqueids in
+// that boot of Asterisk, oldest first. A boot that is not known matches any.
+func (s *Store) RecordingsOf(ctx context.Context, boot time.Time, legs []string) ([]recorder.Recording, error) {
+	return s.recordings(ctx, ` WHERE uuid IN (
+		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
+		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)
+		ORDER BY intent_at, uuid`, bootKey(boot), list(legs))
+}
+
 // EventUnattached says that a recording has no CDR and that somebody was told.
 const EventUnattached = "recording_unattached"
 
@@ -214,7 +254,7 @@ func (t *Tx) saveParty(recording string, p recorder.Party) error {
 
 // SaveParties is Tx.SaveParties in a transaction of its own, without fsync.
 func (s *Store) SaveParties(ctx context.Context, recording string, parties []recorder.Party) error {
-	return s.Write(ctx, Intent, func(t *Tx) error { return t.SaveParties(recording, parties) })
+	return s.Write(ctx, SoonUnsynced, func(t *Tx) error { return t.SaveParties(recording, parties) })
 }
 
 // Parties returns who was in the talk, in the order of SaveParties.

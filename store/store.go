@@ -1,6 +1,6 @@
 // Package store keeps everything callrecordd knows in one SQLite file (design
 // 8): the directory, recordings, CDRs, events, tokens and checkpoints. There is
-// one writer with a priority lane and a pool of read-only connections.
+// one writer with lanes by urgency and a pool of read-only connections.
 //
 // It may import the packages that own the types it stores (directory, auth,
 // recorder, cdr, dialplan) and nothing else of ours; nobody else writes SQL.
@@ -9,6 +9,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,10 +17,11 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // the driver sqlite3
+	"github.com/mattn/go-sqlite3" // and the driver sqlite3
 )
 
 // Errors of Open.
@@ -54,12 +56,14 @@ type Store struct {
 	conn    *sql.Conn // the one writing connection, used by writeLoop alone
 	readDB  *sql.DB
 
-	high, low  chan *job // unbuffered: who could send is being served
-	checkpoint chan struct{}
-	done       chan struct{}
-	wg         sync.WaitGroup
-	closeOnce  sync.Once
-	closeErr   error
+	high, low, soon chan *job // unbuffered: who could send is being served
+	checkpoint      chan struct{}
+	copying         atomic.Bool   // bulk work waits for a checkpoint,
+	copied          chan struct{} // whose end is told here
+	done            chan struct{}
+	wg              sync.WaitGroup
+	closeOnce       sync.Once
+	closeErr        error
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
@@ -71,8 +75,8 @@ type Store struct {
 // ErrLocked, ErrNewerSchema, ErrNoFTS5 and ErrReadOnly can be told apart.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
-		opt: opt, high: make(chan *job), low: make(chan *job),
-		checkpoint: make(chan struct{}, 1), done: make(chan struct{}),
+		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
+		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{},
 	}
 	if err := s.open(ctx); err != nil {
@@ -98,9 +102,7 @@ func (s *Store) open(ctx context.Context) error {
 	if err := f.Close(); err != nil {
 		return err
 	}
-	if s.writeDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate")); err != nil {
-		return err
-	}
+	s.writeDB = sql.OpenDB(writing{dsn(s.opt.Path, "_journal_mode=WAL", "_synchronous=FULL", "_txlock=immediate")})
 	if err := checkFTS5(ctx, s.writeDB); err != nil {
 		return err
 	}
@@ -110,18 +112,36 @@ func (s *Store) open(ctx context.Context) error {
 	if s.conn, err = s.writeDB.Conn(ctx); err != nil {
 		return err
 	}
+	if _, err := s.conn.ExecContext(ctx, callCache); err != nil {
+		return err
+	}
 	// The automatic checkpoint would run within a commit, perhaps an intent's,
 	// which must take less than 10 ms. checkpointLoop does it instead.
 	if _, err := s.conn.ExecContext(ctx, "PRAGMA wal_autocheckpoint = 0"); err != nil {
 		return err
 	}
-	s.readDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "mode=ro", "_query_only=true"))
+	s.readDB, err = sql.Open("sqlite3", dsn(s.opt.Path, "mode=ro", "_query_only=true", "_stmt_cache_size=100"))
 	if err != nil {
 		return err
 	}
 	s.readDB.SetMaxOpenConns(8)
 	s.readDB.SetMaxIdleConns(8)
 	return s.readDB.PingContext(ctx)
+}
+
+// writing makes connections that write. What a statement may have to undo is
+// kept in memory: in a file it would cost calls and imports time, and where the
+// service may write nowhere else a migration would fail (there is no parameter
+// of the driver for it).
+type writing struct{ dsn string }
+
+func (w writing) Connect(context.Context) (driver.Conn, error) { return w.Driver().Open(w.dsn) }
+
+func (w writing) Driver() driver.Driver {
+	return &sqlite3.SQLiteDriver{ConnectHook: func(c *sqlite3.SQLiteConn) error {
+		_, err := c.Exec("PRAGMA temp_store = MEMORY", nil)
+		return err
+	}}
 }
 
 func dsn(path string, params ...string) string {

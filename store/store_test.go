@@ -351,7 +351,7 @@ func TestTokens(t *testing.T) {
 	if err != nil || strings.Contains(string(raw), secret.Reveal()) {
 		t.Errorf("the secret is on disk (%v)", err)
 	}
-	if ts, err := a.List(t.Context()); len(ts) != 1 || err != nil {
+	if ts, err := a.List(t.Context(), auth.TokenFilter{}); len(ts) != 1 || err != nil {
 		t.Errorf("List = %v, %v", ts, err)
 	}
 	if err := a.Revoke(t.Context(), "root", tok.ID); err != nil {

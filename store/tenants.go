@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -11,29 +12,43 @@ import (
 
 func loadTenants(ctx context.Context, q querier) ([]directory.Tenant, error) {
 	return collect(ctx, q, func(r *sql.Rows) (t directory.Tenant, err error) {
-		err = r.Scan(&t.UUID, &t.Name, &t.Parent, &t.AsteriskID)
-		return t, err
-	}, "SELECT uuid, name, parent_uuid, asterisk_id FROM tenants ORDER BY uuid <> parent_uuid, name, uuid")
+		var details string
+		if err := r.Scan(&t.UUID, &t.Name, &t.Parent, &t.AsteriskID, &t.Slug, &details); err != nil {
+			return t, err
+		}
+		if err := json.Unmarshal([]byte(details), &t.Details); err != nil {
+			return t, fmt.Errorf("details of tenant %s: %w", t.UUID, err)
+		}
+		return t, nil
+	}, "SELECT uuid, name, parent_uuid, asterisk_id, slug, details FROM tenants ORDER BY uuid <> parent_uuid, name, uuid")
 }
 
 func (t *Tx) saveTenant(v directory.Tenant, at time.Time) error {
-	if err := t.exec(`INSERT INTO tenants (uuid, name, parent_uuid, asterisk_id) VALUES (?, ?, ?, ?)
+	details, err := json.Marshal(v.Details)
+	if err != nil {
+		return fmt.Errorf("encode details of tenant %s: %w", v.UUID, err)
+	}
+	if err := t.exec(`INSERT INTO tenants (uuid, name, parent_uuid, asterisk_id, slug, details) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (uuid) DO UPDATE SET name = excluded.name, parent_uuid = excluded.parent_uuid,
-		asterisk_id = excluded.asterisk_id`, v.UUID, v.Name, v.Parent, v.AsteriskID); err != nil {
+		asterisk_id = excluded.asterisk_id, slug = excluded.slug, details = excluded.details`,
+		v.UUID, v.Name, v.Parent, v.AsteriskID, v.Slug, string(details)); err != nil {
 		return err
 	}
 	return t.remember(directory.KindTenant, v.UUID, v, at)
 }
 
 // tenantUnused refuses to orphan recordings and calls: nobody could see or
-// delete them any more.
+// delete them any more. It says what is still there.
 func (t *Tx) tenantUnused(uuid string) error {
-	var used bool
-	err := t.tx.QueryRowContext(t.ctx, `SELECT EXISTS (SELECT 1 FROM recordings WHERE tenant_uuid = ?1)
-		OR EXISTS (SELECT 1 FROM cdr_counts WHERE tenant_uuid = ?1 AND n > 0)
-		OR EXISTS (SELECT 1 FROM tokens WHERE tenant_uuid = ?1)`, uuid).Scan(&used)
-	if err == nil && used {
-		err = fmt.Errorf("it still has calls, recordings or tokens: %w", directory.ErrConflict)
+	var left string
+	err := t.tx.QueryRowContext(t.ctx, `SELECT coalesce(group_concat(what, ', '), '') FROM (
+		SELECT 'calls' AS what WHERE EXISTS (SELECT 1 FROM cdrs WHERE tenant_uuid = ?1)
+		UNION ALL SELECT 'recordings' WHERE EXISTS (SELECT 1 FROM recordings WHERE tenant_uuid = ?1)
+		UNION ALL SELECT 'accounts' WHERE EXISTS (SELECT 1 FROM accounts WHERE tenant_uuid = ?1)
+		UNION ALL SELECT 'policies' WHERE EXISTS (SELECT 1 FROM policies WHERE tenant_uuid = ?1)
+		UNION ALL SELECT 'tokens' WHERE EXISTS (SELECT 1 FROM tokens WHERE tenant_uuid = ?1))`, uuid).Scan(&left)
+	if err == nil && left != "" {
+		err = fmt.Errorf("it still has %s: %w", left, directory.ErrConflict)
 	}
 	return err
 }

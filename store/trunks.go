@@ -10,15 +10,15 @@ import (
 
 func loadTrunks(ctx context.Context, q querier) ([]directory.Trunk, error) {
 	return collect(ctx, q, func(r *sql.Rows) (v directory.Trunk, err error) {
-		err = r.Scan(&v.ID, &v.UUID, &v.TenantUUID, &v.Name, &v.Endpoint)
+		err = r.Scan(&v.ID, &v.UUID, &v.TenantUUID, &v.Name, &v.Endpoint, &v.AutoRecord)
 		return v, err
-	}, "SELECT id, uuid, tenant_uuid, name, endpoint FROM trunks ORDER BY id")
+	}, "SELECT id, uuid, tenant_uuid, name, endpoint, auto_record FROM trunks ORDER BY id")
 }
 
 func (t *Tx) saveTrunk(v *directory.Trunk, at time.Time) error {
-	id, err := t.upsert(`trunks (id, uuid, tenant_uuid, name, endpoint) VALUES (?, ?, ?, ?, ?)
+	id, err := t.upsert(`trunks (id, uuid, tenant_uuid, name, endpoint, auto_record) VALUES (?, ?, ?, ?, ?, ?)
 		ON CONFLICT (uuid) DO UPDATE SET tenant_uuid = excluded.tenant_uuid, name = excluded.name,
-		endpoint = excluded.endpoint`, nullID(v.ID), v.UUID, v.TenantUUID, v.Name, v.Endpoint)
+		endpoint = excluded.endpoint, auto_record = excluded.auto_record`, nullID(v.ID), v.UUID, v.TenantUUID, v.Name, v.Endpoint, string(v.AutoRecord))
 	if err != nil {
 		return err
 	}

@@ -15,24 +15,25 @@ func loadUsers(ctx context.Context, q querier) ([]directory.User, error) {
 	}
 	return collect(ctx, q, func(r *sql.Rows) (u directory.User, err error) {
 		err = r.Scan(&u.ID, &u.UUID, &u.TenantUUID, &u.FirstName, &u.LastName, &u.UserField, &u.Flags.OutgoingInternal,
-			&u.Flags.OutgoingExternal, &u.Flags.IncomingInternal, &u.Flags.IncomingExternal, &u.Flags.OnDemand)
+			&u.Flags.OutgoingExternal, &u.Flags.IncomingInternal, &u.Flags.IncomingExternal, &u.Flags.OnDemand, &u.MustRecord)
 		u.Lines = lines[u.UUID]
 		return u, err
 	}, `SELECT id, uuid, tenant_uuid, first_name, last_name, user_field, outgoing_internal, outgoing_external,
-		incoming_internal, incoming_external, on_demand FROM users ORDER BY id`)
+		incoming_internal, incoming_external, on_demand, must_record FROM users ORDER BY id`)
 }
 
 // saveUser saves a user with its lines, which must have been deleted before.
 func (t *Tx) saveUser(u *directory.User, at time.Time) error {
 	f := u.Flags
 	id, err := t.upsert(`users (id, uuid, tenant_uuid, first_name, last_name, user_field, outgoing_internal,
-		outgoing_external, incoming_internal, incoming_external, on_demand) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		outgoing_external, incoming_internal, incoming_external, on_demand, must_record) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (uuid) DO UPDATE SET tenant_uuid = excluded.tenant_uuid, first_name = excluded.first_name,
 		last_name = excluded.last_name, user_field = excluded.user_field, outgoing_internal = excluded.outgoing_internal,
 		outgoing_external = excluded.outgoing_external, incoming_internal = excluded.incoming_internal,
-		incoming_external = excluded.incoming_external, on_demand = excluded.on_demand`,
+		incoming_external = excluded.incoming_external, on_demand = excluded.on_demand,
+		must_record = excluded.must_record`,
 		nullID(u.ID), u.UUID, u.TenantUUID, u.FirstName, u.LastName, u.UserField, f.OutgoingInternal,
-		f.OutgoingExternal, f.IncomingInternal, f.IncomingExternal, f.OnDemand)
+		f.OutgoingExternal, f.IncomingInternal, f.IncomingExternal, f.OnDemand, u.MustRecord)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,11 @@ func (t *Tx) saveUser(u *directory.User, at time.Time) error {
 
 // upsert inserts or updates an entry and returns its id.
 func (t *Tx) upsert(statement string, args ...any) (id int64, err error) {
-	err = t.tx.QueryRowContext(t.ctx, "INSERT INTO "+statement+" RETURNING id", args...).Scan(&id)
+	st, err := t.prepared("INSERT INTO " + statement + " RETURNING id")
+	if err != nil {
+		return 0, err
+	}
+	err = st.QueryRowContext(t.ctx, args...).Scan(&id)
 	return id, err
 }
 

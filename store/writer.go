@@ -19,131 +19,13 @@ var (
 	ErrBusy     = errors.New("the database is locked by another program")
 )
 
-// Priority says which lane a write takes and how durable its commit is.
-type Priority int
-
-const (
-	// Bulk waits for the other lane. It is fsynced. Keep it below 5 ms.
-	Bulk Priority = iota
-	// High goes before bulk work. It is fsynced.
-	High
-	// Intent goes before bulk work and is not fsynced: it survives the end of
-	// the daemon, not a power cut, after which the call is gone as well
-	// (design 8, audio before paper).
-	Intent
-)
-
-// checkpointEvery is after how many commits the WAL is copied back. Most
-// commits are a few pages of 4 KiB.
-const checkpointEvery = 200
-
-// Tx is a write transaction. It carries its context because it lives exactly
-// as long as one call of Write.
-type Tx struct {
-	ctx   context.Context
-	tx    *sql.Conn // on which the transaction was begun
-	stmts map[string]*sql.Stmt
-	now   time.Time
-}
-
-type job struct {
-	ctx      context.Context
-	priority Priority
-	fn       func(*Tx) error
-	result   chan error
-}
-
-// Write runs fn in a transaction on the writing connection, and commits it if
-// fn returns nil. Nothing is written if ctx ends before fn is called; after
-// that it runs to its end. fn must not call Write and should be quick: all
-// other writes wait.
-func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error {
-	lane := s.high
-	if p == Bulk {
-		lane = s.low
-	}
-	j := &job{ctx: ctx, priority: p, fn: fn, result: make(chan error, 1)}
-	select {
-	case <-s.done:
-		return ErrClosed
-	default:
-	}
-	select {
-	case lane <- j:
-		return <-j.result
-	case <-ctx.Done():
-		return fmt.Errorf("write to database: %w", context.Cause(ctx))
-	case <-s.done:
-		return ErrClosed
-	}
-}
-
-func (s *Store) writeLoop() {
-	for {
-		select {
-		case j := <-s.high:
-			s.run(j)
-			continue
-		default:
-		}
-		select {
-		case j := <-s.high:
-			s.run(j)
-		case j := <-s.low:
-			s.run(j)
-		case <-s.done:
-			return
-		}
-	}
-}
-
-func (s *Store) run(j *job) {
-	// The driver needs no goroutine per statement for a context that cannot
-	// end, and a commit must not be torn by a client that hangs up.
-	err := s.transact(context.WithoutCancel(j.ctx), j)
-	j.result <- explain(err)
-	if s.commits++; s.commits >= checkpointEvery {
-		s.commits = 0
-		select {
-		case s.checkpoint <- struct{}{}:
-		default: // one is asked for already
-		}
-	}
-}
-
-func (s *Store) transact(ctx context.Context, j *job) error {
-	if err := s.setSync(ctx, j.priority); err != nil {
-		return err
-	}
-	// Not sql.Tx: it would prepare every statement anew, which for a CDR takes
-	// longer than running them.
-	if _, err := s.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
-		return fmt.Errorf("begin transaction: %w", err)
-	}
-	committed := false
-	defer func() {
-		if !committed { // also if fn panics
-			// SQLite may have rolled back by itself, then this fails.
-			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
-		}
-	}()
-	if err := j.fn(&Tx{ctx: ctx, tx: s.conn, stmts: s.stmts, now: s.opt.Now()}); err != nil {
-		return err
-	}
-	if _, err := s.conn.ExecContext(ctx, "COMMIT"); err != nil {
-		return fmt.Errorf("commit: %w", err)
-	}
-	committed = true
-	return nil
-}
-
 // setSync sets how durable the next commit is. SQLite ignores the pragma
 // within a transaction. In WAL mode NORMAL does not fsync at a commit, and the
 // next FULL one makes durable what came before it as well.
-func (s *Store) setSync(ctx context.Context, p Priority) error {
-	want := "FULL"
-	if p == Intent {
-		want = "NORMAL"
+func (s *Store) setSync(ctx context.Context, full bool) error {
+	want := "NORMAL"
+	if full {
+		want = "FULL"
 	}
 	if s.sync == want {
 		return nil
@@ -165,10 +47,43 @@ func (s *Store) checkpointLoop() {
 			return
 		case <-s.checkpoint:
 		}
-		if _, err := s.writeDB.ExecContext(context.Background(), "PRAGMA wal_checkpoint(PASSIVE)"); err != nil {
-			s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
+		s.copyBack()
+		s.copying.Store(false)
+		select {
+		case s.copied <- struct{}{}:
+		default: // the writer is told already
 		}
 	}
+}
+
+func (s *Store) copyBack() {
+	var busy, frames, copied int
+	ctx := context.Background()
+	err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
+	if err == nil && frames > largeWAL {
+		err = s.startWAL(ctx)
+	}
+	if err != nil {
+		s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
+	}
+}
+
+// startWAL has the next write begin the file anew, if there is nobody who still
+// reads what is in it. Writers wait meanwhile, so it gives up soon; the next
+// checkpoint tries again.
+func (s *Store) startWAL(ctx context.Context) error {
+	conn, err := s.writeDB.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // only given back
+	if _, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 20"); err != nil {
+		return err
+	}
+	var busy, frames, copied int
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &frames, &copied)
+	_, again := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
+	return errors.Join(err, again)
 }
 
 // querier is a transaction of either kind.
@@ -204,6 +119,7 @@ func (t *Tx) prepared(query string) (*sql.Stmt, error) {
 }
 
 func (t *Tx) run(query string, args []any) (sql.Result, error) {
+	t.ran++
 	st, err := t.prepared(query)
 	if err != nil {
 		return nil, err

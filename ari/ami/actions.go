@@ -23,18 +23,22 @@ func (c *Client) MixMonitor(ctx context.Context, channel, file, options string) 
 	return r.Get("MixMonitorID"), err
 }
 
-// StopMixMonitor stops the recorder id of channel, or with "" the first one.
-// The file is complete when it returns. Send none to a channel in hangup
-// (asterisk#1673).
+// StopMixMonitor stops the recorder id of channel. The file is complete when it
+// returns. Send none to a channel in hangup (asterisk#1673).
 func (c *Client) StopMixMonitor(ctx context.Context, channel, id string) error {
+	if id == "" { // Asterisk would stop the first one, whosever it is
+		return fmt.Errorf("ami action StopMixMonitor: %w: no recorder", ErrInvalidField)
+	}
 	_, err := c.onChannel(ctx, "StopMixMonitor", channel, id, nil)
 	return err
 }
 
 // MixMonitorMute mutes or unmutes both directions of the recorder id of
-// channel, or with "" of all its recorders, which takes no writer lock
-// (asterisk-facts 1).
+// channel.
 func (c *Client) MixMonitorMute(ctx context.Context, channel, id string, on bool) error {
+	if id == "" { // Asterisk would mute all of them, whosever they are
+		return fmt.Errorf("ami action MixMonitorMute: %w: no recorder", ErrInvalidField)
+	}
 	state := "0"
 	if on {
 		state = "1"

@@ -60,7 +60,7 @@ func TestTypedActions(t *testing.T) {
 	if err != nil || id != "0x1" {
 		t.Errorf("start %q, %v", id, err)
 	}
-	err = errors.Join(r.StopMixMonitor(ctx, "17.1", "0x1"), r.MixMonitorMute(ctx, "17.1", "0x1", true), r.MixMonitorMute(ctx, "17.1", "", false),
+	err = errors.Join(r.StopMixMonitor(ctx, "17.1", "0x1"), r.MixMonitorMute(ctx, "17.1", "0x1", true), r.MixMonitorMute(ctx, "17.1", "0x1", false),
 		r.Setvar(ctx, "", "DEVICE_STATE(Custom:x)", "INUSE"), r.Reload(ctx, "pbx_config"))
 	if err != nil {
 		t.Error(err)
@@ -69,7 +69,7 @@ func TestTypedActions(t *testing.T) {
 		{{"Action", "MixMonitor"}, {"Channel", "17.1"}, {"File", "/r/u.wav"}, {"options", "i(CALLRECORD_u)"}},
 		{{"Action", "StopMixMonitor"}, {"Channel", "17.1"}, {"MixMonitorID", "0x1"}},
 		{{"Action", "MixMonitorMute"}, {"Channel", "17.1"}, {"Direction", "both"}, {"State", "1"}, {"MixMonitorID", "0x1"}},
-		{{"Action", "MixMonitorMute"}, {"Channel", "17.1"}, {"Direction", "both"}, {"State", "0"}},
+		{{"Action", "MixMonitorMute"}, {"Channel", "17.1"}, {"Direction", "both"}, {"State", "0"}, {"MixMonitorID", "0x1"}},
 		{{"Action", "Setvar"}, {"Variable", "DEVICE_STATE(Custom:x)"}, {"Value", "INUSE"}},
 		{{"Action", "Reload"}, {"Module", "pbx_config"}},
 	}

@@ -159,6 +159,7 @@ func (s *stage) help() string {
 	line("\nUsers: %s; %s is a ring group, %s plays music.", strings.Join(names, ", "), lab.ExtenGroup, lab.ExtenMusic)
 	line("A softphone on this machine: register sip:%s@%s over UDP, without a password.", spare, s.pbx.SIPAddr)
 	line("\nIn another terminal:")
+	line("  export API=%s TOKEN=%s", s.api.base, s.api.token)
 	line("  %s", s.daemon.line("user", "set", "Dave", "--record", "all"))
 	line("  %s", s.daemon.line("user", "list"))
 	line("  %s", s.daemon.line("status"))

@@ -108,6 +108,7 @@ func userCmd(e *environment) *cobra.Command {
 			f.StringArray("line", nil, "a line as ENDPOINT or ENDPOINT=EXTENSION@CONTEXT, e.g. PJSIP/alice=1001@users; repeat for more; the first is the main line")
 			f.StringSlice("record", nil, "what is recorded automatically: all, none, or some of outgoing-internal,outgoing-external,incoming-internal,incoming-external")
 			f.Bool("on-demand", false, "may use *3 in a call")
+			f.Bool("must-record", false, "has Asterisk itself record the calls while the daemon is away, if the dialplan has the safety net's line")
 		},
 		apply: applyUser,
 	}.command(e)
@@ -119,6 +120,7 @@ func applyUser(f *pflag.FlagSet, u *directory.User) error {
 	setString(f, "tenant", &u.TenantUUID)
 	setString(f, "user-field", &u.UserField)
 	setBool(f, "on-demand", &u.Flags.OnDemand)
+	setBool(f, "must-record", &u.MustRecord)
 	if f.Changed("record") {
 		words, _ := f.GetStringSlice("record") // declared above
 		if err := setRules(&u.Flags, words); err != nil {
@@ -154,14 +156,26 @@ func placedFlags(f *pflag.FlagSet) {
 	f.String("exten", "", "the extension that leads to it")
 	f.String("context", "", "the context of the extension")
 	f.Bool("on-demand", false, "who answers may use *3, whatever their own permission says")
+	autoFlag(f)
+}
+
+// autoFlag is the option of what goes before the users' rules.
+func autoFlag(f *pflag.FlagSet) {
+	f.String("auto-record", "", "the calls that it leads to: always or never recorded, or inherit, which leaves it to the users' rules")
+}
+
+func setAuto(f *pflag.FlagSet, v *dialplan.AutoRecord) {
+	text := string(*v)
+	setString(f, "auto-record", &text)
+	*v = dialplan.AutoRecord(text)
 }
 
 func groupCmd(e *environment) *cobra.Command {
 	return noun[directory.Group]{
 		name: "group", path: "groups", about: "Ring groups: extensions whose Dial rings several",
-		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
+		header: []string{"UUID", "NAME", "EXTENSION", "*3", "RECORDS", "TENANT"},
 		row: func(g directory.Group) []string {
-			return []string{g.UUID, g.Name, place(g.Exten, g.Context), yesNo(g.DTMFRecordToggle), g.TenantUUID}
+			return []string{g.UUID, g.Name, place(g.Exten, g.Context), yesNo(g.DTMFRecordToggle), string(g.AutoRecord), g.TenantUUID}
 		},
 		key:   func(g directory.Group) string { return g.UUID },
 		names: func(g directory.Group) []string { return []string{g.Name, g.Label, g.Exten} },
@@ -173,6 +187,7 @@ func groupCmd(e *environment) *cobra.Command {
 			setString(f, "exten", &g.Exten)
 			setString(f, "context", &g.Context)
 			setBool(f, "on-demand", &g.DTMFRecordToggle)
+			setAuto(f, &g.AutoRecord)
 			return nil
 		},
 	}.command(e)
@@ -181,9 +196,9 @@ func groupCmd(e *environment) *cobra.Command {
 func queueCmd(e *environment) *cobra.Command {
 	return noun[directory.Queue]{
 		name: "queue", path: "queues", about: "Queues, by their names in queues.conf",
-		header: []string{"UUID", "NAME", "EXTENSION", "*3", "TENANT"},
+		header: []string{"UUID", "NAME", "EXTENSION", "*3", "RECORDS", "TENANT"},
 		row: func(q directory.Queue) []string {
-			return []string{q.UUID, q.Name, place(q.Exten, q.Context), yesNo(q.DTMFRecordToggle), q.TenantUUID}
+			return []string{q.UUID, q.Name, place(q.Exten, q.Context), yesNo(q.DTMFRecordToggle), string(q.AutoRecord), q.TenantUUID}
 		},
 		key:   func(q directory.Queue) string { return q.UUID },
 		names: func(q directory.Queue) []string { return []string{q.Name, q.Label, q.Exten} },
@@ -195,6 +210,7 @@ func queueCmd(e *environment) *cobra.Command {
 			setString(f, "exten", &q.Exten)
 			setString(f, "context", &q.Context)
 			setBool(f, "on-demand", &q.DTMFRecordToggle)
+			setAuto(f, &q.AutoRecord)
 			return nil
 		},
 	}.command(e)
@@ -203,19 +219,23 @@ func queueCmd(e *environment) *cobra.Command {
 func trunkCmd(e *environment) *cobra.Command {
 	return noun[directory.Trunk]{
 		name: "trunk", path: "trunks", about: "Trunks: endpoints that lead outside",
-		header: []string{"UUID", "NAME", "ENDPOINT", "TENANT"},
-		row:    func(t directory.Trunk) []string { return []string{t.UUID, t.Name, t.Endpoint, t.TenantUUID} },
-		key:    func(t directory.Trunk) string { return t.UUID },
-		names:  func(t directory.Trunk) []string { return []string{t.Name, t.Endpoint} },
+		header: []string{"UUID", "NAME", "ENDPOINT", "RECORDS", "TENANT"},
+		row: func(t directory.Trunk) []string {
+			return []string{t.UUID, t.Name, t.Endpoint, string(t.AutoRecord), t.TenantUUID}
+		},
+		key:   func(t directory.Trunk) string { return t.UUID },
+		names: func(t directory.Trunk) []string { return []string{t.Name, t.Endpoint} },
 		flags: func(f *pflag.FlagSet) {
 			f.String("name", "", "name (default: the endpoint's)")
 			f.String("endpoint", "", "e.g. PJSIP/provider")
 			f.String("tenant", "", "uuid of the tenant (default: the master tenant)")
+			autoFlag(f)
 		},
 		apply: func(f *pflag.FlagSet, t *directory.Trunk) error {
 			setString(f, "name", &t.Name)
 			setString(f, "endpoint", &t.Endpoint)
 			setString(f, "tenant", &t.TenantUUID)
+			setAuto(f, &t.AutoRecord)
 			return nil
 		},
 	}.command(e)

@@ -186,6 +186,9 @@ func TestUsers(t *testing.T) {
 		if diff := cmp.Diff(want, alice); diff != "" {
 			t.Errorf("created (-want +got):\n%s", diff)
 		}
+		if !h.user("user", "set", "alice", "--must-record").MustRecord || h.user("user", "set", "alice", "--must-record=false").MustRecord {
+			t.Error("must-record is not what was asked for")
+		}
 		h.run("user", "create", "--first-name", "Bob", "--line", "PJSIP/bob=1002@users", "--record", "all", "--on-demand")
 
 		table := "UUID  NAME  LINES  RECORDS  *3  TENANT\n" +
@@ -223,7 +226,7 @@ func TestUsers(t *testing.T) {
 		h.fails("PJSIP/alice", "user", "create", "--first-name", "X", "--line", "PJSIP/alice")
 		h.fails("is not an endpoint like PJSIP/alice", "user", "create", "--first-name", "X", "--line", "alice=1@users")
 		h.fails("is not the name of a dialplan context", "user", "create", "--first-name", "X", "--line", "PJSIP/x=1005")
-		h.fails(`output "xml" is neither table nor json`, "user", "create", "--first-name", "X", "-o", "xml")
+		h.fails(`output "xml" is neither table, json nor csv`, "user", "create", "--first-name", "X", "-o", "xml")
 		h.fails("unknown flag: --records", "user", "create", "--records", "all")
 		h.fails("accepts 1 arg(s), received 0", "user", "delete")
 
@@ -295,9 +298,9 @@ func TestOtherNouns(t *testing.T) {
 		h.run("device", "create", "--endpoint", "PJSIP/door")
 		for noun, want := range map[string]string{
 			"tenant": "UUID  NAME  PARENT  ASTERISK ID\nU  master  U  \nU  branch  U  b1\n",
-			"group":  "UUID  NAME  EXTENSION  *3  TENANT\nU  sales  2001@users  yes  U\n",
-			"queue":  "UUID  NAME  EXTENSION  *3  TENANT\nU  support  3001@users  no  U\n",
-			"trunk":  "UUID  NAME  ENDPOINT  TENANT\nU  PJSIP/provider  PJSIP/provider  U\n",
+			"group":  "UUID  NAME  EXTENSION  *3  RECORDS  TENANT\nU  sales  2001@users  yes  inherit  U\n",
+			"queue":  "UUID  NAME  EXTENSION  *3  RECORDS  TENANT\nU  support  3001@users  no  inherit  U\n",
+			"trunk":  "UUID  NAME  ENDPOINT  RECORDS  TENANT\nU  PJSIP/provider  PJSIP/provider  inherit  U\n",
 			"device": "ENDPOINT\nPJSIP/door\n",
 		} {
 			if diff := cmp.Diff(want, squeeze(h.run(noun, "list"))); diff != "" {
@@ -339,6 +342,7 @@ func TestFeatures(t *testing.T) {
 			t.Errorf("list (-want +got):\n%s", diff)
 		}
 		h.fails("is not 1 to 40 of the digits", "feature", "set", "callrecord", "--exten", "_X.")
+		h.fails("does not begin with * or #", "feature", "set", "callrecord", "--exten", "1")
 		h.fails(`there is no feature "dnd"`, "feature", "show", "dnd")
 	})
 }
@@ -492,11 +496,11 @@ func TestProcess(t *testing.T) {
 func TestLogger(t *testing.T) {
 	t.Setenv("JOURNAL_STREAM", "")
 	var b bytes.Buffer
-	newLogger(config.Log{Level: "warn", Format: "auto"}, &b).Info("quiet")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("json")
-	newLogger(config.Log{Level: "info", Format: "text"}, &b).Info("text")
+	newLogger(config.Log{Format: "auto"}, slog.LevelWarn, &b).Info("quiet")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("json")
+	newLogger(config.Log{Format: "text"}, slog.LevelInfo, &b).Info("text")
 	t.Setenv("JOURNAL_STREAM", "8:1")
-	newLogger(config.Log{Level: "info", Format: "auto"}, &b).Info("journal")
+	newLogger(config.Log{Format: "auto"}, slog.LevelInfo, &b).Info("journal")
 	lines := strings.Split(b.String(), "\n")
 	if len(lines) != 4 || !strings.HasPrefix(lines[0], `{"time"`) || !strings.HasPrefix(lines[1], "time=") || !strings.HasPrefix(lines[2], "time=") {
 		t.Errorf("%s", b.String())

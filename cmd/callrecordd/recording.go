@@ -99,7 +99,11 @@ func liveRequestCmd(e *environment, op, short string) *cobra.Command {
 				if err := c.Do(cmd.Context(), "POST", control.Path("live", channel, op), nil, &now); err != nil {
 					return err
 				}
-				return e.show(now, []string{"CHANNEL", "STATE"}, [][]string{{channel, string(now.State)}})
+				rows := [][]string{{channel, string(now.State)}}
+				for _, w := range now.Released {
+					rows = append(rows, []string{w.Channel, "ended the wish of " + w.Who + " (" + string(w.Reason) + ")"})
+				}
+				return e.show(now, []string{"CHANNEL", "STATE"}, rows)
 			})
 		},
 	}

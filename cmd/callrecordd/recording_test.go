@@ -54,6 +54,11 @@ func TestRecordingLive(t *testing.T) {
 			if channel == "zoe" {
 				return nil, &control.Failure{Status: http.StatusNotFound, Message: "stop the recording of zoe: there is no such telephone in a call"}
 			}
+			if op == "stop" {
+				return app.LiveAnswer{State: recorder.Inactive, Released: []app.LiveWish{
+					{Channel: "PJSIP/bob-00000002", Who: "Bob", Reason: dialplan.OnDemand},
+				}}, nil
+			}
 			return app.LiveAnswer{State: recorder.Active}, nil
 		}
 	})
@@ -82,6 +87,11 @@ func TestRecordingLive(t *testing.T) {
 		if diff := cmp.Diff([]string{"pause PJSIP/alice-00000001"}, asked); diff != "" {
 			t.Errorf("pause %s (-want +got):\n%s", word, diff)
 		}
+	}
+	// Whoever stops for everybody is told whose wishes that ended.
+	if diff := cmp.Diff("CHANNEL  STATE\nPJSIP/alice-00000001  inactive\nPJSIP/bob-00000002  ended the wish of Bob (on_demand)\n",
+		squeeze(h.run("recording", "stop", "alice"))); diff != "" {
+		t.Errorf("stop (-want +got):\n%s", diff)
 	}
 	asked = nil
 	h.fails(`"bob" may be any of PJSIP/bob-00000002, PJSIP/bob-00000005: name the one you mean`, "recording", "stop", "bob")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -37,8 +38,8 @@ func newRoot(env environment) *cobra.Command {
 	// Before anything is done: a command whose answer cannot be printed must
 	// not have changed anything.
 	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if e.format != "table" && e.format != "json" {
-			return fmt.Errorf("output %q is neither table nor json", e.format)
+		if e.format != "table" && e.format != "json" && e.format != "csv" {
+			return fmt.Errorf("output %q is neither table, json nor csv", e.format)
 		}
 		return nil
 	}
@@ -46,21 +47,26 @@ func newRoot(env environment) *cobra.Command {
 	root.SetOut(env.out)
 	root.SetErr(env.err)
 	root.PersistentFlags().StringVarP(&e.configPath, "config", "c", config.DefaultPath, "configuration file")
-	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table or json")
+	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table, json or csv")
 	root.AddCommand(
 		serveCmd(e), checkCmd(e), setupCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
-		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e), tokenCmd(e),
-		recordingCmd(e),
+		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e),
+		accountCmd(e), policyCmd(e), tokenCmd(e),
+		recordingCmd(e), cdrCmd(e), exportCmd(e), retentionCmd(e),
 	)
 	return root
 }
 
-// show prints rows for people, or v as JSON with -o json.
+// show prints rows for people, the same with -o csv, or v as JSON with -o json.
 func (e *environment) show(v any, header []string, rows [][]string) error {
 	if e.format == "json" {
 		enc := json.NewEncoder(e.out)
 		enc.SetIndent("", "  ")
 		return enc.Encode(v)
+	}
+	if e.format == "csv" {
+		w := csv.NewWriter(e.out)
+		return errors.Join(w.Write(header), w.WriteAll(rows))
 	}
 	w := tabwriter.NewWriter(e.out, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(w, strings.Join(header, "\t"))
@@ -91,6 +97,15 @@ func configCmd(e *environment) *cobra.Command {
 			Args:  cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
 				_, err := fmt.Fprint(e.out, config.Sample())
+				return err
+			},
+		},
+		&cobra.Command{
+			Use:   "check",
+			Short: "Check the configuration and say nothing if it can be used",
+			Args:  cobra.NoArgs,
+			RunE: func(*cobra.Command, []string) error {
+				_, err := config.Load(e.configPath)
 				return err
 			},
 		},

@@ -8,7 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"os/user"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -27,13 +29,22 @@ import (
 	"callrecordd/store"
 )
 
+// gcPercent lets the heap, a few megabytes, grow to three times of what is in
+// use before it is collected: half as often as usual.
+const gcPercent = 200
+
 func serveCmd(e *environment) *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the daemon",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := config.Load(e.configPath)
+			// First of all: a SIGHUP must never end the daemon.
+			hangup := make(chan os.Signal, 1)
+			signal.Notify(hangup, syscall.SIGHUP)
+			defer signal.Stop(hangup)
+			load := func() (config.Config, error) { return config.Load(e.configPath) }
+			cfg, err := load()
 			if err != nil {
 				return err
 			}
@@ -41,10 +52,19 @@ func serveCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("watchdog of the service manager: %w", err)
 			}
-			log := newLogger(cfg.Log, e.err)
+			level := new(slog.LevelVar)
+			level.Set(cfg.Log.SlogLevel())
+			log := newLogger(cfg.Log, level, e.err)
+			if os.Getenv("GOGC") == "" {
+				debug.SetGCPercent(gcPercent)
+			}
 			return app.Run(cmd.Context(), app.Options{
 				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
+				ReloadAsked: hangup, LoadConfig: load, Level: level, FirstStart: e.firstStart,
 				Notify: func(state string) {
+					if state == daemon.SdNotifyReloading {
+						state += "\n" + daemon.SdNotifyMonotonicUsec() // Type=notify-reload wants it
+					}
 					if _, err := daemon.SdNotify(false, state); err != nil {
 						log.Warn("service manager cannot be told", "state", state, "err", err)
 					}
@@ -54,8 +74,15 @@ func serveCmd(e *environment) *cobra.Command {
 	}
 }
 
-func newLogger(cfg config.Log, w io.Writer) *slog.Logger {
-	opts := &slog.HandlerOptions{Level: cfg.SlogLevel()}
+// firstStart tells the administrator's password. It is not logged: the log's
+// level may hide it, and other machines may collect it.
+func (e *environment) firstStart(username, password string) {
+	fmt.Fprintf(e.out, "First start: the administrator %q of the HTTP API was created, with the password %s\n"+
+		"It is shown this once. `callrecordd account set-password %s` sets another.\n", username, password, username)
+}
+
+func newLogger(cfg config.Log, level slog.Leveler, w io.Writer) *slog.Logger {
+	opts := &slog.HandlerOptions{Level: level}
 	f, isFile := w.(*os.File)
 	interactive := isFile && term.IsTerminal(int(f.Fd())) || os.Getenv("JOURNAL_STREAM") != ""
 	if cfg.Format == "json" || cfg.Format == "auto" && !interactive {
@@ -74,7 +101,7 @@ func (e *environment) withClient(ctx context.Context, fn func(*control.Client) e
 	}
 	client, err := control.Connect(ctx, cfg.State.Socket, actor())
 	if errors.Is(err, control.ErrNoDaemon) {
-		return withDatabase(ctx, cfg.State, fn)
+		return withDatabase(ctx, cfg, fn)
 	}
 	if err != nil {
 		return err
@@ -98,7 +125,8 @@ func (e *environment) withDaemon(ctx context.Context, fn func(*control.Client) e
 	return fn(client)
 }
 
-func withDatabase(ctx context.Context, state config.State, fn func(*control.Client) error) (err error) {
+func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Client) error) (err error) {
+	state := cfg.State
 	if err := checkOwner(state.Dir, os.Geteuid()); err != nil {
 		return err
 	}
@@ -119,8 +147,14 @@ func withDatabase(ctx context.Context, state config.State, fn func(*control.Clie
 	if err != nil {
 		return err
 	}
+	tokens := auth.New(st, time.Now, uuid.NewString)
+	accounts, err := app.OpenAccounts(ctx, cfg, st, tokens, dir, time.Now)
+	if err != nil {
+		return err
+	}
+	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: auth.New(st, time.Now, uuid.NewString), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: keeping.Routes(), Log: log,
 	}), actor()))
 }
 
@@ -173,6 +207,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"journal", fmt.Sprintf("%s (%d calls open)", s.Journal.Detail, s.Journal.OpenCalls)},
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
+				{"pauses", cmp.Or(s.Pauses, "as configured")},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 			if err == nil && !s.Ready {

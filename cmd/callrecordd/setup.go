@@ -25,9 +25,9 @@ import (
 
 // setupFlags are the flags of `callrecordd setup`.
 type setupFlags struct {
-	dryRun, write, undo, force, lean, reload bool
-	scope, dir, backups, code, console       string
-	contexts                                 []string
+	dryRun, write, undo, force, lean, reload  bool
+	scope, dir, backups, code, console, https string
+	contexts                                  []string
 }
 
 func setupCmd(e *environment) *cobra.Command {
@@ -57,6 +57,7 @@ func setupCmd(e *environment) *cobra.Command {
 	cmd.Flags().StringVar(&f.dir, "asterisk-dir", "/etc/asterisk", "Asterisk's configuration directory")
 	cmd.Flags().StringVar(&f.backups, "backup-dir", "/var/backups/callrecordd", "where backups are kept")
 	cmd.Flags().StringVar(&f.console, "console", "asterisk -rx", "how to give Asterisk's console a command")
+	cmd.Flags().StringVar(&f.https, "https", ":443", "where the API is served with HTTPS, by a certificate that setup makes, if there is none yet; none for nowhere")
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "write", "undo")
 	return cmd
 }
@@ -92,11 +93,22 @@ func (e *environment) setup(ctx context.Context, f setupFlags) error {
 	if err != nil { // contexts can be given by hand
 		fmt.Fprintln(e.err, "The contexts of users are not known:", err)
 	}
+	note, err := d.prepareHTTPS(f.https)
+	if err != nil {
+		return err
+	}
 	o := d.options(f)
 	o.Contexts, o.Endpoints = places(users, f.contexts)
 	plan := setup.Make(files, o)
 	journal := filepath.Join(setup.LogDir(files), "master.db")
-	edits := append(slices.Clone(plan.Edits), d.edits(plan, journal)...)
+	own, err := d.edits(plan, journal)
+	if err != nil {
+		return err
+	}
+	edits := append(slices.Clone(plan.Edits), own...)
+	if note != nil {
+		plan.Notes = append(plan.Notes, *note)
+	}
 	wrong, err := setup.InspectJournal(journal)
 	if err != nil {
 		return err
@@ -190,6 +202,9 @@ type daemonFiles struct {
 	// that are not.
 	secrets     map[string]string
 	secretFiles map[string]*string // contents, nil if there is none
+	// https is where HTTPS is to be served with a new certificate, empty if
+	// that is settled already.
+	https string
 }
 
 var secretKeys = [...]string{"ari_password", "ami_password"}
@@ -256,7 +271,7 @@ func (d daemonFiles) options(f setupFlags) setup.Options {
 }
 
 // edits are those of the daemon's own configuration, which follows Asterisk's.
-func (d daemonFiles) edits(plan setup.Plan, journal string) []setup.Edit {
+func (d daemonFiles) edits(plan setup.Plan, journal string) ([]setup.Edit, error) {
 	var out []setup.Edit
 	a := d.cfg.Asterisk
 	values := map[string]string{}
@@ -285,10 +300,19 @@ func (d daemonFiles) edits(plan setup.Plan, journal string) []setup.Edit {
 	if d.text != nil {
 		text = *d.text
 	}
-	if after := config.SetKeys(text, "asterisk", values); d.text == nil || after != text {
+	made, keys, err := d.certificate()
+	if err != nil {
+		return nil, err
+	}
+	out = append(out, made...)
+	after := config.SetKeys(text, "asterisk", values)
+	if len(keys) > 0 {
+		after = config.SetKeys(after, "http", keys)
+	}
+	if d.text == nil || after != text {
 		out = append(out, setup.Edit{Path: d.path, Before: d.text, After: after, Like: "manager.conf"})
 	}
-	return out
+	return out, nil
 }
 
 // users are those of the directory, none before there is one.

@@ -63,7 +63,11 @@ func tokenList(e *environment) *cobra.Command {
 					if !t.ExpiresAt.IsZero() {
 						expires = t.ExpiresAt.Format(time.RFC3339)
 					}
-					rows = append(rows, []string{t.ID, t.TenantUUID, strings.Join(t.ACL, " "), expires, t.Description})
+					about := t.Description
+					if t.Purpose != "" {
+						about = "session of " + t.AuthID
+					}
+					rows = append(rows, []string{t.ID, t.TenantUUID, strings.Join(t.ACL, " "), expires, about})
 				}
 				return e.show(list, []string{"ID", "TENANT", "ACL", "EXPIRES", "DESCRIPTION"}, rows)
 			})

@@ -1,6 +1,7 @@
-// Package api is the HTTP interface: Wazo's call-logd paths, bodies, statuses
-// and error ids over one route table, in which every route names its method,
-// path, ACL and handler (cdr-api.md, design 3 and 7).
+// Package api is the HTTP interface: the paths, bodies, statuses and error ids
+// of Wazo's services over one route table, in which every route names its
+// service, method, path, ACL, parameters and handler (cdr-api.md,
+// auth-and-clients.md, design 3 and 7).
 //
 // It reads through the small interfaces below and knows neither SQLite nor
 // Asterisk: it must not import store, ari or internal/app.
@@ -8,7 +9,6 @@ package api
 
 import (
 	"context"
-	"time"
 
 	"callrecordd/internal/auth"
 	"callrecordd/internal/cdr"
@@ -21,28 +21,9 @@ type Record struct {
 	Recordings []recorder.Recording
 }
 
-// Query selects CDRs. Tenants are exact; From is inclusive, Until exclusive,
-// both compare with the start of the call and the zero time is no bound. A
-// Limit of 0 is no limit.
-type Query struct {
-	Tenants     []string
-	From, Until time.Time
-	Limit       int
-	Offset      int
-	// Descending is by start, the newest first, which is the default order.
-	Descending bool
-}
-
-// Page is a part of a list: Total counts the tenants' CDRs without any other
-// filter, Filtered those that match, both before limit and offset.
-type Page struct {
-	Items    []Record
-	Total    int
-	Filtered int
-}
-
 // CDRs is where the API reads calls from.
 type CDRs interface {
+	// List finds what the query selects; the records are read as they are asked for.
 	List(ctx context.Context, q Query) (Page, error)
 	// ByID returns ok false if no such CDR is in the tenants.
 	ByID(ctx context.Context, id int64, tenants []string) (r Record, ok bool, err error)
@@ -61,4 +42,6 @@ type Tenants interface {
 	// Visible returns the tenant and all its descendants, nothing if there is
 	// no such tenant.
 	Visible(tenant string) []string
+	// Master returns the tenant above all others.
+	Master() string
 }

@@ -9,7 +9,8 @@ import (
 )
 
 // problem is an error as clients see it (cdr-api 1.10): message and details
-// are for them, internal text goes to the log.
+// are for them, internal text goes to the log. Without an id only the message
+// is sent (1.12).
 type problem struct {
 	status  int
 	id      string
@@ -28,6 +29,22 @@ func unauthorized(reason, access, tenant string) *problem {
 		}
 	}
 	return &problem{http.StatusUnauthorized, "unauthorized", "Unauthorized", details}
+}
+
+// tokensUnreachable is what clients know of an auth service that is down. Ours
+// is in the same process and has no address of its own; why it cannot answer is
+// in the log.
+func tokensUnreachable() *problem {
+	return &problem{
+		http.StatusServiceUnavailable, "authentication-server-unreachable", "Authentication server unreachable",
+		map[string]any{"auth_server_host": "localhost", "auth_server_port": nil, "original_error": "tokens cannot be checked now"},
+	}
+}
+
+func unauthorizedTenant(tenant string) *problem {
+	return &problem{
+		http.StatusUnauthorized, "unauthorized-tenant", "Unauthorized tenant", map[string]any{"tenant_uuid": tenant},
+	}
 }
 
 func invalidData(details map[string]any) *problem {
@@ -53,20 +70,24 @@ func mediaProblem(status int, id, message, uuid string) *problem {
 	return &problem{status, id, message, map[string]any{"recording_uuid": uuid}}
 }
 
-// body has the four keys in the order in which clients know them.
-type body struct {
+// problemJSON has the four keys in the order in which clients know them.
+type problemJSON struct {
 	Message   string         `json:"message"`
 	ErrorID   string         `json:"error_id"`
 	Details   map[string]any `json:"details"`
 	Timestamp float64        `json:"timestamp"`
 }
 
-func writeProblem(w http.ResponseWriter, p *problem, now time.Time) {
+func (p *problem) write(w http.ResponseWriter, now time.Time) {
+	if p.id == "" {
+		writeMessage(w, p.status, p.message)
+		return
+	}
 	details := p.details
 	if details == nil {
 		details = map[string]any{}
 	}
-	writeJSON(w, p.status, body{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
+	writeJSON(w, p.status, problemJSON{p.message, p.id, details, float64(now.UnixMicro()) / 1e6})
 }
 
 // writeNoRoute is the answer for a path that does not exist: upstream's is a
@@ -80,9 +101,13 @@ func writeNoRoute(w http.ResponseWriter) {
 	_, _ = io.WriteString(w, page) // the client may be gone, which is its own affair
 }
 
-// writeMessage is the shape of errors without an id (cdr-api 1.12).
+// messageBody is the shape of errors without an id (cdr-api 1.12).
+type messageBody struct {
+	Message string `json:"message"`
+}
+
 func writeMessage(w http.ResponseWriter, status int, message string) {
-	writeJSON(w, status, map[string]string{"message": message})
+	writeJSON(w, status, messageBody{message})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"iter"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -29,15 +31,26 @@ const (
 
 // fakeCDRs remembers what it was asked.
 type fakeCDRs struct {
-	query   Query
-	page    Page
-	records []Record
-	err     error
+	query           Query
+	items           []Record // that a list has
+	total, filtered int
+	records         []Record
+	err             error
 }
 
 func (f *fakeCDRs) List(_ context.Context, q Query) (Page, error) {
 	f.query = q
-	return f.page, f.err
+	return Page{Total: f.total, Filtered: f.filtered, Records: eachOf(f.items)}, f.err
+}
+
+func eachOf(list []Record) iter.Seq2[Record, error] {
+	return func(yield func(Record, error) bool) {
+		for _, r := range list {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
 }
 
 func (f *fakeCDRs) ByID(_ context.Context, id int64, tenants []string) (Record, bool, error) {
@@ -78,14 +91,22 @@ func (f *fakeTokens) Check(_ context.Context, token string) (auth.Token, error) 
 type fakeTenants map[string][]string
 
 func (f fakeTenants) Visible(tenant string) []string { return f[tenant] }
+func (f fakeTenants) Master() string                 { return master }
+
+// prefixes are the places where the routes of call-logd are found: at its own
+// port, and as Wazo's nginx publishes them.
+func prefixes() []string { return []string{"", "/api/call-logd"} }
 
 // world is a server with everything behind it.
 type world struct {
 	t      *testing.T
 	cdrs   *fakeCDRs
 	tokens *fakeTokens
+	keep   *fakeKeep
 	root   string
 	ready  string // why not, empty if it is
+	health Health
+	now    time.Time
 	log    strings.Builder
 	url    string
 }
@@ -93,21 +114,27 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{
-		t: t, cdrs: &fakeCDRs{}, root: t.TempDir(),
+		t: t, cdrs: &fakeCDRs{}, root: t.TempDir(), now: time.Date(2026, 11, 23, 10, 0, 0, 250e6, time.UTC),
+		health: Health{Asterisk: true, Journal: true, Database: true},
 		tokens: &fakeTokens{known: map[string]auth.Token{
 			"all":   {TenantUUID: master, ACL: []string{"call-logd.#"}},
 			"child": {TenantUUID: child, ACL: []string{"call-logd.#"}},
 			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
 		}},
 	}
+	w.keep = newFakeKeep(t.TempDir(), func() []Record { return w.cdrs.records })
 	server := New(Options{
-		CDRs: w.cdrs, Tokens: w.tokens, Root: w.root,
+		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
-		Now:     func() time.Time { return time.Date(2026, 11, 23, 10, 0, 0, 250e6, time.UTC) },
+		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
+		Health:  func() Health { return w.health },
+		Config:  func() map[string]any { return map[string]any{"log": map[string]any{"level": "info"}} },
+		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
+		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})
-	s := httptest.NewServer(server.Handler())
+	s := httptest.NewServer(checked(t, server, server.Handler(CallLogd)))
 	t.Cleanup(s.Close)
 	w.url = s.URL
 	return w
@@ -123,7 +150,13 @@ type reply struct {
 // do asks with the token "all"; headers come in pairs and override it.
 func (w *world) do(method, path string, headers ...string) reply {
 	w.t.Helper()
-	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, nil)
+	return w.send(method, path, "", headers...)
+}
+
+// send is do with a body.
+func (w *world) send(method, path, body string, headers ...string) reply {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, w.url+path, strings.NewReader(body))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -135,14 +168,14 @@ func (w *world) do(method, path string, headers ...string) reply {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	if err := resp.Body.Close(); err != nil {
 		w.t.Fatal(err)
 	}
-	return reply{resp.StatusCode, resp.Header, string(body)}
+	return reply{resp.StatusCode, resp.Header, string(answer)}
 }
 
 func (w *world) get(path string, headers ...string) reply {

@@ -230,7 +230,7 @@ func TestRecordingOfAnotherTenant(t *testing.T) {
 	w := newWorld(t)
 	path := w.recorded(recorder.Ready, "0123456789") // the child's recording
 	w.cdrs.records[0].CDR.TenantUUID = other
-	w.cdrs.page = Page{Items: w.cdrs.records[:1], Total: 1, Filtered: 1}
+	w.cdrs.items, w.cdrs.total, w.cdrs.filtered = w.cdrs.records[:1], 1, 1
 	w.tokens.known["other"] = auth.Token{TenantUUID: other, ACL: []string{"call-logd.#"}}
 
 	if r := w.get(path, "X-Auth-Token", "child"); r.status != 200 || r.body != "0123456789" {

@@ -4,12 +4,10 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/google/uuid"
 
 	"callrecordd/internal/auth"
 )
@@ -19,12 +17,26 @@ type Options struct {
 	CDRs    CDRs
 	Tokens  Tokens
 	Tenants Tenants
+	Keep    Keep
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
 	Log  *slog.Logger
 	// Ready says whether everything works and, in one line, what does not.
 	Ready func() (ok bool, why string)
+	// Health is for /status, Config, without secrets, for /config.
+	Health func() Health
+	Config func() map[string]any
+	// Signer signs links.
+	Signer *auth.Signer
+	// Proxies are those whose word is taken for who asks, and how.
+	Proxies []netip.Prefix
+	// Accounts is the auth service.
+	Accounts AccountOptions
+	// Calls are those that go on.
+	Calls     Calls
+	Directory Directory
+	Toggle    ToggleKey
 }
 
 // Server answers HTTP requests.
@@ -32,92 +44,59 @@ type Server struct {
 	cdrs    CDRs
 	tokens  Tokens
 	tenants Tenants
+	keep    Keep
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
 	ready   func() (bool, string)
+	health  func() Health
+	config  func() map[string]any
+	signer  *auth.Signer
+	proxies []netip.Prefix
+
+	accounts AccountOptions
+	calls    Calls
+
+	directory Directory
+	toggle    ToggleKey
+	resources []routed
 }
 
 // New returns a server.
 func New(o Options) *Server {
-	return &Server{cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready}
-}
-
-// request is what authentication found out about a request.
-type request struct {
-	token auth.Token
-	// tenant is the selected one, visible it and its descendants.
-	tenant  string
-	visible []string
-}
-
-// route is one line of the route table.
-type route struct {
-	method, path string
-	// acl may hold path values in braces; dots in a value become underscores
-	// (cdr-api 1.8).
-	acl    string
-	handle func(http.ResponseWriter, *http.Request, request) error
-}
-
-func (s *Server) routes() []route {
-	return []route{
-		{"GET", "/1.0/cdr", "call-logd.cdr.read", s.listCDRs},
-		{"GET", "/1.0/cdr/{cdr_id}", "call-logd.cdr.{cdr_id}.read", s.getCDR},
-		{
-			"GET", "/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media",
-			"call-logd.cdr.{cdr_id}.recordings.{recording_uuid}.media.read", s.getMedia,
-		},
+	s := &Server{
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
+		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}
+	s.resources = s.confResources()
+	return s
 }
 
-// prefixes are the places where the routes are found: at the service's own
-// port as Wazo has them, and as its nginx publishes them (design 7).
-func prefixes() []string { return []string{"", "/api/call-logd"} }
-
-// Handler serves all routes.
-func (s *Server) Handler() http.Handler {
+// Handler serves what a service has at its own port, and everything as Wazo's
+// nginx publishes it, below /api/<service> (design 7). Without a service it is
+// the latter alone.
+func (s *Server) Handler(own Service) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.getReady)
-	for _, rt := range s.routes() {
-		for _, prefix := range prefixes() {
-			mux.HandleFunc(rt.method+" "+prefix+rt.path, func(w http.ResponseWriter, r *http.Request) {
-				s.serve(w, r, rt)
+	rows := s.routes()
+	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
+	for _, rt := range rows {
+		serve := func(prefix, path string) {
+			mux.HandleFunc(rt.method+" "+prefix+path, func(w http.ResponseWriter, r *http.Request) {
+				s.serve(w, r, rt, prefix)
 			})
 		}
+		serve(rt.service.published(), rt.service.version()+rt.plainPath())
+		if rt.service == own {
+			serve("", rt.service.version()+rt.plainPath())
+		}
+		for _, path := range rt.also {
+			serve(rt.service.published(), rt.plain(path))
+		}
 	}
-	return unrouted{mux}
+	return edge{own, mux}
 }
-
-// unrouted gives requests that fit no route the answers that clients know
-// (cdr-api 1.12) in place of the mux's own.
-type unrouted struct{ mux *http.ServeMux }
-
-func (u unrouted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h, pattern := u.mux.Handler(r)
-	if pattern != "" {
-		u.mux.ServeHTTP(w, r)
-		return
-	}
-	said := verdict{header: make(http.Header)}
-	h.ServeHTTP(&said, r)
-	if said.status != http.StatusMethodNotAllowed {
-		writeNoRoute(w)
-		return
-	}
-	w.Header().Set("Allow", said.header.Get("Allow"))
-	writeMessage(w, http.StatusMethodNotAllowed, "The method is not allowed for the requested URL.")
-}
-
-// verdict keeps what the mux would answer, without the body.
-type verdict struct {
-	header http.Header
-	status int
-}
-
-func (v *verdict) Header() http.Header         { return v.header }
-func (v *verdict) WriteHeader(status int)      { v.status = status }
-func (v *verdict) Write(p []byte) (int, error) { return len(p), nil }
 
 // getReady is for load balancers and monitoring: no token, and nothing but
 // whether all is well goes to strangers.
@@ -131,43 +110,44 @@ func (s *Server) getReady(w http.ResponseWriter, _ *http.Request) {
 	writeMessage(w, http.StatusOK, "ready")
 }
 
+// failure is an error that knows how clients are told. problem is the usual
+// one; a service whose errors have another shape has its own.
+type failure interface {
+	error
+	write(w http.ResponseWriter, now time.Time)
+}
+
 // serve checks token, ACL and tenant, in this order and before any parameter
-// (cdr-api 1.6), and turns errors into answers. Ids that are none make no path
-// of ours, whoever asks.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route) {
-	if !pathFits(r) {
+// (cdr-api 1.6), and turns errors into answers.
+func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix string) {
+	if !rt.fits(r) {
 		writeNoRoute(w)
 		return
 	}
 	rc, err := s.authorize(r, rt)
 	if err == nil {
+		rc.origin = s.originOf(r, prefix)
 		err = rt.handle(w, r, rc)
 	}
-	var p *problem
+	var f failure
+	var big *http.MaxBytesError
 	switch {
 	case err == nil:
-	case errors.As(err, &p):
-		writeProblem(w, p, s.now())
+	case errors.As(err, &f):
+		if rt.service == Confd {
+			f = inConfd(f)
+		}
+		f.write(w, s.now())
+	case errors.As(err, &big):
+		writeMessage(w, http.StatusRequestEntityTooLarge, "The data value transmitted exceeds the capacity limit.")
 	default:
-		s.log.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.log.Error("request failed", "method", r.Method, "route", rt.path, "err", err)
+		if rt.service == Confd {
+			writeJSON(w, http.StatusInternalServerError, []string{"Unexpected error: Internal Server Error"})
+			return
+		}
 		writeMessage(w, http.StatusInternalServerError, "Internal Server Error")
 	}
-}
-
-// pathFits checks the path values that the route has: integers without sign
-// and hyphenated uuids, which is what upstream's routes accept.
-func pathFits(r *http.Request) bool {
-	if v := r.PathValue("cdr_id"); v != "" {
-		if _, err := strconv.ParseUint(v, 10, 63); err != nil {
-			return false
-		}
-	}
-	if v := r.PathValue("recording_uuid"); v != "" {
-		if _, err := uuid.Parse(v); err != nil || len(v) != len(uuid.Nil.String()) {
-			return false
-		}
-	}
-	return true
 }
 
 // cdrID is the id in the path, which has been checked.
@@ -177,13 +157,21 @@ func cdrID(r *http.Request) int64 {
 }
 
 func (s *Server) authorize(r *http.Request, rt route) (request, error) {
-	required := requiredACL(rt.acl, r)
-	token, err := s.tokens.Check(r.Context(), r.Header.Get("X-Auth-Token"))
+	if rt.acl == "" {
+		return request{}, nil
+	}
+	required, query := rt.required(r), r.URL.Query()
+	secret := r.Header.Get("X-Auth-Token")
+	if rt.queryToken && query.Get("token") != "" {
+		secret = query.Get("token")
+	}
+	token, err := s.tokens.Check(r.Context(), secret)
 	if errors.Is(err, auth.ErrInvalidToken) {
 		return request{}, unauthorized("not_found_or_expired", required, "")
 	}
 	if err != nil {
-		return request{}, err
+		s.log.Error("tokens cannot be checked", "err", err)
+		return request{}, tokensUnreachable()
 	}
 	tenant := r.Header.Get("Wazo-Tenant")
 	if !token.Allows(required) {
@@ -192,65 +180,20 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 	if tenant == "" {
 		tenant = token.TenantUUID
 	}
-	if !slices.Contains(s.tenants.Visible(token.TenantUUID), tenant) {
+	mine := s.tenants.Visible(token.TenantUUID)
+	if !slices.Contains(mine, tenant) {
+		if rt.service == Auth { // which tells the two apart
+			return request{}, unauthorizedTenant(tenant)
+		}
 		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
 	}
-	return request{token: token, tenant: tenant, visible: s.tenants.Visible(tenant)}, nil
-}
-
-func requiredACL(pattern string, r *http.Request) string {
-	parts := strings.Split(pattern, ".")
-	for i, p := range parts {
-		if strings.HasPrefix(p, "{") {
-			parts[i] = auth.EscapeWord(r.PathValue(strings.Trim(p, "{}")))
+	if rt.master && token.TenantUUID != s.tenants.Master() {
+		return request{}, unauthorized("missing_permission_or_invalid_tenant", required, tenant)
+	}
+	if asked := query.Get("tenant"); rt.queryTenant && asked != "" {
+		if tenant = asked; !slices.Contains(mine, tenant) {
+			return request{}, unauthorizedTenant(tenant)
 		}
 	}
-	return strings.Join(parts, ".")
-}
-
-const defaultLimit = 1000
-
-func (s *Server) listCDRs(w http.ResponseWriter, r *http.Request, rc request) error {
-	p := newParams(r.URL.Query())
-	q := Query{
-		Tenants: []string{rc.tenant},
-		From:    p.datetime("from"),
-		Until:   p.datetime("until"),
-		Limit:   p.count("limit", defaultLimit),
-		Offset:  p.count("offset", 0),
-	}
-	q.Descending = p.choice("direction", "desc", "asc", "desc") == "desc"
-	if p.boolean("recurse", false) {
-		q.Tenants = rc.visible
-	}
-	if problem := p.problem(); problem != nil {
-		return problem
-	}
-	page, err := s.cdrs.List(r.Context(), q)
-	if err != nil {
-		return err
-	}
-	out := struct {
-		Items    []cdrJSON `json:"items"`
-		Total    int       `json:"total"`
-		Filtered int       `json:"filtered"`
-	}{Items: make([]cdrJSON, 0, len(page.Items)), Total: page.Total, Filtered: page.Filtered}
-	for _, item := range page.Items {
-		out.Items = append(out.Items, toJSON(item, q.Tenants))
-	}
-	writeJSON(w, http.StatusOK, out)
-	return nil
-}
-
-func (s *Server) getCDR(w http.ResponseWriter, r *http.Request, rc request) error {
-	id := cdrID(r)
-	record, ok, err := s.cdrs.ByID(r.Context(), id, rc.visible)
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return cdrNotFound(id)
-	}
-	writeJSON(w, http.StatusOK, toJSON(record, rc.visible))
-	return nil
+	return request{token: token, tenant: tenant, visible: s.tenants.Visible(tenant)}, nil
 }

@@ -29,15 +29,26 @@ func (a *App) startManagerLink(s *sink) {
 				return nil
 			case <-a.amiBack:
 			}
-			a.reducer.deliver(recorder.Reachable{})
-			if a.stream.State().Kind != ari.StateConnected {
-				continue // its Connected searches
-			}
-			if err := s.adopt(ctx); err != nil && ctx.Err() == nil {
-				a.log.Warn("recorders without a row cannot be looked for", "err", err)
-			}
+			a.managerBack(ctx, s)
 		}
 	})
+}
+
+// managerBack has first ended what the safety net does: a start that has waited
+// must find that its talk is already being recorded.
+func (a *App) managerBack(ctx context.Context, s *sink) {
+	defer a.reducer.deliver(recorder.Reachable{})
+	if a.stream.State().Kind != ari.StateConnected {
+		return // its Connected searches
+	}
+	ctx, cancel := context.WithTimeout(ctx, 2*searchTime)
+	defer cancel()
+	if a.watch.on() {
+		a.setAlive(ctx)
+	}
+	if err := s.adopt(ctx); err != nil && ctx.Err() == nil {
+		a.log.Warn("recorders without a row cannot be looked for", "err", err)
+	}
 }
 
 // amiState is told each state of the manager's client.

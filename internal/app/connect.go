@@ -30,6 +30,10 @@ type sink struct {
 	marks func(context.Context) ([]mark, error)
 	// restarted tells the journal's follower when Asterisk has started.
 	restarted func(boot time.Time)
+	// alive tells the safety net that we are back, before recorders are looked for.
+	alive func(context.Context)
+	// watch is whether events are seen.
+	watch *watch
 	// star26 serves calls of *26; it does not block.
 	star26 func(ari.Event)
 	// ctx ends with the stream; Event has none of its own.
@@ -44,6 +48,7 @@ func disallowed(source string) []string {
 		"ChannelVarset", "DeviceStateChanged", "ContactStatusChange", "PeerStatusChange",
 		"EndpointStateChange", "TextMessageReceived", "ChannelTalkingStarted", "ChannelTalkingFinished",
 		"ChannelToneDetected", "RecordingStarted", "RecordingFinished",
+		"BridgeCreated", "BridgeDestroyed", // who is in one comes with who enters and leaves
 	}
 	if source != config.SourceDTMF {
 		out = append(out, "ChannelDtmfReceived")
@@ -57,7 +62,8 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
-	snap, err := s.look(ctx, session.Info.StartupTime)
+	s.alive(ctx)
+	snap, err := s.look(ctx, session.Info)
 	if err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
@@ -65,6 +71,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if err := s.reducer.do(ctx, func() { s.reducer.resync(snap) }); err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
+	s.watch.begin(s.reducer.now())
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }
@@ -81,6 +88,7 @@ func (s *sink) Event(ev ari.Event) {
 // Disconnected only keeps the recorder from starting anything unseen: recorders
 // go on, and the next Connected compares. The stream keeps and logs the state.
 func (s *sink) Disconnected(error) {
+	s.watch.end()
 	select {
 	case s.reducer.steps <- func() { s.reducer.step(recorder.Blind{}) }:
 	case <-s.stopped:
@@ -88,8 +96,8 @@ func (s *sink) Disconnected(error) {
 }
 
 // look reads channels, bridges, rows and files.
-func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
-	snap := snapshot{boot: boot, files: make(map[string]int64)}
+func (s *sink) look(ctx context.Context, info ari.Info) (snapshot, error) {
+	snap := snapshot{boot: info.StartupTime, version: info.Version, files: make(map[string]int64)}
 	channels, err := s.client.Channels(ctx)
 	if err != nil {
 		return snap, err
@@ -100,6 +108,9 @@ func (s *sink) look(ctx context.Context, boot time.Time) (snapshot, error) {
 	}
 	snap.picture = live.Picture(channels, bridges)
 	if snap.rows, err = s.openRows(ctx); err != nil {
+		return snap, err
+	}
+	if snap.legs, err = s.store.Legs(ctx); err != nil {
 		return snap, err
 	}
 	paths := make(map[string]string, len(snap.rows))

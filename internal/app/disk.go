@@ -78,6 +78,28 @@ func (d *disk) sizes(paths map[string]string) (sizes map[string]int64, failed ma
 	return sizes, failed
 }
 
+// remove deletes a file, unless the disk hangs.
+func (d *disk) remove(path string) error {
+	hangs := fmt.Errorf("remove %s: %w", path, errDiskHangs)
+	if !d.busy.CompareAndSwap(false, true) {
+		return hangs
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := os.Remove(path)
+		d.busy.Store(false)
+		done <- err
+	}()
+	timer := time.NewTimer(diskTime)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return hangs
+	}
+}
+
 // lackOf says what is wrong with the root of the recordings, empty if nothing
 // is known to be. It is never made by us: what is missing may be a disk that is
 // not mounted.

@@ -50,18 +50,22 @@ func (f *features) lacking() string {
 // from recording.
 func (a *App) startFeatures() {
 	a.stack.goStep("features", a.failed, func(ctx context.Context) error {
+		var told string // the text of the toggle key that Asterisk was told of
 		// reloaded is the version that Asterisk was told of on this connection:
 		// it is not told twice, since a reload reads the whole dialplan.
 		var reloaded string
 		for connection := -1; ctx.Err() == nil; {
 			state := a.ami.State()
 			if state.Reconnects != connection {
-				connection, reloaded = state.Reconnects, ""
+				connection, reloaded, told = state.Reconnects, "", ""
 			}
 			marker, err := a.writeFeatures()
 			connected := state.Kind == ami.StateConnected
 			if err == nil && connected {
 				err = a.loadFeatures(ctx, marker, &reloaded)
+			}
+			if err == nil && connected {
+				err = a.loadToggleKey(ctx, &told)
 			}
 			// While Asterisk is away there is nothing new to tell.
 			if ctx.Err() == nil && (err != nil || connected) {
@@ -109,10 +113,12 @@ func (a *App) writeFeatures() (marker string, err error) {
 	}
 	text, marker, err := dialplan.Features{
 		App: a.opt.Config.Asterisk.App, Exten: feature.Exten, Enabled: feature.Enabled,
+		Net: safetyNet(a.directory.Book(), a.opt.Config.Recordings.Root),
 	}.Dialplan()
 	if err != nil {
 		return "", err
 	}
+	a.prepareNet()
 	path := a.opt.Config.State.Features()
 	if old, err := os.ReadFile(path); err == nil && string(old) == text {
 		return marker, nil
@@ -148,6 +154,10 @@ func (a *App) loadFeatures(ctx context.Context, marker string, reloaded *string)
 		return nil
 	}
 	if *reloaded != marker {
+		if a.watch.on() { // before anybody is caught by the net, and once more if globals are cleared
+			a.setAlive(ctx)
+			defer a.setAlive(ctx)
+		}
 		if err := a.ami.Reload(ctx, pbxConfig); err != nil {
 			return fmt.Errorf("have Asterisk read the dialplan of *26: %w", err)
 		}

@@ -45,7 +45,7 @@ type LiveRecording struct {
 
 // LivePause is a pause that lasts.
 type LivePause struct {
-	Leg   string    `json:"leg"`   // uniqueid of the leg that paused
+	Leg   string    `json:"leg"`   // uniqueid of the leg that paused, empty if an administrator did
 	Actor string    `json:"actor"` // who did
 	From  time.Time `json:"from"`
 }
@@ -73,14 +73,19 @@ func (r *reducer) live() ([]LiveTalk, error) {
 		return nil, ErrNoAsterisk
 	}
 	out := []LiveTalk{}
-	recordings := r.machine.Recordings()
+	hooked := make(map[string]recorder.Recording)
+	for _, rec := range r.machine.Recordings() {
+		if rec.State != recorder.Closing {
+			hooked[rec.Hook] = rec
+		}
+	}
 	for _, t := range r.model.Talks() {
-		out = append(out, r.liveTalk(t, recordings))
+		out = append(out, r.liveTalk(t, hooked))
 	}
 	return out, nil
 }
 
-func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTalk {
+func (r *reducer) liveTalk(t call.Talk, hooked map[string]recorder.Recording) LiveTalk {
 	var out LiveTalk
 	book := r.book()
 	for i, p := range parties(book, t.Legs) {
@@ -89,10 +94,8 @@ func (r *reducer) liveTalk(t call.Talk, recordings []recorder.Recording) LiveTal
 			ID: p.Leg, Channel: t.Legs[i].Name, Endpoint: p.Endpoint, Kind: p.Kind, Role: p.Role,
 			UserUUID: p.UserUUID, UserName: u.Name(), RecordState: r.machine.PartyState(p.Leg),
 		})
-		for _, rec := range recordings {
-			if rec.Hook == p.Leg && rec.State != recorder.Closing {
-				out.Recording = &LiveRecording{UUID: rec.UUID, State: rec.State, Claims: rec.Claims}
-			}
+		if rec, ok := hooked[p.Leg]; ok {
+			out.Recording = &LiveRecording{UUID: rec.UUID, State: rec.State, Claims: rec.Claims}
 		}
 		if pause, ok := r.machine.TalkPause(p.Leg); ok {
 			out.PausedBy = &LivePause{Leg: pause.Owner, Actor: pause.Actor, From: pause.From}
@@ -121,15 +124,16 @@ type LiveRequest struct {
 	Op       recorder.Op
 	Actor    string // who asks, for the events
 	Override bool   // with permission over other people's calls
+	Reach    bool   // see recorder.Request
 }
 
 // RequestLive starts, stops, pauses or resumes the recording of the talk that a
 // channel is in, as the party at that channel, with the reason api. The answer
 // comes at once; files follow. To stop what is not recorded is no error, but
 // the outcome says so.
-func (a *App) RequestLive(ctx context.Context, q LiveRequest) (recorder.Outcome, error) {
+func (a *App) RequestLive(ctx context.Context, q LiveRequest) (LiveOutcome, error) {
 	type answer struct {
-		outcome recorder.Outcome
+		outcome LiveOutcome
 		err     error
 	}
 	ctx, cancel := context.WithTimeout(ctx, askTime)
@@ -144,19 +148,22 @@ func (a *App) RequestLive(ctx context.Context, q LiveRequest) (recorder.Outcome,
 	return said.outcome, nil
 }
 
-func (r *reducer) requestLive(q LiveRequest) (recorder.Outcome, error) {
+func (r *reducer) requestLive(q LiveRequest) (LiveOutcome, error) {
 	if r.machine == nil {
-		return recorder.Outcome{}, ErrNoAsterisk
+		return LiveOutcome{}, ErrNoAsterisk
 	}
 	leg, ok := r.leg(q.Channel)
 	if !ok {
-		return recorder.Outcome{}, ErrNoChannel
+		return LiveOutcome{}, ErrNoChannel
 	}
-	outcome := r.request(recorder.Request{
-		Op: q.Op, Party: r.party(leg), By: dialplan.API, Actor: q.Actor, Override: q.Override,
+	outcome := LiveOutcome{}
+	outcome.Outcome = r.request(recorder.Request{
+		Op: q.Op, Party: r.party(leg), By: dialplan.API, Actor: q.Actor, Override: q.Override, Reach: q.Reach,
+		Conference: r.model.Confers(leg.ID),
 	})
 	switch {
 	case outcome.Done:
+		outcome.Wishes = r.wishes(leg.ID, outcome.Released)
 		return outcome, nil
 	case outcome.NoTalk:
 		return outcome, ErrNoTalk
@@ -164,6 +171,31 @@ func (r *reducer) requestLive(q LiveRequest) (recorder.Outcome, error) {
 		return outcome, ErrNotRecording
 	}
 	return outcome, &Refused{outcome.Reason}
+}
+
+// LiveOutcome is what became of a LiveRequest.
+type LiveOutcome struct {
+	recorder.Outcome
+	Wishes []LiveWish // of others, that were ended
+}
+
+// wishes names those whose claims were released, but for the leg that was named.
+func (r *reducer) wishes(own string, claims []recorder.Claim) []LiveWish {
+	var out []LiveWish
+	for _, c := range claims {
+		if c.Leg == own {
+			continue
+		}
+		w := LiveWish{Channel: c.Leg, Who: c.Leg, Reason: c.Reason}
+		if leg, ok := r.model.Leg(c.Leg); ok {
+			w.Channel, w.Who = leg.Name, leg.Endpoint()
+		}
+		if u, ok := r.book().User(c.UserUUID); ok && u.Name() != "" {
+			w.Who = u.Name()
+		}
+		out = append(out, w)
+	}
+	return out
 }
 
 // leg finds a leg by uniqueid or name.
@@ -185,6 +217,15 @@ const askTime = 5 * time.Second
 // LiveAnswer is what the command line is told of a request that was done.
 type LiveAnswer struct {
 	State recorder.PartyState `json:"record_state"`
+	// Released are the wishes of others that a stop has ended.
+	Released []LiveWish `json:"released,omitempty"`
+}
+
+// LiveWish is a party's wish that its call be recorded.
+type LiveWish struct {
+	Channel string          `json:"channel"`
+	Who     string          `json:"who"` // the user's name, else the endpoint
+	Reason  dialplan.Reason `json:"reason"`
 }
 
 // liveControl is what the control socket asks: whoever may open it may do
@@ -201,7 +242,7 @@ func (l liveControl) request(ctx context.Context, channel, op, actor string) (an
 	if err == nil && outcome.NotRecording {
 		err = fmt.Errorf("%s the recording of %s: %w", op, channel, ErrNotRecording) // a person expects one
 	}
-	return LiveAnswer{outcome.State}, controlFailure(err)
+	return LiveAnswer{outcome.State, outcome.Wishes}, controlFailure(err)
 }
 
 // controlFailure gives errors that are the asker's affair their status.

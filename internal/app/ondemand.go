@@ -52,6 +52,7 @@ func machineConfig(cfg config.Config) recorder.Config {
 		Cut:            cfg.Recordings.Pause == config.PauseCut,
 		ToggleStops:    cfg.OnDemand.Cycle == config.CycleStop,
 		FollowTransfer: cfg.OnDemand.FollowTransfer,
+		Digits:         cfg.OnDemand.Source == config.SourceDTMF,
 	}
 }
 
@@ -69,6 +70,7 @@ func (r *reducer) pressed(channel string) {
 	}
 	r.request(recorder.Request{
 		Op: recorder.OpToggle, Party: p, By: dialplan.OnDemand, Actor: cmp.Or(p.UserUUID, p.Endpoint),
+		Conference: r.model.Confers(channel),
 	})
 }
 
@@ -121,7 +123,7 @@ func (a *App) perform(w *tones.Whisperer, apply func([]recorder.Effect)) func([]
 				rest = append(rest, e)
 				continue
 			}
-			if a.opt.Config.OnDemand.Tones {
+			if a.reducer.beeps {
 				for _, leg := range tone.Legs {
 					w.Play(leg, string(tone.Sound))
 				}

@@ -1,6 +1,8 @@
 package app
 
 import (
+	"cmp"
+
 	"callrecordd/dialplan"
 	"callrecordd/internal/call"
 	"callrecordd/internal/directory"
@@ -17,6 +19,10 @@ func parties(book *directory.Book, legs []call.Leg) []dialplan.Party {
 		queue, group := via(book, l.Via)
 		p.Queue, p.QueueToggle = queue.UUID, queue.DTMFRecordToggle
 		p.Group, p.GroupToggle = group.UUID, group.DTMFRecordToggle
+		p.QueueAuto, p.GroupAuto = queue.AutoRecord, group.AutoRecord
+		if p.Tenant == "" { // a device, whose recording belongs to who sent the call there
+			p.Tenant = cmp.Or(queue.TenantUUID, group.TenantUUID)
+		}
 		out = append(out, p)
 	}
 	return out

@@ -73,12 +73,16 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) erro
 	return err
 }
 
-func (s execStore) SavePause(ctx context.Context, p recorder.Pause) error {
-	return s.Store.SavePause(ctx, p)
-}
-
-func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event) error {
-	return s.Store.AppendEvents(ctx, list...)
+// AppendEvents stores events and what is known of legs in one transaction, at
+// once and without fsync: a stop or a pause must outlive us, and would wait
+// behind events that wait for company (TestStopOfARuleWhenTheDaemonDies).
+func (s execStore) AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error {
+	return s.Write(ctx, store.Intent, func(t *store.Tx) error {
+		if err := t.SaveLegs(legs); err != nil {
+			return err
+		}
+		return t.AppendEvents(list...)
+	})
 }
 
 // liveCalls tells the journal's follower which channels there are, for calls
@@ -99,21 +103,38 @@ func (l liveCalls) Channels() (uniqueids map[string]struct{}, at time.Time, ok b
 	return s.uniqueids, s.at, err == nil
 }
 
-// apiCDRs is what the API asks of the store.
+// CDRs is what the API asks of the store.
+func CDRs(s *store.Store) api.CDRs { return apiCDRs{s} }
+
 type apiCDRs struct{ *store.Store }
 
 func (s apiCDRs) List(ctx context.Context, q api.Query) (api.Page, error) {
-	found, err := s.ListCDRs(ctx, store.Filter{
-		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Ascending: !q.Descending,
-	})
+	found, err := s.WalkCDRs(ctx, filterOf(q))
 	if err != nil {
 		return api.Page{}, err
 	}
-	page := api.Page{Total: found.Total, Filtered: found.Filtered}
-	for _, r := range found.Items {
-		page.Items = append(page.Items, api.Record{CDR: r.CDR, Recordings: r.Recordings})
+	return api.Page{Total: found.Total, Filtered: found.Filtered, Records: func(yield func(api.Record, error) bool) {
+		for r, err := range found.All {
+			if !yield(api.Record{CDR: r.CDR, Recordings: r.Recordings}, err) {
+				return
+			}
+		}
+	}}, nil
+}
+
+// filterOf is what the store makes of a query.
+func filterOf(q api.Query) store.Filter {
+	f := store.Filter{
+		Tenants: q.Tenants, From: q.From, Until: q.Until, Limit: q.Limit, Offset: q.Offset, Order: q.Order,
+		Ascending: !q.Descending, IDs: q.IDs, FromID: q.FromID, Search: q.Search, Number: q.Number,
+		CallDirection: q.CallDirection, CallStatus: q.CallStatus, Tags: q.Tags, UserUUIDs: q.UserUUIDs, Me: q.Me,
+		Recorded: q.Recorded, ConversationID: q.ConversationID, DistinctPeer: q.DistinctPeer,
+		RequestedInternalExtension: q.RequestedInternalExtension, RequestedInternalContext: q.RequestedInternalContext,
 	}
-	return page, nil
+	if q.After != nil {
+		f.After = &store.Cursor{Start: q.After.Start, ID: q.After.ID}
+	}
+	return f
 }
 
 func (s apiCDRs) ByID(ctx context.Context, id int64, tenants []string) (api.Record, bool, error) {
@@ -136,6 +157,8 @@ func (s apiCDRs) Recording(ctx context.Context, uuid string) (recorder.Recording
 type apiTenants struct{ directory *directory.Service }
 
 func (t apiTenants) Visible(tenant string) []string { return t.directory.Book().Subtree(tenant) }
+
+func (t apiTenants) Master() string { return t.directory.Book().Master().UUID }
 
 // lookup answers internal/cdr's questions from a Book.
 type lookup struct{ book *directory.Book }

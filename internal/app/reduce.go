@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/ari"
@@ -21,6 +22,7 @@ type reducer struct {
 	model   *call.Model
 	machine *recorder.Machine // nil until Asterisk has been seen once
 	boot    time.Time
+	ended   []recorder.Recording // wait for the machine
 
 	book    func() *directory.Book
 	perform func([]recorder.Effect)
@@ -28,7 +30,10 @@ type reducer struct {
 	// directory tell.
 	config  recorder.Config
 	presses *presses
+	// pauses is what this Asterisk cannot do about them, empty if nothing.
+	pauses  *atomic.Pointer[string]
 	tones   *tones.Whisperer
+	beeps   bool // tones are wanted
 	newUUID func() string
 	now     func() time.Time
 	log     *slog.Logger
@@ -42,15 +47,27 @@ type reducer struct {
 func newReducer(r reducer) *reducer {
 	r.steps = make(chan func())
 	r.results = newMailbox()
+	r.pauses = new(atomic.Pointer[string])
 	return &r
 }
+
+// deadlineEvery is how often the next deadline is looked for at most.
+const deadlineEvery = 10 * time.Millisecond
 
 // run reduces until ctx ends.
 func (r *reducer) run(ctx context.Context) error {
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
+	var looked time.Time
 	for {
-		timer.Reset(r.untilDeadline())
+		// To look for the next deadline costs with every recording, and events
+		// come in bursts: a deadline may be late by as much.
+		if wait := deadlineEvery - r.now().Sub(looked); wait > 0 && wait <= deadlineEvery {
+			timer.Reset(wait)
+		} else {
+			looked = r.now()
+			timer.Reset(r.untilDeadline())
+		}
 		select {
 		case <-ctx.Done():
 			return nil
@@ -61,6 +78,9 @@ func (r *reducer) run(ctx context.Context) error {
 				r.step(in)
 			}
 		case <-timer.C:
+			if r.untilDeadline() > 0 {
+				continue // it was only time to look for it
+			}
 			r.changes(r.model.Advance(r.now()))
 			r.step(recorder.Tick{})
 		}
@@ -163,8 +183,10 @@ func legNames(legs []call.Leg) []string {
 // snapshot is what a (re)connect found.
 type snapshot struct {
 	boot     time.Time
+	version  string
 	picture  call.Picture
 	rows     []recorder.Recording
+	legs     []recorder.LegState
 	channels []recorder.Channel
 	files    map[string]int64
 }
@@ -173,14 +195,18 @@ type snapshot struct {
 // start-up and reconnect are the same (design 8).
 func (r *reducer) resync(s snapshot) {
 	now := r.now()
+	noMute := r.mutes(s.version)
 	switch {
 	case r.machine == nil:
 		cfg := r.config
+		cfg.NoMute = noMute
 		cfg.Boot, cfg.NewUUID, cfg.Tenant = s.boot, r.newUUID, r.book().Master().UUID
 		r.machine = recorder.New(cfg)
+		r.machine.Recall(s.legs) // later we know more than the store
+		s.picture.Known = known(s.legs, s.boot)
 	case !s.boot.Equal(r.boot):
 		r.log.Warn("asterisk has been restarted", "since", s.boot)
-		r.step(recorder.Restarted{Boot: s.boot})
+		r.step(recorder.Restarted{Boot: s.boot, NoMute: noMute})
 		r.changes(r.model.Apply(call.Event{At: now, Kind: call.Restarted}))
 	}
 	r.boot = s.boot
@@ -190,7 +216,20 @@ func (r *reducer) resync(s snapshot) {
 	if effects := r.machine.Reconcile(now, s.rows, s.channels, s.files); len(effects) > 0 {
 		r.perform(effects)
 	}
+	r.finish(r.ended...)
+	r.ended = nil
 	r.changes(r.model.Resync(now, s.picture))
+}
+
+// known are the legs of this Asterisk as the model has them.
+func known(legs []recorder.LegState, boot time.Time) map[string]call.Leg {
+	out := make(map[string]call.Leg, len(legs))
+	for _, s := range legs {
+		if s.Boot.Equal(boot) {
+			out[s.Leg] = call.Leg{ID: s.Leg, Name: s.Name, Role: s.Role, Via: s.Via}
+		}
+	}
+	return out
 }
 
 // mailbox is an unbounded queue whose producers never wait. What is in it is

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,11 +16,9 @@ import (
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
 	"callrecordd/config"
-	"callrecordd/internal/api"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
-	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
@@ -40,8 +38,17 @@ type Options struct {
 	Log     *slog.Logger
 	Now     func() time.Time
 	NewUUID func() string
+	// FirstStart is told the password of the administrator that the first start
+	// makes. It is kept nowhere; without FirstStart no administrator is made.
+	FirstStart func(username, password string)
 	// Notify, if set, tells the service manager (sd_notify).
 	Notify func(state string)
+	// ReloadAsked, if set, tells each time that LoadConfig is to be called and its
+	// result to be put into force as far as that goes without a restart.
+	ReloadAsked <-chan os.Signal
+	LoadConfig  func() (config.Config, error)
+	// Level, if set, is that of Log.
+	Level *slog.LevelVar
 	// WatchdogEvery is how often the service manager wants to hear from us,
 	// zero for never.
 	WatchdogEvery time.Duration
@@ -56,20 +63,29 @@ type App struct {
 	store     *store.Store
 	directory *directory.Service
 	tokens    *auth.Service
+	accounts  *auth.Accounts
+	stackUUID string
 	ari       *ari.Client
 	stream    *ari.Stream
 	ami       *ami.Client
 	follower  *cdr.Follower
 	reducer   *reducer
 	database  database
-	listeners []net.Listener
+	listeners []listener
+	certs     *certificates // nil without HTTPS
+	linkKey   []byte
 	control   net.Listener
 	started   time.Time
 	needs     *needs
-	amiBack   chan struct{} // the manager has connected
+	watch     watch
+	told      told                          // that of the safety net
+	disk      *disk                         // for the journal's follower
+	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
+	amiBack   chan struct{}                 // the manager has connected
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
+	keeping   *Keeping
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -78,13 +94,17 @@ func Run(ctx context.Context, opt Options) error {
 	if err != nil {
 		return err
 	}
-	var failure error
-	select {
-	case <-ctx.Done():
-	case failure = <-a.failed:
-		a.log.Error("a part of the daemon has failed", "err", failure)
+	for {
+		select {
+		case <-ctx.Done():
+			return a.Stop()
+		case failure := <-a.failed:
+			a.log.Error("a part of the daemon has failed", "err", failure)
+			return errors.Join(failure, a.Stop())
+		case <-opt.ReloadAsked:
+			a.reload(ctx)
+		}
 	}
-	return errors.Join(failure, a.Stop())
 }
 
 // Start brings up all parts in order. A part that cannot be started stops
@@ -102,8 +122,9 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
 	}
+	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()
@@ -135,9 +156,17 @@ func (a *App) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	a.tokens = auth.New(a.store, a.opt.Now, uuid.NewString)
+	if err = a.startAccounts(ctx); err != nil {
+		return err
+	}
 
 	if err = a.bind(ctx); err != nil {
+		return err
+	}
+	if a.linkKey, err = linkKey(cfg.State.Dir); err != nil {
+		return err
+	}
+	if err = a.firstStart(ctx); err != nil {
 		return err
 	}
 
@@ -165,19 +194,26 @@ func (a *App) start(ctx context.Context) error {
 	}
 	events := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
 	}
+	// Stopped after the stream: as long as we start recorders Asterisk must not.
+	a.stack.push("word to the safety net", a.leaveToNet)
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
 		events.stopped = ctx.Done()
 		return a.stream.Run(ctx, events)
 	})
+	// Stopped before the stream: it tells of the end of the sounds.
+	a.stack.push("toggle", a.desk.Close)
 	a.startManagerLink(events)
+	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
+	if err = a.startKeeping(); err != nil {
+		return err
+	}
 	a.startProbe()
 	a.startHeartbeat()
-	a.serveAll()
-	return nil
+	return a.serveAll()
 }
 
 func (a *App) amiConfig() ami.Config {
@@ -195,7 +231,7 @@ func (a *App) startRecorder() error {
 	}
 	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
-		presses: presses, tones: whisperer, config: machineConfig(a.opt.Config),
+		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
 		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
@@ -216,7 +252,7 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: a.store, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
+		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a, new(patience)}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
 		Logger:       a.log.With("part", "journal"),
@@ -239,86 +275,6 @@ func (a *App) noteGap(g cdr.Gap) {
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
 	}
-}
-
-// bind opens all addresses and the control socket.
-func (a *App) bind(ctx context.Context) error {
-	var lc net.ListenConfig
-	for _, address := range a.opt.Config.HTTP.Listen {
-		l, err := lc.Listen(ctx, "tcp", address)
-		if err != nil {
-			return fmt.Errorf("http.listen %s: %w; stop the program that uses it or choose another address", address, err)
-		}
-		a.listeners = append(a.listeners, l)
-		a.stack.push("listener "+l.Addr().String(), closeListener(l))
-	}
-	var err error
-	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
-		return err
-	}
-	a.stack.push("control socket", closeListener(a.control))
-	return nil
-}
-
-// closeListener is for a start that fails before the listener is served; a
-// server that was shut down has closed it already.
-func closeListener(l net.Listener) func(context.Context) error {
-	return func(context.Context) error {
-		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	}
-}
-
-func (a *App) serveAll() {
-	server := api.New(api.Options{
-		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
-		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-	})
-	for _, l := range a.listeners {
-		a.serve("http "+l.Addr().String(), l, server.Handler())
-	}
-	a.serve("control", a.control, control.NewHandler(control.Options{
-		Directory: a.directory, Tokens: a.tokens, Log: a.log.With("part", "control"),
-		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
-		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request,
-	}))
-}
-
-func (a *App) serve(name string, l net.Listener, h http.Handler) {
-	srv := &http.Server{
-		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
-		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			select {
-			case a.failed <- fmt.Errorf("%s: %w", name, err):
-			default: // another part has failed before
-			}
-		}
-	}()
-	a.stack.push(name, func(ctx context.Context) error {
-		// Long downloads must not hold up a stop for ever.
-		grace, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		if err := srv.Shutdown(grace); err != nil {
-			return srv.Close()
-		}
-		return nil
-	})
-}
-
-// Addresses are those on which the API listens, with the real port where the
-// configuration said 0.
-func (a *App) Addresses() []string {
-	var out []string
-	for _, l := range a.listeners {
-		out = append(out, l.Addr().String())
-	}
-	return out
 }
 
 // Stop stops all parts, the last one started first.

@@ -34,7 +34,6 @@ func (a *App) startDesk() {
 		Phones: switchPhones{a.ari}, Directory: switchDirectory{a.directory},
 		NoChannel: noChannel, NewUUID: a.opt.NewUUID, Log: a.log.With("part", "toggle"),
 	})
-	a.stack.push("toggle", a.desk.Close)
 }
 
 // switchPhones is what internal/toggle asks of ARI.
@@ -121,8 +120,9 @@ func (b lampBoard) Set(ctx context.Context, key string, lit bool) error {
 	return b.client.Setvar(ctx, "", "DEVICE_STATE("+dialplan.LampDevice(key)+")", state)
 }
 
-// directoryChanged has the dialplan of *26 and the lamps follow.
-func (a *App) directoryChanged(_, _ *directory.Book) {
+// directoryChanged has tokens, the dialplan of *26 and the lamps follow.
+func (a *App) directoryChanged(before, after *directory.Book) {
+	a.forgetUsers(before, after)
 	if a.lamps == nil {
 		return // the directory is filled for the first time; all follows
 	}

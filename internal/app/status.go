@@ -34,6 +34,9 @@ type Status struct {
 	// Features is empty while Asterisk has the dialplan of *26, else what is
 	// wrong. Recording works without it, so it does not count for Ready.
 	Features string `json:"features,omitempty"`
+	// Pauses is empty while Asterisk can mute one recorder alone, else how they
+	// are made. They work, so it does not count for Ready.
+	Pauses string `json:"pauses,omitempty"`
 }
 
 // Status asks every part.
@@ -41,6 +44,9 @@ func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
+	if p := a.reducer.pauses.Load(); p != nil {
+		s.Pauses = *p
+	}
 	var wrong []string
 	if s.Database = a.database.wrong(a.opt.Now()); s.Database != "" {
 		wrong = append(wrong, "database: "+s.Database)
@@ -86,6 +92,7 @@ func (a *App) startHeartbeat() {
 	if w := a.opt.WatchdogEvery; w > 0 {
 		every = min(every, w/3)
 	}
+	turns := func(ctx context.Context) error { return a.reducer.do(ctx, func() {}) }
 	a.stack.goStep("heartbeat", a.failed, func(ctx context.Context) error {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
@@ -95,15 +102,19 @@ func (a *App) startHeartbeat() {
 				return nil
 			case <-tick.C:
 			}
-			alive, cancel := context.WithTimeout(ctx, every)
-			err := a.reducer.do(alive, func() {})
-			cancel()
-			if err == nil && a.opt.WatchdogEvery > 0 {
+			if beats(ctx, every, turns) && a.opt.WatchdogEvery > 0 {
 				a.opt.Notify("WATCHDOG=1")
 			}
 			a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
 		}
 	})
+}
+
+// beats says whether the loop takes a step within that time.
+func beats(ctx context.Context, within time.Duration, turns func(context.Context) error) bool {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	return turns(ctx) == nil
 }
 
 // database is what the last probe of the database showed. Whoever asks for the

@@ -1,5 +1,7 @@
-// Package auth knows tokens and what they allow: UUIDv4 secrets of which only
-// the SHA-256 is kept (design 7), and the ACL language of the Wazo platform.
+// Package auth knows who may do what: accounts with their passwords, policies,
+// tokens and refresh tokens (UUIDv4 secrets of which only the SHA-256 is kept,
+// design 7), and the ACL language of the Wazo platform. Service checks tokens,
+// Accounts gives them to people.
 //
 // It must not import anything of ours but dialplan. Storage comes through Repo.
 package auth
@@ -13,6 +15,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 )
@@ -40,7 +43,8 @@ func (Secret) GoString() string { return `"***"` }
 // MarshalText implements encoding.TextMarshaler, which JSON and slog use.
 func (Secret) MarshalText() ([]byte, error) { return []byte("***"), nil }
 
-// Token is what is kept about a token. The secret is not part of it.
+// Token is what is kept about a token. The secret is not part of it. A token
+// that somebody got by logging in is a session, and ID is the session's uuid.
 type Token struct {
 	ID          string    `json:"id"` // uuid, public: names the token in lists
 	TenantUUID  string    `json:"tenant_uuid"`
@@ -51,10 +55,33 @@ type Token struct {
 	CreatedAt   time.Time `json:"created_at"`
 	ExpiresAt   time.Time `json:"expires_at,omitzero"` // zero: never
 	Hash        string    `json:"-"`                   // SHA-256 of the secret, hex
+
+	// Of sessions only:
+	Purpose    string `json:"purpose,omitempty"`   // of the account; empty: made on the host
+	ClientID   string `json:"client_id,omitempty"` // of the refresh token it came with or from
+	RemoteAddr string `json:"remote_addr,omitempty"`
+	UserAgent  string `json:"user_agent,omitempty"`
+	Mobile     bool   `json:"mobile,omitempty"`
+
+	compiled *ACL
 }
 
 // Allows says whether the token may do what requires the access.
-func (t Token) Allows(required string) bool { return Allows(t.ACL, required, t.AuthID) }
+func (t Token) Allows(required string) bool { return t.Access().Allows(required) }
+
+// Access is the token's ACL, ready to be asked.
+func (t Token) Access() *ACL {
+	if t.compiled != nil {
+		return t.compiled
+	}
+	return Compile(t.ACL, Identity{AuthID: t.AuthID, SessionUUID: t.ID})
+}
+
+// TokenFilter selects tokens; empty fields do not restrict.
+type TokenFilter struct {
+	AuthID  string
+	Tenants []string // nil: of all
+}
 
 // Repo is the storage of tokens. TokenByHash and DeleteToken return an error
 // that wraps ErrNotFound if there is none.
@@ -62,7 +89,16 @@ type Repo interface {
 	InsertToken(ctx context.Context, t Token, actor string) error
 	TokenByHash(ctx context.Context, hash string) (Token, error)
 	DeleteToken(ctx context.Context, id, actor string) error
-	Tokens(ctx context.Context) ([]Token, error)
+	// DeleteTokensOf deletes those of an account and those that stand for the
+	// directory user of that uuid, and says how many there were.
+	DeleteTokensOf(ctx context.Context, uuid string) (int, error)
+	// DeleteExpired deletes tokens that expire at the time or before.
+	DeleteExpired(ctx context.Context, at time.Time) error
+	// CountTokens counts those of an account that are valid at the time.
+	CountTokens(ctx context.Context, authID string, at time.Time) (int, error)
+	// SetBack makes all tokens expire earlier by d.
+	SetBack(ctx context.Context, d time.Duration) error
+	Tokens(ctx context.Context, f TokenFilter) ([]Token, error)
 }
 
 // Service creates and checks tokens.
@@ -70,6 +106,9 @@ type Service struct {
 	repo    Repo
 	now     func() time.Time
 	newUUID func() string
+	cache   tokenCache
+	clock   watch
+	opening sync.Mutex // from counting sessions to adding one
 }
 
 // New returns a Service. newUUID must return random (version 4) uuids: they
@@ -99,16 +138,25 @@ func (s *Service) Create(ctx context.Context, actor string, r Request) (Secret, 
 	case slices.ContainsFunc(r.ACL, badAccess):
 		return "", Token{}, errors.New("create token: an access of the ACL is empty or has blanks in it")
 	}
-	secret := Secret(s.newUUID())
-	t := Token{
-		ID: s.newUUID(), TenantUUID: r.TenantUUID, AuthID: r.AuthID, UserUUID: r.UserUUID,
-		Description: r.Description, ACL: slices.Clone(r.ACL), CreatedAt: s.now(), Hash: hash(string(secret)),
+	return s.insert(ctx, actor, Token{
+		TenantUUID: r.TenantUUID, AuthID: r.AuthID, UserUUID: r.UserUUID,
+		Description: r.Description, ACL: slices.Clone(r.ACL),
+	}, r.Lifetime)
+}
+
+// insert gives the token its ids, times and secret.
+func (s *Service) insert(ctx context.Context, actor string, t Token, lifetime time.Duration) (Secret, Token, error) {
+	now, err := s.tick(ctx)
+	if err != nil {
+		return "", Token{}, fmt.Errorf("create token: %w", err)
 	}
+	secret := Secret(s.newUUID())
+	t.ID, t.CreatedAt, t.Hash = s.newUUID(), now, hash(string(secret))
 	if t.AuthID == "" {
 		t.AuthID = t.ID
 	}
-	if r.Lifetime > 0 {
-		t.ExpiresAt = t.CreatedAt.Add(r.Lifetime)
+	if lifetime > 0 {
+		t.ExpiresAt = t.CreatedAt.Add(lifetime)
 	}
 	if err := s.repo.InsertToken(ctx, t, actor); err != nil {
 		return "", Token{}, fmt.Errorf("create token: %w", err)
@@ -120,13 +168,36 @@ func badAccess(a string) bool {
 	return strings.Trim(a, "!") == "" || strings.ContainsFunc(a, unicode.IsSpace)
 }
 
+const uuidLength = len("00000000-0000-4000-8000-000000000000")
+
 // Check returns the token with the given secret, or ErrInvalidToken. Any other
-// error means that it could not be checked.
+// error means that it could not be checked. A token that has been checked
+// before needs no reading from the database; one that is revoked is refused as
+// soon as Revoke or DropUser has returned.
 func (s *Service) Check(ctx context.Context, secret string) (Token, error) {
-	if len(secret) != len("00000000-0000-0000-0000-000000000000") {
+	if len(secret) != uuidLength {
 		return Token{}, ErrInvalidToken
 	}
-	want := hash(secret)
+	now, err := s.tick(ctx)
+	if err != nil {
+		return Token{}, fmt.Errorf("check token: %w", err)
+	}
+	want := sha256.Sum256([]byte(secret))
+	t, ok, generation := s.cache.get(want)
+	if !ok {
+		if t, err = s.read(ctx, want); err != nil {
+			return Token{}, err
+		}
+		s.cache.put(want, t, generation)
+	}
+	if !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) {
+		return Token{}, ErrInvalidToken
+	}
+	return t, nil
+}
+
+func (s *Service) read(ctx context.Context, sum [sha256.Size]byte) (Token, error) {
+	want := hex.EncodeToString(sum[:])
 	t, err := s.repo.TokenByHash(ctx, want)
 	if errors.Is(err, ErrNotFound) {
 		return Token{}, ErrInvalidToken
@@ -139,28 +210,64 @@ func (s *Service) Check(ctx context.Context, secret string) (Token, error) {
 	if subtle.ConstantTimeCompare([]byte(want), []byte(t.Hash)) != 1 {
 		return Token{}, ErrInvalidToken
 	}
-	if !t.ExpiresAt.IsZero() && !s.now().Before(t.ExpiresAt) {
-		return Token{}, ErrInvalidToken
-	}
+	t.compiled = t.Access()
 	return t, nil
 }
 
 // Revoke deletes the token with the given id on behalf of actor. The error
 // wraps ErrNotFound if there is none.
 func (s *Service) Revoke(ctx context.Context, actor, id string) error {
-	if err := s.repo.DeleteToken(ctx, id, actor); err != nil {
+	err := s.repo.DeleteToken(ctx, id, actor)
+	s.cache.drop(func(t Token) bool { return t.ID == id })
+	if err != nil {
 		return fmt.Errorf("revoke token %s: %w", id, err)
 	}
 	return nil
 }
 
-// List returns all tokens, oldest first, expired ones too.
-func (s *Service) List(ctx context.Context) ([]Token, error) {
-	ts, err := s.repo.Tokens(ctx)
+// RevokeSecret deletes the token with the given secret, if there is one.
+func (s *Service) RevokeSecret(ctx context.Context, secret string) error {
+	t, err := s.Check(ctx, secret)
+	if err == nil {
+		err = s.Revoke(ctx, t.AuthID, t.ID)
+	}
+	if errors.Is(err, ErrInvalidToken) || errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+// DropUser ends all tokens of an account and all that stand for the directory
+// user of that uuid, and says how many there were.
+func (s *Service) DropUser(ctx context.Context, uuid string) (int, error) {
+	n, err := s.repo.DeleteTokensOf(ctx, uuid)
+	s.Forget(uuid)
+	if err != nil {
+		return n, fmt.Errorf("end the tokens of %s: %w", uuid, err)
+	}
+	return n, nil
+}
+
+// List returns tokens, oldest first.
+func (s *Service) List(ctx context.Context, f TokenFilter) ([]Token, error) {
+	ts, err := s.repo.Tokens(ctx, f)
 	if err != nil {
 		return nil, fmt.Errorf("list tokens: %w", err)
 	}
 	return ts, nil
+}
+
+// Sweep deletes what has expired. Call it every minute or so.
+func (s *Service) Sweep(ctx context.Context) error {
+	now, err := s.tick(ctx)
+	if err == nil {
+		err = s.repo.DeleteExpired(ctx, now)
+	}
+	if err != nil {
+		return fmt.Errorf("delete expired tokens: %w", err)
+	}
+	s.cache.drop(func(t Token) bool { return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt) })
+	return nil
 }
 
 func hash(secret string) string {

@@ -30,6 +30,7 @@ type arm struct {
 	journal bool // our CEL journal is written
 	clients bool // ARI and AMI are there
 	daemon  bool // the daemon runs
+	norule  bool // and records nobody's calls
 	files   map[string]string
 }
 
@@ -208,7 +209,7 @@ func (t *site) startDaemon(ctx context.Context, binary string) error {
 		u := directory.User{FirstName: name, Lines: []directory.Line{
 			{Endpoint: "PJSIP/" + name, Exten: number, Context: lab.ContextUsers, Main: true},
 		}}
-		u.Flags.OutgoingInternal = i < pairs
+		u.Flags.OutgoingInternal = i < pairs && !t.arm.norule
 		var made directory.User
 		if err := t.ctl.Do(ctx, "POST", "users", u, &made); err != nil {
 			return fmt.Errorf("fill the directory: %w", err)

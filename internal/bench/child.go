@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"callrecordd/config"
 	"callrecordd/internal/lab"
 )
@@ -45,7 +47,7 @@ func daemonConfig(pbx *lab.PBX, dir string) config.Config {
 	c.Asterisk.Journal = pbx.JournalPath
 	c.Recordings.Root = filepath.Join(dir, "recordings")
 	c.State.Dir, c.State.Socket = filepath.Join(dir, stateFolder), filepath.Join(dir, "control.sock")
-	c.HTTP.Listen = []string{"127.0.0.1:0"}
+	c.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}}
 	return c
 }
 
@@ -81,7 +83,8 @@ func startChild(binary, dir string, pbx *lab.PBX, cfg config.Config) (*child, er
 		defer runtime.UnlockOSThread()
 		defer close(c.done)
 		defer out.Close()
-		if err := cmd.Start(); err != nil {
+		err := patiently(cmd.Start)
+		if err != nil {
 			started <- fmt.Errorf("start the daemon: %w", err)
 			return
 		}
@@ -93,6 +96,22 @@ func startChild(binary, dir string, pbx *lab.PBX, cfg config.Config) (*child, er
 		return nil, err
 	}
 	return c, nil
+}
+
+// timerSlack is TimerSlackNSec of systemd/callrecordd.service.
+const timerSlack = time.Millisecond
+
+// patiently starts a process with the timer slack that the service has: it is
+// taken over from the thread that forks.
+func patiently(start func() error) error {
+	if err := unix.Prctl(unix.PR_SET_TIMERSLACK, uintptr(timerSlack), 0, 0, 0); err != nil {
+		return fmt.Errorf("set the timer slack: %w", err)
+	}
+	err := start()
+	if reset := unix.Prctl(unix.PR_SET_TIMERSLACK, 0, 0, 0, 0); reset != nil { // 0: as before
+		return errors.Join(err, fmt.Errorf("reset the timer slack: %w", reset))
+	}
+	return err
 }
 
 // stop ends the daemon as a service manager does.

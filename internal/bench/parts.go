@@ -15,83 +15,118 @@ import (
 	"callrecordd/internal/bench/load"
 )
 
-// parts shows where Asterisk's CPU goes: each step adds one thing that the
-// daemon needs, and is compared with the one before. Calls are short, so what
-// signalling costs shows most.
-func parts(ctx context.Context, s *suite) error {
-	feature, journal := armBare(), armBare()
-	feature.name, feature.feature = "feature line", true
-	journal.name, journal.feature, journal.journal = "feature line and journal", true, true
-	manager, some, events := armAll(), armAll(), armAll()
-	manager.name, some.name, events.name = "and a manager session", "and ARI events of channels and bridges", "and all ARI events"
-	steps := []struct {
-		arm  arm
-		join joiner
-	}{
-		{armBare(), nil},
-		{feature, nil},
-		{journal, nil},
-		{armAll(), nil},
-		{manager, (*site).joinManager},
-		{some, (*site).joinSome},
-		{events, (*site).joinAll},
-		{armDaemon(), nil},
-	}
-	for i := 1; i < len(steps); i++ {
-		if err := s.part(ctx, steps[i-1].arm, steps[i].arm, steps[i-1].join, steps[i].join); err != nil {
-			return err
-		}
-	}
-	return nil
+// step is an arm of parts, perhaps with a client of ours.
+type step struct {
+	arm  arm
+	join joiner
+	site *site
+	// Of each round: Asterisk's CPU a call, and the medians of the waits, all in ms.
+	cpu, ringing, answered []float64
 }
 
 // joiner adds a client to a site.
 type joiner = func(*site, context.Context) (func(), error)
 
-// part compares two steps.
-func (s *suite) part(ctx context.Context, before, after arm, joinBefore, joinAfter joiner) (err error) {
-	var sites [2]*site
-	for i, a := range []arm{before, after} {
-		if sites[i], err = s.start(ctx, a); err != nil {
+// parts shows where Asterisk's CPU and the caller's time go: each step adds one
+// thing that the daemon needs, and is compared with the one before. All are up
+// and take turns, so that what the machine does meets all of them alike. Calls
+// are short, so what signalling costs shows most.
+func parts(ctx context.Context, s *suite) (err error) {
+	feature, journal := armBare(), armBare()
+	feature.name, feature.feature = "feature line", true
+	journal.name, journal.feature, journal.journal = "and journal", true, true
+	manager, some, idle := armAll(), armAll(), armDaemon()
+	manager.name, some.name = "and a manager session", "and ARI events of channels and bridges"
+	idle.name, idle.norule = "the daemon instead, recording nothing", true
+	steps := []*step{
+		{arm: armBare()},
+		{arm: feature},
+		{arm: journal},
+		{arm: armAll()},
+		{arm: manager, join: (*site).joinManager},
+		{arm: some, join: (*site).joinEvents},
+		{arm: idle},
+		{arm: armDaemon()},
+		{arm: armLean()},
+	}
+	for _, p := range steps {
+		if p.site, err = s.start(ctx, p.arm); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, sites[i].close()) }()
-		if join := []joiner{joinBefore, joinAfter}[i]; join != nil {
-			leave, err := join(sites[i], ctx)
+		defer func() { err = errors.Join(err, p.site.close()) }()
+		if p.join != nil {
+			leave, err := p.join(p.site, ctx)
 			if err != nil {
 				return err
 			}
 			defer leave()
 		}
 	}
-	return s.compare(ctx, "parts", after.name, sites[0], sites[1])
+	plan := load.Plan{Rate: 20, Calls: either(s, 100, 30), Talk: 2 * time.Second}
+	for range either(s, 5, 2) {
+		for _, p := range steps {
+			if err := s.round(ctx, p, plan); err != nil {
+				return err
+			}
+		}
+	}
+	for i, p := range steps[1:] {
+		s.addPart(p, steps[i], plan)
+	}
+	return nil
+}
+
+// round places the calls of a plan once.
+func (s *suite) round(ctx context.Context, p *step, plan load.Plan) error {
+	u, err := s.measure(ctx, p.site, plan)
+	if err != nil {
+		return err
+	}
+	ringing, answered := medianWait(u.calls)
+	p.cpu, p.ringing, p.answered = append(p.cpu, u.perCall(u.asterisk)), append(p.ringing, ringing), append(p.answered, answered)
+	s.say("    %s: Asterisk %.1f ms of CPU a call, we %.1f, 180 after %.2f ms, 200 after %.2f", p.arm.name, u.perCall(u.asterisk), u.perCall(u.daemon), ringing, answered)
+	return nil
+}
+
+func (s *suite) addPart(p, before *step, plan load.Plan) {
+	calls := len(p.cpu) * plan.Calls
+	note := fmt.Sprintf("calls of %s at %.0f a second", plan.Talk, plan.Rate)
+	if n := p.site.events.Load(); n > 0 {
+		note += fmt.Sprintf("; %.0f events and %.1f kB a call", float64(n)/float64(calls), float64(p.site.eventBytes.Load())/float64(calls)/1000)
+	}
+	for _, f := range []struct {
+		what          string
+		value, before []float64
+	}{
+		{"Asterisk's CPU a call", p.cpu, before.cpu},
+		{"INVITE to 180", p.ringing, before.ringing},
+		{"INVITE to 200", p.answered, before.answered},
+	} {
+		s.add(Figure{
+			Group: "parts", Name: f.what + ": " + p.arm.name, Value: median(f.value), Unit: "ms", N: calls, Note: note,
+		}.against(median(f.before), before.arm.name))
+	}
 }
 
 // compare takes turns between two sites and adds the figure of Asterisk's CPU
 // a call.
 func (s *suite) compare(ctx context.Context, group, name string, without, with *site) error {
 	plan := load.Plan{Rate: 20, Calls: either(s, 120, 60), Talk: time.Second}
-	var r, wait ratios
+	var r ratios
 	for range either(s, 3, 2) {
-		var used, ringing [2]float64
+		var used [2]float64
 		for i, t := range []*site{without, with} {
 			u, err := s.measure(ctx, t, plan)
 			if err != nil {
 				return err
 			}
 			used[i] = u.perCall(u.asterisk)
-			ringing[i], _ = medianWait(u.calls)
 		}
 		r.add(used[1], used[0])
-		wait.add(ringing[1], ringing[0])
 	}
-	calls := len(r.ratio) * plan.Calls
-	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: calls, Note: fmt.Sprintf("Asterisk's CPU a call of 1 s; 180 after %.2f instead of %.2f ms", median(wait.with), median(wait.without))}.
+	f := Figure{Group: group, Name: name, Value: median(r.with), Unit: "ms", N: len(r.ratio) * plan.Calls, Note: "Asterisk's CPU a call of 1 s"}.
 		against(median(r.without), without.arm.name)
 	f.Ratio = median(r.ratio)
-	if n := with.events.Load(); n > 0 {
-		f.Note += fmt.Sprintf("; %.0f events and %.1f kB a call", float64(n)/float64(calls), float64(with.eventBytes.Load())/float64(calls)/1000)
-	}
 	s.add(f)
 	return nil
 }
@@ -116,24 +151,15 @@ func (t *site) joinManager(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// joinAll logs in and reads all ARI events as the daemon does, but unfiltered:
-// the filter saves Asterisk nothing (asterisk-facts 7).
-func (t *site) joinAll(ctx context.Context) (leave func(), err error) {
-	return t.joinEvents(ctx, true)
-}
-
-// joinSome logs in and reads the events of channels and bridges only.
-func (t *site) joinSome(ctx context.Context) (leave func(), err error) {
-	return t.joinEvents(ctx, false)
-}
-
-func (t *site) joinEvents(ctx context.Context, all bool) (leave func(), err error) {
+// joinEvents logs in and reads the ARI events that the daemon reads, but
+// unfiltered: the filter saves Asterisk nothing (asterisk-facts 7).
+func (t *site) joinEvents(ctx context.Context) (leave func(), err error) {
 	leaveManager, err := t.joinManager(ctx)
 	if err != nil {
 		return nil, err
 	}
 	query := "app=bench&api_key=" + t.pbx.ARIUser + ":" + t.pbx.ARIPassword
-	conn, _, err := websocket.Dial(ctx, strings.Replace(t.pbx.ARIURL, "http", "ws", 1)+"/events?"+query+fmt.Sprintf("&subscribeAll=%t", all), nil)
+	conn, _, err := websocket.Dial(ctx, strings.Replace(t.pbx.ARIURL, "http", "ws", 1)+"/events?"+query, nil)
 	if err != nil {
 		leaveManager()
 		return nil, fmt.Errorf("read ARI's events: %w", err)
@@ -150,10 +176,7 @@ func (t *site) joinEvents(ctx context.Context, all bool) (leave func(), err erro
 			t.eventBytes.Add(int64(len(raw)))
 		}
 	}()
-	if !all {
-		err = t.subscribe(ctx, t.pbx.ARIURL+"/applications/bench/subscription?eventSource=channel:,bridge:&"+query)
-	}
-	if err != nil {
+	if err := t.subscribe(ctx, t.pbx.ARIURL+"/applications/bench/subscription?eventSource=channel:,bridge:&"+query); err != nil {
 		leave()
 		return nil, err
 	}

@@ -47,7 +47,7 @@ func (t *site) number(ctx context.Context, query string, args ...any) (n int, er
 const (
 	countReady = "SELECT count(*) FROM recordings WHERE state = 'ready'"
 	countOpen  = "SELECT count(*) FROM recordings WHERE state IN ('starting', 'recording', 'paused', 'closing')"
-	countCDRs  = "SELECT coalesce(sum(n), 0) FROM cdr_counts"
+	countCDRs  = "SELECT count(*) FROM cdrs"
 )
 
 // waitQuiet waits until every recording is final and there are that many CDRs.

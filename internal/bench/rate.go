@@ -50,7 +50,7 @@ func (s *suite) highestRate(ctx context.Context, a arm, guess float64) (found fl
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	probe, fine := either(s, 15*time.Second, 3*time.Second), either(s, 1.04, 1.5)
+	probe, fine := either(s, 10*time.Second, 3*time.Second), either(s, 1.04, 1.5)
 	good, bad := 0.0, math.Inf(1)
 	for r := guess; ; {
 		ok, err := s.bears(ctx, t, r, probe)
@@ -77,7 +77,7 @@ func (s *suite) highestRate(ctx context.Context, a arm, guess float64) (found fl
 	if s.opt.Short {
 		return good, nil
 	}
-	for range 6 {
+	for range 6 { // a minute is more than a probe: the rate may be a little lower
 		ok, err := s.bears(ctx, t, good, time.Minute)
 		if err != nil || ok {
 			return good, err

@@ -24,7 +24,7 @@ func waiting(ctx context.Context, s *suite) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, with.close()) }()
-	plan := load.Plan{Rate: either(s, 12.5, 20), Calls: either(s, 500, 40), Talk: either(s, 3*time.Second, time.Second)}
+	plan := load.Plan{Rate: 20, Calls: either(s, 500, 40), Talk: either(s, 2*time.Second, time.Second)}
 	var ringing, answered ratios
 	for round := range either(s, 5, 1) {
 		order := []*site{bare, with}

@@ -416,3 +416,13 @@ func (m *Model) restart(at time.Time) []Change {
 	*m = *fresh
 	return out
 }
+
+// Confers says whether the channel is in a conference, which is no talk.
+func (m *Model) Confers(id string) bool {
+	c, ok := m.channels[id]
+	if !ok {
+		return false
+	}
+	b := m.bridges[c.bridge]
+	return b != nil && b.Kind == Conference
+}

@@ -10,6 +10,8 @@ import (
 type Picture struct {
 	Channels []Channel
 	Bridges  []BridgeState
+	// Known are roles and via from before a restart of ours, by uniqueid.
+	Known map[string]Leg
 }
 
 // BridgeState is a bridge and the uniqueids in it.
@@ -19,8 +21,9 @@ type BridgeState struct {
 }
 
 // Resync makes the model agree with the picture and returns what became of
-// which talks. Channels that nobody announced get RoleUnknown: their dial was
-// never seen, so either flag of their user suffices (issue 4, Reconcile).
+// which talks. Channels that nobody announced and that are not Known get
+// RoleUnknown: their dial was never seen, so either flag of their user suffices
+// (issue 4, Reconcile).
 func (m *Model) Resync(at time.Time, p Picture) []Change {
 	var out []Change
 	alive := make(map[string]bool, len(p.Channels))
@@ -37,7 +40,11 @@ func (m *Model) Resync(at time.Time, p Picture) []Change {
 	for _, c := range p.Channels {
 		out = append(out, m.Advance(at)...)
 		touched := make(map[string]bool)
+		_, met := m.channels[c.ID]
 		m.update(c, RoleUnknown, touched)
+		if known, ok := p.Known[c.ID]; ok && !met {
+			m.recall(c, known)
+		}
 		out = append(out, m.settle(at, touched)...)
 	}
 	in := make(map[string]bool)
@@ -57,4 +64,18 @@ func (m *Model) Resync(at time.Time, p Picture) []Change {
 		}
 	}
 	return out
+}
+
+// recall gives a channel the role and via that it had. It has dialled since if
+// it was a peer and runs Dial or Queue itself, as after a transfer, and another
+// endpoint behind it has picked it up.
+func (m *Model) recall(now Channel, known Leg) {
+	c := m.channels[now.ID]
+	switch {
+	case known.Role == RoleUnknown || Endpoint(known.Name) != Endpoint(now.Name):
+	case now.App == "Dial" || now.App == "Queue":
+		c.role = RoleCaller
+	default:
+		c.role, c.via, c.called = known.Role, slices.Clone(known.Via), known.Role == RolePeer
+	}
 }

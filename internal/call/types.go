@@ -95,6 +95,16 @@ const (
 	RoleUnknown
 )
 
+// ParseRole is the reverse of String; what it does not know is RoleUnknown.
+func ParseRole(s string) Role {
+	for _, r := range []Role{RoleCaller, RolePeer} {
+		if r.String() == s {
+			return r
+		}
+	}
+	return RoleUnknown
+}
+
 // String returns the name used in stored decisions.
 func (r Role) String() string {
 	switch r {

@@ -72,9 +72,13 @@ type FollowerConfig struct {
 	Store  Store
 	Lookup func() Lookup // a snapshot of the directory for each batch of CDRs
 	Live   Live          // optional
-	OnGap  func(Gap)     // optional; called from Run
-	Logger *slog.Logger
-	Now    func() time.Time
+	// Watched says whether the calls between two times were followed live, and by
+	// nobody else. The talks of one that was not come with its CDR. Optional:
+	// without it all count as watched.
+	Watched func(from, to time.Time) bool
+	OnGap   func(Gap) // optional; called from Run
+	Logger  *slog.Logger
+	Now     func() time.Time
 	// Poll is how often the journal is looked at, default 150 ms: below 100 ms
 	// it costs Asterisk's writer (asterisk-facts 7).
 	Poll time.Duration
@@ -364,6 +368,10 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 		}
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
+		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
+		if c.Unwatched && !c.Answer.IsZero() {
+			c.Talks = Talks(g.rows(), f.cfg.Technologies)
+		}
 		cdrs = append(cdrs, c)
 	}
 	// The position never goes back: a call that a late row has opened again is

@@ -14,15 +14,25 @@ const (
 	pruneEvery = time.Minute // how often old rows are looked for
 )
 
+// SetKeep changes FollowerConfig.Keep. It may be called at any time.
+func (f *Follower) SetKeep(keep time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cfg.Keep = keep
+}
+
 // prune deletes one batch of the rows that are consumed and older than Keep. It
 // waits its turn: nothing is deleted while there is something to read. A
 // failure costs disk space only, so it is logged and tried again later.
 func (f *Follower) prune(ctx context.Context) {
 	now := f.cfg.Now()
-	if f.cfg.Keep <= 0 || f.behind || now.Sub(f.pruned).Abs() < pruneEvery || f.saved.Journal != f.ids[f.epoch()] {
+	f.mu.Lock()
+	keep := f.cfg.Keep
+	f.mu.Unlock()
+	if keep <= 0 || f.behind || now.Sub(f.pruned).Abs() < pruneEvery || f.saved.Journal != f.ids[f.epoch()] {
 		return
 	}
-	n, err := f.journal.prune(ctx, f.saved.Position, now.Add(-f.cfg.Keep))
+	n, err := f.journal.prune(ctx, f.saved.Position, now.Add(-keep))
 	if err != nil && ctx.Err() == nil {
 		f.cfg.Logger.Warn("old journal rows are not deleted", "error", err)
 	}

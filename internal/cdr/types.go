@@ -8,7 +8,11 @@
 // and the store are behind the small interfaces Lookup and Store.
 package cdr
 
-import "time"
+import (
+	"time"
+
+	"callrecordd/internal/call"
+)
 
 // Values of CDR.CallDirection.
 const (
@@ -87,6 +91,10 @@ type CDR struct {
 	LinkedIDs []string
 	Uniqueids []string
 	Source    string // journal or live
+	// Unwatched: the call was not watched throughout. Talks are those of such a
+	// call, if it was answered, else nil. Both are not stored.
+	Unwatched bool
+	Talks     []call.TalkHistory
 }
 
 // JournalRange says which rows of which journal a CDR comes from. Rows of

@@ -233,7 +233,7 @@ func (c *checker) record(ctx context.Context, channel string) {
 	}})
 	if err == nil {
 		c.report.Lacks = append(c.report.Lacks, "mute of one recording (MixMonitorMute with MixMonitorID, from 18.18 and 20.3): "+
-			"a pause mutes all recorders of the channel")
+			"a pause stops the recorder, and its end appends to the file (recordings.pause: cut)")
 	}
 	if r.Get("MixMonitorID") == "" {
 		c.report.Lacks = append(c.report.Lacks, "the id of a recorder in the answer (MixMonitorID)")

@@ -33,6 +33,7 @@ const actorHeader = "X-Callrecordd-Actor"
 type Options struct {
 	Directory *directory.Service
 	Tokens    *auth.Service
+	Accounts  *auth.Accounts
 	// Discover asks Asterisk for endpoints and queues; nil without a daemon.
 	Discover func(context.Context) (directory.Found, error)
 	// Status describes the daemon; nil without one.
@@ -41,7 +42,16 @@ type Options struct {
 	// the recording of the one a channel is in. Nil without a daemon.
 	Live    func(context.Context) (any, error)
 	Request func(ctx context.Context, channel, op, actor string) (any, error)
-	Log     *slog.Logger
+	// Routes are those of parts that this package does not know.
+	Routes []Route
+	Log    *slog.Logger
+}
+
+// Route is a command of another part. Its handler gets the body that was sent;
+// what it returns is sent as JSON. A *Failure says the status.
+type Route struct {
+	Pattern string // of net/http, such as GET /v1/exports
+	Handle  func(r *http.Request, body []byte) (any, error)
 }
 
 // Failure is an error as it travels over the socket.
@@ -140,6 +150,7 @@ func NewHandler(o Options) http.Handler {
 			}))
 		}
 	}
+	h.accountRoutes(mux)
 	mux.HandleFunc("GET /v1/tokens", h.wrap(h.listTokens))
 	mux.HandleFunc("POST /v1/tokens", h.wrap(h.createToken))
 	mux.HandleFunc("DELETE /v1/tokens/{id}", h.wrap(h.revokeToken))
@@ -152,6 +163,9 @@ func NewHandler(o Options) http.Handler {
 		}))
 	}
 	mux.HandleFunc("GET /v1/status", h.wrap(h.status))
+	for _, rt := range o.Routes {
+		mux.HandleFunc(rt.Pattern, h.wrap(rt.Handle))
+	}
 	mux.HandleFunc("/", h.wrap(func(req *http.Request, _ []byte) (any, error) {
 		return nil, &Failure{http.StatusNotFound, fmt.Sprintf("the control socket knows no %s %s; "+
 			"are the daemon and the command line of the same version?", req.Method, req.URL.Path)}
@@ -161,6 +175,9 @@ func NewHandler(o Options) http.Handler {
 
 type handler struct{ Options }
 
+// Actor is who is at the keyboard, for events.
+func Actor(r *http.Request) string { return actor(r) }
+
 func actor(r *http.Request) string {
 	if a := r.Header.Get(actorHeader); a != "" {
 		return a
@@ -168,8 +185,10 @@ func actor(r *http.Request) string {
 	return "cli"
 }
 
-// strict refuses unknown keys: a misspelt rule that is silently ignored is a
+// Strict reads a JSON object and refuses unknown keys: a misspelt rule that is silently ignored is a
 // call that is not recorded.
+func Strict(body []byte, v any) error { return strict(body, v) }
+
 func strict(body []byte, v any) error {
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
@@ -227,17 +246,19 @@ func (h handler) wrap(fn func(*http.Request, []byte) (any, error)) http.HandlerF
 func (h handler) failure(r *http.Request, err error) *Failure {
 	var f *Failure
 	var invalid *directory.ErrInvalid
+	var badAccount *auth.ErrInvalid
+	var taken *auth.ErrTaken
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &f):
 		return f
 	case errors.As(err, &large):
 		return &Failure{http.StatusRequestEntityTooLarge, fmt.Sprintf("the request has more than %d bytes", large.Limit)}
-	case errors.As(err, &invalid):
+	case errors.As(err, &invalid), errors.As(err, &badAccount):
 		return &Failure{http.StatusBadRequest, err.Error()}
 	case errors.Is(err, directory.ErrNotFound), errors.Is(err, auth.ErrNotFound):
 		return &Failure{http.StatusNotFound, err.Error()}
-	case errors.Is(err, directory.ErrConflict):
+	case errors.Is(err, directory.ErrConflict), errors.Is(err, auth.ErrReadOnly), errors.As(err, &taken):
 		return &Failure{http.StatusConflict, err.Error()}
 	}
 	h.Log.Error("command failed", "method", r.Method, "path", r.URL.Path, "err", err)
@@ -260,7 +281,7 @@ type NewToken struct {
 }
 
 func (h handler) listTokens(r *http.Request, _ []byte) (any, error) {
-	list, err := h.Tokens.List(r.Context())
+	list, err := h.Tokens.List(r.Context(), auth.TokenFilter{})
 	if list == nil {
 		list = []auth.Token{}
 	}

@@ -2,6 +2,10 @@ package directory
 
 import (
 	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"callrecordd/dialplan"
 )
@@ -119,6 +123,7 @@ func (b *Book) Party(endpoint string) dialplan.Party {
 	w := b.Endpoint(endpoint)
 	return dialplan.Party{
 		Endpoint: endpoint, Kind: w.Kind, UserUUID: w.User.UUID, Tenant: w.TenantUUID, Flags: w.User.Flags,
+		TrunkAuto: w.Trunk.AutoRecord,
 	}
 }
 
@@ -134,6 +139,29 @@ func (b *Book) Tenant(uuid string) (Tenant, bool) { return at(b.all.Tenants, b.t
 // TenantByAsteriskID returns the tenant of PJSIP's tenantid.
 func (b *Book) TenantByAsteriskID(id string) (Tenant, bool) {
 	return at(b.all.Tenants, b.aliases, id)
+}
+
+// maxSlug is the length of a tenant's slug at most (auth-and-clients 1.8).
+const maxSlug = 10
+
+// FreeSlug makes a slug of a tenant's name that no tenant has.
+func (b *Book) FreeSlug(name string) string {
+	base := strings.Map(func(r rune) rune {
+		if r == '_' || r < utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r)) {
+			return r
+		}
+		return -1
+	}, name)
+	base = base[:min(len(base), maxSlug)]
+	if base == "" {
+		base = "tenant"
+	}
+	slug := base
+	for n := 2; slices.ContainsFunc(b.all.Tenants, func(t Tenant) bool { return t.Slug == slug }); n++ {
+		suffix := strconv.Itoa(n)
+		slug = base[:min(len(base), maxSlug-len(suffix))] + suffix
+	}
+	return slug
 }
 
 // Subtree returns the uuids of a tenant and all tenants below it, that one

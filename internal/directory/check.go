@@ -2,7 +2,9 @@ package directory
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -27,20 +29,30 @@ func text(field, v string, required bool) error {
 	return nil
 }
 
-func matching(field, v, pattern, want string) error {
-	if !regexp.MustCompile(pattern).MatchString(v) {
+// Compiled once: for each of the users of an import that would take longer
+// than all the rest.
+var (
+	uuidPattern     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+	endpointPattern = regexp.MustCompile(`^[A-Za-z0-9]{1,32}/[^\s,&()/]{1,128}$`)
+	extenPattern    = regexp.MustCompile(`^[0-9A-Za-z*#+._-]{1,80}$`)
+	contextPattern  = regexp.MustCompile(`^[0-9A-Za-z._-]{1,80}$`)
+	queuePattern    = regexp.MustCompile(`^[^\s,|^&]{1,128}$`)
+	slugPattern     = regexp.MustCompile(`^[a-zA-Z0-9_]{0,10}$`)
+)
+
+func matching(field, v string, pattern *regexp.Regexp, want string) error {
+	if !pattern.MatchString(v) {
 		return &ErrInvalid{field, fmt.Sprintf("%q is not %s", v, want)}
 	}
 	return nil
 }
 
 func uuidField(field, v string) error {
-	return matching(field, v, `^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`, "a uuid in lower case")
+	return matching(field, v, uuidPattern, "a uuid in lower case")
 }
 
 func endpointField(field, v string) error {
-	return matching(field, v, `^[A-Za-z0-9]{1,32}/[^\s,&()/]{1,128}$`,
-		"an endpoint like PJSIP/alice")
+	return matching(field, v, endpointPattern, "an endpoint like PJSIP/alice")
 }
 
 // place checks where something is called: both or neither.
@@ -48,10 +60,17 @@ func place(prefix, exten, context string) error {
 	if exten == "" && context == "" {
 		return nil
 	}
-	if err := matching(prefix+"exten", exten, `^[0-9A-Za-z*#+._-]{1,80}$`, "an extension like 2001"); err != nil {
+	if err := matching(prefix+"exten", exten, extenPattern, "an extension like 2001"); err != nil {
 		return err
 	}
-	return matching(prefix+"context", context, `^[0-9A-Za-z._-]{1,80}$`, "the name of a dialplan context")
+	return matching(prefix+"context", context, contextPattern, "the name of a dialplan context")
+}
+
+func autoField(v dialplan.AutoRecord) error {
+	if !slices.Contains(dialplan.AutoRecords(), v) {
+		return &ErrInvalid{"auto_record", fmt.Sprintf("%q is not one of inherit, always, never", v)}
+	}
+	return nil
 }
 
 func firstError(errs ...error) error {
@@ -65,7 +84,15 @@ func firstError(errs ...error) error {
 
 func (t *Tenant) check() error {
 	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true),
-		uuidField("parent_uuid", t.Parent), text("asterisk_id", t.AsteriskID, false))
+		uuidField("parent_uuid", t.Parent), text("asterisk_id", t.AsteriskID, false),
+		matching("slug", t.Slug, slugPattern, "at most 10 letters, digits and _"),
+		text("contact", t.Details.Contact, false), text("phone", t.Details.Phone, false), t.Details.Address.check())
+}
+
+func (a Address) check() error {
+	return firstError(text("address.line_1", a.Line1, false), text("address.line_2", a.Line2, false),
+		text("address.city", a.City, false), text("address.state", a.State, false),
+		text("address.country", a.Country, false), text("address.zip_code", a.ZipCode, false))
 }
 
 func (u *User) check() error {
@@ -90,16 +117,16 @@ func (u *User) check() error {
 
 func (g *Group) check() error {
 	return firstError(uuidField("uuid", g.UUID), text("name", g.Name, true),
-		text("label", g.Label, false), place("", g.Exten, g.Context))
+		text("label", g.Label, false), place("", g.Exten, g.Context), autoField(g.AutoRecord))
 }
 
 func (q *Queue) check() error {
-	return firstError(uuidField("uuid", q.UUID), text("label", q.Label, false), place("", q.Exten, q.Context),
-		matching("name", q.Name, `^[^\s,|^&]{1,128}$`, "the name of an app_queue queue"))
+	return firstError(uuidField("uuid", q.UUID), autoField(q.AutoRecord), text("label", q.Label, false), place("", q.Exten, q.Context),
+		matching("name", q.Name, queuePattern, "the name of an app_queue queue"))
 }
 
 func (t *Trunk) check() error {
-	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint))
+	return firstError(uuidField("uuid", t.UUID), text("name", t.Name, true), endpointField("endpoint", t.Endpoint), autoField(t.AutoRecord))
 }
 
 func (f *Feature) check() error {
@@ -159,8 +186,10 @@ func checkAll(next Contents, changed map[Ref]bool) error {
 		c.fail(f.ref(), f.check())
 		c.take(f.ref(), "feature extension", f.Exten)
 		// Every context of telephones includes the features.
-		if owner, ok := c.dialled[f.Exten]; ok {
-			c.clash("extension "+f.Exten, owner, f.ref())
+		for _, exten := range slices.Sorted(maps.Keys(c.dialled)) {
+			if dialplan.LampClash(f.Exten, exten) {
+				c.clash("extension "+exten, c.dialled[exten], f.ref())
+			}
 		}
 	}
 	return c.err
@@ -210,6 +239,9 @@ func (c *checker) tenant(t *Tenant) {
 	c.fail(t.ref(), t.check())
 	if t.AsteriskID != "" {
 		c.take(t.ref(), "asterisk_id", t.AsteriskID)
+	}
+	if t.Slug != "" {
+		c.take(t.ref(), "slug", t.Slug)
 	}
 	if t.Parent == t.UUID {
 		c.take(t.ref(), "place of the", "master tenant")

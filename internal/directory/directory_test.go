@@ -91,7 +91,7 @@ func TestEditFeature(t *testing.T) {
 	if c := m.saved[len(m.saved)-1].Changes; len(c) != 1 || c[0].Kind != "directory.feature.changed" {
 		t.Errorf("changes %+v", c)
 	}
-	for _, exten := range []string{"", "26a", "*26,1,NoOp()\n", strings.Repeat("1", 41)} {
+	for _, exten := range []string{"", "1", "2001", "*", "26a", "*26,1,NoOp()\n", strings.Repeat("1", 41)} {
 		var invalid *ErrInvalid
 		if _, err := edit(func(f *Feature) { f.Exten = exten }); !errors.As(err, &invalid) || invalid.Field != "exten" {
 			t.Errorf("extension %q: %v", exten, err)
@@ -100,8 +100,14 @@ func TestEditFeature(t *testing.T) {
 	if _, err := s.CreateUser(t.Context(), "root", alice()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := edit(func(f *Feature) { f.Exten = "2001" }); !errors.Is(err, ErrConflict) {
-		t.Errorf("the extension of a user: %v", err)
+	if _, err := s.CreateGroup(t.Context(), "root", Group{Name: "g", Exten: "*771", Context: "users"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := edit(func(f *Feature) { f.Exten = "*771" }); !errors.Is(err, ErrConflict) {
+		t.Errorf("the extension of a group: %v", err)
+	}
+	if _, err := s.CreateGroup(t.Context(), "root", Group{Name: "h", Exten: "*8177", Context: "users"}); !errors.Is(err, ErrConflict) {
+		t.Errorf("a group at a lamp key: %v", err)
 	}
 	if _, err := s.CreateGroup(t.Context(), "root", Group{Name: "g", Exten: "*81", Context: "users"}); !errors.Is(err, ErrConflict) {
 		t.Errorf("a group at the number of a feature: %v", err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -196,7 +195,10 @@ func (p *planner) holder(at spot) string {
 }
 
 func bare(endpoint string) string {
-	return regexp.MustCompile(`^[^/]*/`).ReplaceAllString(endpoint, "")
+	if _, name, ok := strings.Cut(endpoint, "/"); ok {
+		return name
+	}
+	return endpoint
 }
 
 // Apply carries out a plan as a whole or not at all, on behalf of actor, and

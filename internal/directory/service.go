@@ -76,10 +76,14 @@ func trunks(c *Contents) *[]Trunk     { return &c.Trunks }
 func devices(c *Contents) *[]Device   { return &c.Devices }
 func features(c *Contents) *[]Feature { return &c.Features }
 
-// CreateTenant adds a tenant, below the master tenant unless Parent is set.
+// CreateTenant adds a tenant, below the master tenant unless Parent is set. A
+// slug that is missing is made of the name.
 // In all Create methods actor is who does it, an empty uuid is filled in, and
 // errors are *ErrInvalid or wrap ErrConflict.
 func (s *Service) CreateTenant(ctx context.Context, actor string, t Tenant) (Tenant, error) {
+	if t.Slug == "" {
+		t.Slug = s.Book().FreeSlug(t.Name)
+	}
 	return create(ctx, s, actor, tenants, t)
 }
 

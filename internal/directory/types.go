@@ -7,6 +7,7 @@
 package directory
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -51,6 +52,26 @@ type Tenant struct {
 	Parent string `json:"parent_uuid"`
 	// AsteriskID is the tenantid of its PJSIP endpoints, empty if none.
 	AsteriskID string `json:"asterisk_id,omitempty"`
+	// Slug is a short unique name for clients; it is made of the name.
+	Slug    string        `json:"slug,omitempty"`
+	Details TenantDetails `json:"details,omitzero"`
+}
+
+// TenantDetails are for people; nothing here depends on them.
+type TenantDetails struct {
+	Contact string  `json:"contact,omitempty"` // uuid of an account
+	Phone   string  `json:"phone,omitempty"`
+	Address Address `json:"address,omitzero"`
+}
+
+// Address is where a tenant is.
+type Address struct {
+	Line1   string `json:"line_1,omitempty"`
+	Line2   string `json:"line_2,omitempty"`
+	City    string `json:"city,omitempty"`
+	State   string `json:"state,omitempty"`
+	Country string `json:"country,omitempty"`
+	ZipCode string `json:"zip_code,omitempty"`
 }
 
 // User is a person with phones.
@@ -62,7 +83,9 @@ type User struct {
 	LastName   string         `json:"last_name,omitempty"`
 	UserField  string         `json:"user_field,omitempty"` // tags of its CDRs, by commas
 	Flags      dialplan.Flags `json:"flags"`
-	Lines      []Line         `json:"lines,omitempty"`
+	// MustRecord has Asterisk record its calls while the daemon is away.
+	MustRecord bool   `json:"must_record"`
+	Lines      []Line `json:"lines,omitempty"`
 }
 
 // Name returns first and last name.
@@ -102,6 +125,8 @@ type Group struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Queue is an app_queue queue; Name is its name there.
@@ -114,6 +139,8 @@ type Queue struct {
 	Exten            string `json:"exten,omitempty"`
 	Context          string `json:"context,omitempty"`
 	DTMFRecordToggle bool   `json:"dtmf_record_toggle"`
+	// AutoRecord goes before the rules of who answers (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Trunk is an endpoint that leads outside.
@@ -123,6 +150,8 @@ type Trunk struct {
 	TenantUUID string `json:"tenant_uuid"`
 	Name       string `json:"name"`
 	Endpoint   string `json:"endpoint"`
+	// AutoRecord goes before the rules of who talks over it (docs/rules.md).
+	AutoRecord dialplan.AutoRecord `json:"auto_record"`
 }
 
 // Device is an internal endpoint that is nobody's, e.g. a door phone.
@@ -223,6 +252,7 @@ func (g *Group) ref() Ref         { return Ref{KindGroup, g.UUID} }
 func (g *Group) setUUID(s string) { g.UUID = s }
 func (g *Group) keepID(old Group) { g.ID = old.ID }
 func (g *Group) prepare(master string) {
+	g.AutoRecord = cmp.Or(g.AutoRecord, dialplan.AutoInherit)
 	if g.TenantUUID == "" {
 		g.TenantUUID = master
 	}
@@ -232,6 +262,7 @@ func (q *Queue) ref() Ref         { return Ref{KindQueue, q.UUID} }
 func (q *Queue) setUUID(s string) { q.UUID = s }
 func (q *Queue) keepID(old Queue) { q.ID = old.ID }
 func (q *Queue) prepare(master string) {
+	q.AutoRecord = cmp.Or(q.AutoRecord, dialplan.AutoInherit)
 	if q.TenantUUID == "" {
 		q.TenantUUID = master
 	}
@@ -241,6 +272,7 @@ func (t *Trunk) ref() Ref         { return Ref{KindTrunk, t.UUID} }
 func (t *Trunk) setUUID(s string) { t.UUID = s }
 func (t *Trunk) keepID(old Trunk) { t.ID = old.ID }
 func (t *Trunk) prepare(master string) {
+	t.AutoRecord = cmp.Or(t.AutoRecord, dialplan.AutoInherit)
 	if t.TenantUUID == "" {
 		t.TenantUUID = master
 	}

@@ -95,6 +95,7 @@ func TestAttendedTransfer(t *testing.T) {
 			s.presses(callee, "1003")
 			must(s.t, s.rings("carol").Reject(within(s.t), 486))
 			s.both(caller, "alice", callee, "bob")
+			s.say(caller) // a voice may be missing for 1.5 s after a beep, docs/transfers.md
 			s.over(caller)
 			s.gone(callee)
 		},

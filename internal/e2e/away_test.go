@@ -16,7 +16,7 @@ import (
 	"callrecordd/internal/lab"
 )
 
-// proxy stands between the daemon and Asterisk's manager.
+// proxy stands between the daemon and one of Asterisk's interfaces.
 type proxy struct {
 	listener net.Listener
 	target   string
@@ -29,20 +29,27 @@ type proxy struct {
 	conns map[net.Conn]bool
 }
 
-// behindProxy is a site whose manager can be away. The proxy lets all through.
-func behindProxy(t *testing.T, cfg lab.Config) (*site, *proxy) {
+// newProxy listens until the test ends.
+func newProxy(t *testing.T, target string) *proxy {
 	t.Helper()
-	pbx := newPBX(t, cfg)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
-	p := &proxy{listener: l, target: pbx.AMIAddr, conns: map[net.Conn]bool{}}
+	p := &proxy{listener: l, target: target, conns: map[net.Conn]bool{}}
 	p.wg.Go(p.serve)
 	t.Cleanup(func() {
 		_ = l.Close()
 		p.cut()
 		p.wg.Wait()
 	})
-	s := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.AMIAddress = l.Addr().String() })
+	return p
+}
+
+// behindProxy is a site whose manager can be away. The proxy lets all through.
+func behindProxy(t *testing.T, cfg lab.Config) (*site, *proxy) {
+	t.Helper()
+	pbx := newPBX(t, cfg)
+	p := newProxy(t, pbx.AMIAddr)
+	s := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.AMIAddress = p.listener.Addr().String() })
 	s.start()
 	s.populate()
 	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
@@ -156,18 +163,23 @@ func (s *site) becomes(n int, state string) row {
 // recorders counts the recorders that Asterisk runs for alice's channel.
 func (s *site) recorders() int {
 	s.t.Helper()
+	return s.recordersOf("alice")
+}
+
+func (s *site) recordersOf(user string) int {
+	s.t.Helper()
 	list, err := s.pbx.Console(within(s.t), "core show channels concise")
 	must(s.t, err)
 	for line := range strings.Lines(list) {
 		name, _, _ := strings.Cut(line, "!")
-		if !strings.HasPrefix(name, "PJSIP/alice") {
+		if !strings.HasPrefix(name, "PJSIP/"+user) {
 			continue
 		}
 		out, err := s.pbx.Console(within(s.t), "mixmonitor list "+name)
 		must(s.t, err)
 		return strings.Count(out, "/monitor/")
 	}
-	s.t.Fatalf("alice is in no call: %s", list)
+	s.t.Fatalf("%s is in no call: %s", user, list)
 	return 0
 }
 

@@ -36,6 +36,7 @@ type site struct {
 	token  string
 	users  map[string]directory.User
 	logs   *os.File
+	alone  bool   // there is no Asterisk on purpose
 	addr   string // of the API, if the daemon is a process of its own
 }
 
@@ -145,7 +146,7 @@ func siteConfig(pbx *lab.PBX, dir string) config.Config {
 	cfg.Recordings.Root = filepath.Join(dir, "tenants")
 	cfg.State.Dir = filepath.Join(dir, "state")
 	cfg.State.Socket = filepath.Join(dir, "control.sock")
-	cfg.HTTP.Listen = []string{"127.0.0.1:0"}
+	cfg.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}}
 	cfg.Log.Level = "debug"
 	return cfg
 }

@@ -178,7 +178,8 @@ func (s *stage) asks(who string, op recorder.Op) (recorder.Outcome, error) {
 	s.t.Helper()
 	_, leg, err := s.party(who)
 	must(s.t, err)
-	return s.app.RequestLive(within(s.t), app.LiveRequest{Channel: leg.Channel, Op: op, Actor: who})
+	outcome, err := s.app.RequestLive(within(s.t), app.LiveRequest{Channel: leg.Channel, Op: op, Actor: who})
+	return outcome.Outcome, err
 }
 
 func (s *stage) asked(who string, op recorder.Op, want recorder.PartyState) {

@@ -48,7 +48,7 @@ func TestSetup(t *testing.T) {
 			yaml := s.cfg.YAML()
 			run := func(args ...string) (string, error) {
 				if args[0] == "setup" {
-					args = append(args, "--asterisk-dir", etc, "--backup-dir", filepath.Join(filepath.Dir(s.cfg.State.Dir), "backups"))
+					args = append(args, "--https", "127.0.0.1:0", "--asterisk-dir", etc, "--backup-dir", filepath.Join(filepath.Dir(s.cfg.State.Dir), "backups"))
 				}
 				out, err := exec.CommandContext(within(t), bin, append(args, "-c", file)...).CombinedOutput()
 				return string(out), err
@@ -76,6 +76,7 @@ func TestSetup(t *testing.T) {
 			expect(c.lacks, "check")
 			s.start()
 			s.populate()
+			s.httpsWorks()
 			s.rules("alice", dialplan.Flags{OutgoingInternal: true})
 			expect("telephones in context users can dial *26", "check") // beside the daemon, whose application stays its own
 			if st := s.app.Status(); !st.Ready {

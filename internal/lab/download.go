@@ -15,9 +15,9 @@ import (
 // debianKeyring is where Debian's package debian-archive-keyring puts its keys.
 const debianKeyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
-// packages is what a lab needs; apt adds the libraries. The music is for hold
-// and queues.
-var packages = [...]string{"asterisk", "asterisk-moh-opsound-gsm"}
+// asteriskPackages is what a lab needs; apt adds the libraries. The music is
+// for hold and queues.
+func asteriskPackages() []string { return []string{"asterisk", "asterisk-moh-opsound-gsm"} }
 
 // aptTree is a private apt: nothing of the machine's own package state is read
 // or written, so an ordinary user can use it.
@@ -78,9 +78,9 @@ func (a *aptTree) run(ctx context.Context, command string, args ...string) (stri
 	return stdout.String(), nil
 }
 
-// candidate returns the version of asterisk that the archive offers.
-func (a *aptTree) candidate(ctx context.Context) (string, error) {
-	out, err := a.run(ctx, "apt-cache", "policy", packages[0])
+// candidate returns the version of a package that the archive offers.
+func (a *aptTree) candidate(ctx context.Context, name string) (string, error) {
+	out, err := a.run(ctx, "apt-cache", "policy", name)
 	if err != nil {
 		return "", err
 	}
@@ -89,15 +89,16 @@ func (a *aptTree) candidate(ctx context.Context) (string, error) {
 			return v, nil
 		}
 	}
-	return "", errors.New("the archive offers no asterisk package")
+	return "", fmt.Errorf("the archive offers no package %s", name)
 }
 
 // download fetches the newest packages below dir and unpacks them into a new
-// root, which it returns together with the version. The caller moves it.
-func download(ctx context.Context, dir, suite string, log *slog.Logger) (root, version string, err error) {
+// root, which it returns together with the version of the first. The caller
+// moves it.
+func download(ctx context.Context, dir, suite string, packages []string, log *slog.Logger) (root, version string, err error) {
 	for _, tool := range []string{"apt-get", "apt-cache", "dpkg"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			return "", "", fmt.Errorf("get Asterisk from Debian: %w; install asterisk 18 or newer, or set %s", err, envRoot)
+			return "", "", fmt.Errorf("get %s from Debian: %w; install it (asterisk: 18 or newer, or set %s)", packages[0], err, envRoot)
 		}
 	}
 	sources, err := debianSources("/etc/apt")
@@ -106,16 +107,16 @@ func download(ctx context.Context, dir, suite string, log *slog.Logger) (root, v
 	}
 	var failures []error
 	for _, src := range sources {
-		root, version, err := downloadFrom(ctx, src, dir, suite, log)
+		root, version, err := downloadFrom(ctx, src, dir, suite, packages, log)
 		if err == nil {
 			return root, version, nil
 		}
 		failures = append(failures, fmt.Errorf("from %s: %w", src.URI, err))
 	}
-	return "", "", fmt.Errorf("get Asterisk from Debian (is the network there?): %w", errors.Join(failures...))
+	return "", "", fmt.Errorf("get %s from Debian (is the network there?): %w", packages[0], errors.Join(failures...))
 }
 
-func downloadFrom(ctx context.Context, src aptSource, dir, suite string, log *slog.Logger) (root, version string, err error) {
+func downloadFrom(ctx context.Context, src aptSource, dir, suite string, packages []string, log *slog.Logger) (root, version string, err error) {
 	if err := os.RemoveAll(dir); err != nil {
 		return "", "", fmt.Errorf("empty %s: %w", dir, err)
 	}
@@ -127,11 +128,11 @@ func downloadFrom(ctx context.Context, src aptSource, dir, suite string, log *sl
 	if _, err := apt.run(ctx, "apt-get", "update"); err != nil {
 		return "", "", err
 	}
-	if version, err = apt.candidate(ctx); err != nil {
+	if version, err = apt.candidate(ctx, packages[0]); err != nil {
 		return "", "", err
 	}
 	log.InfoContext(ctx, "downloading", "package", packages[0], "version", version)
-	args := append([]string{"-y", "--download-only", "install"}, packages[:]...)
+	args := append([]string{"-y", "--download-only", "install"}, packages...)
 	if _, err := apt.run(ctx, "apt-get", args...); err != nil {
 		return "", "", err
 	}
@@ -145,9 +146,6 @@ func downloadFrom(ctx context.Context, src aptSource, dir, suite string, log *sl
 		if out, err := exec.CommandContext(ctx, "dpkg", "-x", deb, root).CombinedOutput(); err != nil {
 			return "", "", fmt.Errorf("unpack %s: %w: %s", filepath.Base(deb), err, tail(string(out), 300))
 		}
-	}
-	if err := completeRoot(root); err != nil {
-		return "", "", err
 	}
 	return root, version, nil
 }

@@ -172,7 +172,7 @@ const modules = `
 	app_db app_waitforsilence
 	func_callerid func_channel func_timeout func_global func_cut func_logic
 	func_strings func_math func_devstate func_db func_cdr func_env func_hangupcause
-	func_dialplan func_rand func_uri func_groupcount func_base64 func_volume
+	func_dialplan func_md5 func_rand func_uri func_groupcount func_base64 func_volume
 	res_manager_devicestate func_pjsip_endpoint func_pjsip_aor func_pjsip_contact func_extstate func_module
 	pbx_config res_cdrel_custom cel_sqlite3_custom`
 

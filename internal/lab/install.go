@@ -150,8 +150,11 @@ func fromCache(ctx context.Context, o EnsureOptions) (Install, error) {
 func fetch(ctx context.Context, o EnsureOptions) (Install, error) {
 	work := filepath.Join(o.CacheDir, ".download")
 	defer func() { _ = os.RemoveAll(work) }() // a rest is emptied by the next download
-	root, version, err := download(ctx, work, o.Suite, o.Log)
+	root, version, err := download(ctx, work, o.Suite, asteriskPackages(), o.Log)
 	if err != nil {
+		return Install{}, err
+	}
+	if err := completeRoot(root); err != nil {
 		return Install{}, err
 	}
 	if _, err := fromRoot(ctx, root, o.oldest()); err != nil {

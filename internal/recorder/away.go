@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"callrecordd/dialplan"
 )
 
 // What a machine does while Asterisk's manager is away, or its answers are.
@@ -87,6 +89,7 @@ func (m *Machine) reachable(now time.Time) {
 // intent was never stored, or the row was given up (rows). Unlike Reconcile it
 // says nothing about any other recording.
 func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []Effect {
+	m.now = now
 	if m.blind {
 		return nil // the next Reconcile finds them
 	}
@@ -94,14 +97,58 @@ func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []E
 		if m.recs[f.Row.UUID] != nil || f.Fate != Keep {
 			continue
 		}
-		m.apply(now, f, channels)
+		m.apply(now, f, gap{channels: channels})
 		m.join(now, m.recs[f.Row.UUID])
 	}
 	return m.take()
 }
 
+// Finish takes over recordings that were made and ended without anybody here:
+// their files are looked at, and nothing else.
+func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
+	for _, row := range rows {
+		if m.recs[row.UUID] != nil {
+			continue
+		}
+		f := Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}
+		m.apply(endOf(now, f), f, gap{})
+	}
+	return m.take()
+}
+
+// inPlace has an adopted recording take the place of one of its talk whose start
+// has only waited: Asterisk recorded meanwhile, and two recorders are too many.
+func (m *Machine) inPlace(now time.Time, r *rec) {
+	if !r.active() || m.talks[r.talk] != nil {
+		return
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
+		t := m.talks[id]
+		waits := m.recs[t.current]
+		if !t.has(r.Hook) || waits == nil || waits == r || !waits.unsent || waits.appends {
+			continue
+		}
+		waits.Detail = "recorded by Asterisk alone in " + r.UUID + ": " + waits.Detail
+		m.close(now, waits, "recorded")
+		m.attach(now, t, r)
+		known := slices.Clone(t.claims)
+		t.claims = slices.DeleteFunc(t.claims, func(c Claim) bool {
+			return c.Reason == dialplan.Resync && slices.ContainsFunc(known, func(o Claim) bool { return o.Leg == c.Leg && o.Reason != c.Reason })
+		})
+		m.ensure(now, t)
+		return
+	}
+}
+
+// rings says whether a recorder of the safety net waits for its talk: Asterisk
+// starts it before anybody answers.
+func (m *Machine) rings(r *rec) bool {
+	return r.active() && !r.proved && m.talks[r.talk] == nil && r.UUID == dialplan.SafetyUUID(r.Hook) && m.talkOf(r.Hook) == nil
+}
+
 // join attaches an adopted recording to the talk that goes on without one.
 func (m *Machine) join(now time.Time, r *rec) {
+	m.inPlace(now, r)
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
 		if t := m.talks[id]; r.active() && t.has(r.Hook) && t.current == "" {
 			m.attach(now, t, r)

@@ -74,8 +74,12 @@ type Unheld struct{ Leg string }
 // Bridged says that a leg has entered a bridge.
 type Bridged struct{ Leg string }
 
-// Restarted says that Asterisk has started anew: every channel is gone.
-type Restarted struct{ Boot time.Time }
+// Restarted says that Asterisk has started anew: every channel is gone. NoMute
+// is that of Config.
+type Restarted struct {
+	Boot   time.Time
+	NoMute bool
+}
 
 // Blind says that events are not seen any more, until the next Reconcile:
 // nothing is started on channels that may be gone.
@@ -243,6 +247,10 @@ type Tone struct {
 	Sound Sound
 }
 
+// Legs stores what a new daemon must know of legs, together with the events that
+// come with it.
+type Legs struct{ Changed []LegState }
+
 // Log appends an event.
 type Log struct{ Event Event }
 
@@ -259,6 +267,7 @@ func (Finalise) effect()   {}
 func (Mute) effect()       {}
 func (Pause) effect()      {}
 func (Tone) effect()       {}
+func (Legs) effect()       {}
 func (Log) effect()        {}
 func (Alarm) effect()      {}
 
@@ -286,6 +295,7 @@ const (
 	EventRenewed     = "recording_renewed"   // a new recorder goes on with the file; Note.Why is RenewParty, ...
 	EventMuteFailed  = "recording_mute_fail" // a mute was refused or lost
 	EventNotSilent   = "pause_not_silent"    // found in the file; Data is Pause
+	EventMutedLate   = "pause_muted_late"    // its silence began late; Data is Pause
 
 	EventOnDemand      = "on_demand"         // a wish was granted; Data is RequestData
 	EventRefused       = "on_demand_refused" // it was not; Data is RequestData

@@ -36,7 +36,16 @@ type Config struct {
 	ToggleStops    bool // *3 ends a recording instead of pausing it
 	FollowTransfer bool // an on-demand claim stays with those who remain
 	Cut            bool // a pause stops the recorder, its end appends to the file
+	// NoMute: this Asterisk cannot mute one recorder, only whichever is the
+	// channel's first. So all that would mute stops and appends instead.
+	NoMute bool
+	// Digits: presses are found among all digits, also those that are meant for
+	// a menu or a conference.
+	Digits bool
 }
+
+// cuts says how a pause is made.
+func (c Config) cuts() bool { return c.Cut || c.NoMute }
 
 func (c Config) withDefaults() Config {
 	c.Exists = cmp.Or(c.Exists, 1500*time.Millisecond)
@@ -70,6 +79,10 @@ type Machine struct {
 	// has outlived the talk that they paused.
 	pausedLegs map[string]Pause
 	whispers   map[string]time.Time // legs to which a tone is whispered until then
+	memory     memory
+	seats      map[string][]call.TalkID // leg: its talks
+	hooks      map[string][]*rec        // leg: the recordings whose hook it is
+	now        time.Time                // of the step
 	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
 	blind bool
@@ -110,6 +123,7 @@ type rec struct {
 	kept      *Finalised // waits for what explains the close
 
 	orphanBy time.Time // must be part of a talk by then
+	rang     time.Time // when it last was heard to wait for one
 	deadline time.Time // of whatever is open
 }
 
@@ -127,7 +141,16 @@ func New(cfg Config) *Machine {
 
 		pausedLegs: map[string]Pause{},
 		whispers:   map[string]time.Time{},
+		memory:     newMemory(),
+		seats:      map[string][]call.TalkID{},
+		hooks:      map[string][]*rec{},
 	}
+}
+
+// Configure takes over the choices ToggleStops, FollowTransfer and Cut. They
+// count from the next press or pause on.
+func (m *Machine) Configure(c Config) {
+	m.cfg.ToggleStops, m.cfg.FollowTransfer, m.cfg.Cut = c.ToggleStops, c.FollowTransfer, c.Cut
 }
 
 // Recordings returns those that are not final, in the order of their uuids.
@@ -144,6 +167,7 @@ func (m *Machine) Recordings() []Recording {
 // Step applies one input at a time that never goes back. Results for unknown
 // recordings are ignored: they arrive in any order, also after the end.
 func (m *Machine) Step(now time.Time, in Input) []Effect {
+	m.now = now
 	switch in := in.(type) {
 	case TalkChange:
 		m.talkChange(now, in)
@@ -159,7 +183,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	case Bridged:
 		m.bridged(now, in.Leg)
 	case Restarted:
-		m.restarted(now, in.Boot)
+		m.restarted(now, in)
 	case Blind:
 		m.blind = true
 	case Reachable:
@@ -174,6 +198,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 }
 
 func (m *Machine) take() []Effect {
+	m.keep()
 	out := m.out
 	m.out = nil
 	return out
@@ -184,40 +209,55 @@ func (m *Machine) emit(e ...Effect) { m.out = append(m.out, e...) }
 // sorted returns the recordings in a fixed order: effects must not depend on
 // the order of a map, or a replay would differ.
 func (m *Machine) sorted() []*rec {
-	out := make([]*rec, 0, len(m.recs))
-	for _, id := range slices.Sorted(maps.Keys(m.recs)) {
-		out = append(out, m.recs[id])
+	return m.sortedIf(func(*rec) bool { return true })
+}
+
+// sortedIf is sorted of those that keep wants; there may be hundreds of others.
+func (m *Machine) sortedIf(keep func(*rec) bool) []*rec {
+	var out []*rec
+	for _, r := range m.recs {
+		if keep(r) {
+			out = append(out, r)
+		}
 	}
+	slices.SortFunc(out, func(a, b *rec) int { return cmp.Compare(a.UUID, b.UUID) })
 	return out
 }
 
 // NextDeadline returns when the next Tick is due, false if none is.
 func (m *Machine) NextDeadline() (time.Time, bool) {
 	var next time.Time
-	take := func(t time.Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
 	for _, r := range m.recs {
-		take(r.deadline)
-		take(r.muting.due)
-		take(r.aloneAt)
-		take(r.again)
-		take(r.orphanBy)
+		next = sooner(next, r.deadline)
+		next = sooner(next, r.muting.due)
+		next = sooner(next, r.aloneAt)
+		next = sooner(next, r.again)
+		next = sooner(next, r.orphanBy)
 	}
-	for _, t := range m.talks {
-		if !m.blind {
-			take(t.recheck)
+	if !m.blind {
+		next = sooner(next, m.memory.by)
+		for _, t := range m.talks {
+			next = sooner(next, t.recheck)
 		}
 	}
 	return next, !next.IsZero()
 }
 
+// sooner is the earlier one of two times; the zero time is none.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
 func due(t, now time.Time) bool { return !t.IsZero() && !now.Before(t) }
 
 func (m *Machine) expire(now time.Time) {
-	for _, r := range m.sorted() {
+	overdue := func(r *rec) bool {
+		return due(r.orphanBy, now) || due(r.deadline, now) || due(r.muting.due, now) || due(r.aloneAt, now) || due(r.again, now)
+	}
+	for _, r := range m.sortedIf(overdue) {
 		if due(r.orphanBy, now) {
 			r.orphanBy = time.Time{}
 			m.orphan(now, r)
@@ -246,12 +286,19 @@ func (m *Machine) expire(now time.Time) {
 			m.ensure(now, t)
 		}
 	}
+	if due(m.memory.by, now) && !m.blind {
+		m.forgetTalks()
+	}
 }
 
 // orphan ends a recording that no talk has claimed in time.
 func (m *Machine) orphan(now time.Time, r *rec) {
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		m.ensure(now, t)
+		return
+	}
+	if m.rings(r) {
+		r.rang, r.orphanBy = now, now.Add(call.Grace)
 		return
 	}
 	m.close(now, r, "no_talk")
@@ -294,10 +341,7 @@ func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
 }
 
 func (m *Machine) hanging(now time.Time, leg string) {
-	for _, r := range m.sorted() {
-		if r.Hook != leg {
-			continue
-		}
+	for _, r := range m.hooked(leg) {
 		r.hanging = true
 		if r.State == Closing && r.Cause == CauseClosedEarly {
 			r.Cause = CauseHungUp
@@ -306,10 +350,8 @@ func (m *Machine) hanging(now time.Time, leg string) {
 			}
 		}
 	}
-	for _, t := range m.talks {
-		if t.has(leg) {
-			t.gone[leg] = true
-		}
+	for _, t := range m.talksOf(leg) {
+		t.gone[leg] = true
 	}
 }
 
@@ -317,15 +359,12 @@ func (m *Machine) hanging(now time.Time, leg string) {
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
 	m.release(now, leg)
-	for _, t := range m.talks {
-		if t.has(leg) {
-			t.gone[leg] = true
-		}
+	m.memory.touched[leg] = true
+	delete(m.memory.found, leg)
+	for _, t := range m.talksOf(leg) {
+		t.gone[leg] = true
 	}
-	for _, r := range m.sorted() {
-		if r.Hook != leg {
-			continue
-		}
+	for _, r := range m.hooked(leg) {
 		r.gone = true
 		switch {
 		case r.active():
@@ -338,7 +377,7 @@ func (m *Machine) channelGone(now time.Time, leg string) {
 			r.stopOpen = false
 			m.finish(now, r)
 		default: // final, a late start can no longer be running
-			delete(m.recs, r.UUID)
+			m.drop(r)
 		}
 	}
 }
@@ -357,11 +396,12 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		m.held[in.To] = c
 	}
 	m.moveOwners(in.From, in.To)
-	for _, r := range m.sorted() {
-		if r.Hook != in.From || !r.active() && r.State != Closing {
+	for _, r := range m.hooked(in.From) {
+		if !r.active() && r.State != Closing {
 			continue
 		}
-		r.Hook, r.HookName, r.gone, r.hanging = in.To, in.ToName, false, false
+		m.rehook(r, in.To)
+		r.HookName, r.gone, r.hanging = in.ToName, false, false
 		r.renewal.movedTo(in.From, in.To)
 		if !slices.Contains(r.Legs, in.To) {
 			r.Legs = append(r.Legs, in.To)
@@ -378,9 +418,10 @@ func (m *Machine) moved(now time.Time, in Moved) {
 	}
 }
 
-func (m *Machine) restarted(now time.Time, boot time.Time) {
-	m.cfg.Boot = boot
-	m.talks = map[call.TalkID]*talk{}
+func (m *Machine) restarted(now time.Time, in Restarted) {
+	m.cfg.Boot, m.cfg.NoMute = in.Boot, in.NoMute
+	m.talks, m.seats = map[call.TalkID]*talk{}, map[string][]call.TalkID{}
+	m.forgetAll()
 	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
@@ -393,7 +434,7 @@ func (m *Machine) restarted(now time.Time, boot time.Time) {
 		case r.State == Closing:
 			m.finish(now, r)
 		default:
-			delete(m.recs, r.UUID)
+			m.drop(r)
 		}
 	}
 }

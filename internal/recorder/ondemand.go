@@ -28,6 +28,12 @@ type Request struct {
 	// Override asks with permission over other people's calls: no MayToggle,
 	// stop removes all claims, resume ends anybody's pause.
 	Override bool
+	// Conference says that the party is in one, which is no talk.
+	Conference bool
+	// Reach asks for somebody else's call through the API: the party's own
+	// permission is asked for, but stop removes all claims and resume ends
+	// anybody's pause (design 6).
+	Reach bool
 }
 
 // Outcome is what became of a Request.
@@ -41,6 +47,8 @@ type Outcome struct {
 	NoTalk, NotRecording bool
 	// State is the party's afterwards: inactive, active or paused (design 6).
 	State PartyState
+	// Released are the claims that a stop has ended.
+	Released []Claim
 }
 
 // PartyState is record_state of a call object: that of the party's own claim.

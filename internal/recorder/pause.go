@@ -4,18 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
-)
 
-// Silence is what was found in the file where a pause is.
-type Silence string
-
-// What can be found. Unchecked: the pause was too short, or the file too much
-// shorter than its time, to know where in it the pause is.
-const (
-	Silent    Silence = "silent"     // every sample is zero
-	NotSilent Silence = "not_silent" // Loudest is not
-	CutOut    Silence = "cut"        // no recorder ran
-	Unchecked Silence = "unchecked"
+	"callrecordd/internal/call"
 )
 
 // Pause is a stretch of a recording in which nothing was written but silence,
@@ -26,9 +16,13 @@ type Pause struct {
 	Owner    string    `json:"owner"` // uniqueid of the leg that paused, empty if unknown
 	Actor    string    `json:"actor,omitempty"`
 	From, To time.Time // To is zero while it lasts
-	Cut      bool      `json:"cut,omitempty"`
-	Silence  Silence   `json:"silence,omitempty"` // empty until the file is closed
-	Loudest  int       `json:"loudest,omitempty"` // largest absolute sample, of 32768
+	// Muted is when Asterisk had confirmed the mute; zero if that is not known,
+	// To if the pause was over by then. It is not stored.
+	Muted   time.Time `json:"muted,omitzero"`
+	Cut     bool      `json:"cut,omitempty"`
+	Silence Silence   `json:"silence,omitempty"` // empty until the file is closed
+	Loudest int       `json:"loudest,omitempty"` // largest absolute sample, of 32768
+	Detail  string    `json:"detail,omitempty"`  // for people; not stored
 }
 
 // muting is what was asked of a recorder and what it has confirmed. The newest
@@ -85,7 +79,10 @@ func (m *Machine) pauseRec(now time.Time, t *talk, r *rec) {
 	if n := len(r.Pauses); n > 0 && !from.After(r.Pauses[n-1].From) {
 		from = r.Pauses[n-1].From.Add(time.Microsecond) // the store's key and unit
 	}
-	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.Cut || r.cut}
+	p := Pause{UUID: r.UUID, Owner: t.pause.Owner, Actor: t.pause.Actor, From: from, Cut: m.cfg.cuts() || r.cut}
+	if x := r.muting; x.on && !x.open && !x.unsure {
+		p.Muted = from // the talk had nobody to hear
+	}
 	r.Pauses = append(r.Pauses, p)
 	if r.State == Live {
 		r.State = Paused
@@ -104,6 +101,10 @@ func (m *Machine) resumeRec(now time.Time, r *rec) {
 		r.State = Live
 	}
 	p := m.endPause(now, r)
+	if x := r.muting; x.open && x.asked && p.Muted.IsZero() {
+		p.Muted = p.To // its answer is of no use any more, and no beep has been heard
+		r.Pauses[len(r.Pauses)-1] = p
+	}
 	m.steer(now, r)
 	m.emit(Save{Row: r.snapshot()})
 	m.logPause(now, EventResumed, r, p)
@@ -144,14 +145,25 @@ func (m *Machine) steer(now time.Time, r *rec) {
 	switch {
 	case r.cut:
 		m.goOn(now, r)
-	case r.cutPaused() && r.hanging:
-	case r.cutPaused(), m.renewable(now, r):
+	case m.stands(r) && r.hanging:
+	case m.stands(r), m.renewable(now, r):
 		r.stopOpen, r.deadline = true, time.Time{}
 		m.emit(Stop{r.snapshot()})
+	case m.cfg.NoMute:
+		r.muting = muting{try: r.muting.try}
 	default:
 		m.steerMute(now, r)
 	}
 }
+
+// recalls: its talk was paused before a restart and has not been told again yet.
+// The row may be older than that, and an unmute would be followed by a mute.
+func (m *Machine) recalls(r *rec) bool {
+	return r.adopted && !m.memory.found[r.Hook].Pause.From.IsZero()
+}
+
+// stands: its recorder is to be stopped for a while.
+func (m *Machine) stands(r *rec) bool { return r.cutPaused() || m.cfg.NoMute && r.quiet() }
 
 func (m *Machine) steerMute(now time.Time, r *rec) {
 	x, want := &r.muting, r.quiet()
@@ -160,6 +172,8 @@ func (m *Machine) steerMute(now time.Time, r *rec) {
 		return // under way
 	case !x.open && !x.unsure && x.on == want:
 		return
+	case !want && m.recalls(r):
+		return // attach steers it
 	}
 	if x.asked != want {
 		x.asked, x.fails = want, 0
@@ -179,7 +193,15 @@ func (m *Machine) muted(now time.Time, r *rec, in Muted) {
 	if in.On {
 		kind = EventMuted
 	}
-	m.log(now, kind, r, Note{State: r.State, ID: r.MixMonitorID})
+	note := Note{State: r.State, ID: r.MixMonitorID}
+	if n := len(r.Pauses); in.On && r.paused() && r.Pauses[n-1].Muted.IsZero() {
+		p := &r.Pauses[n-1]
+		if p.Muted = in.At; p.Muted.Before(p.From) {
+			p.Muted = p.From
+		}
+		note.Detail = r.mutedAfter(*p)
+	}
+	m.log(now, kind, r, note)
 	if r.active() {
 		m.steer(now, r)
 	}
@@ -199,9 +221,9 @@ func (m *Machine) muteFailed(now time.Time, r *rec, in MuteFailed) {
 	}
 	m.log(now, EventMuteFailed, r, Note{State: r.State, Cause: in.Cause, Detail: in.Detail})
 	x.fails++
-	if !x.asked && in.Cause == CauseNoManager {
+	if !x.asked && (in.Cause == CauseNoManager || in.Cause == CauseStalled) {
 		// It was not sent, so the recorder is as it was, and hears again when
-		// the manager is back: nothing is on file that must not be.
+		// the manager or the disk is back: nothing is on file that must not be.
 		if x.due = now.Add(m.patience(m.cfg.StopRetry, x.fails)); x.fails == muteTries {
 			m.emit(Alarm{Recording: r.UUID, Cause: CauseMuteFailed, Detail: in.Cause + ": " + in.Detail})
 		}
@@ -234,11 +256,18 @@ func (m *Machine) giveUp(now time.Time, r *rec) {
 	if t == nil || t.current != "" {
 		return
 	}
-	if t.paused() && t.beep && t.has(t.pause.Owner) {
-		t.beep, t.misled = false, true // it would say that the pause works
-		m.tone(now, BeepErr, t.pause.Owner)
-	}
+	m.mislead(now, t)
 	m.ensure(now, t)
+}
+
+// mislead answers a pause with an error where a beep would say that it works.
+func (m *Machine) mislead(now time.Time, t *talk) {
+	if !t.paused() || !t.beep || !t.has(t.pause.Owner) {
+		return
+	}
+	t.beep, t.misled = false, true
+	m.touchTalk(t)
+	m.tone(now, BeepErr, t.pause.Owner)
 }
 
 // cutDone: the file is closed, for the time of a pause or of a renewal.
@@ -273,6 +302,11 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 		m.cutDone(now, r)
 		return
 	}
+	if !r.paused() && r.alone && m.cfg.NoMute && in.Cause != CauseTimeout {
+		r.alone, r.aloneAt = false, now.Add(m.cfg.StopRetry)
+		m.emit(m.proof(now, r)) // the stop has ended the watch
+		return
+	}
 	if !r.cutPaused() {
 		m.renewFailed(now, r, in)
 		return
@@ -285,6 +319,9 @@ func (m *Machine) cutFailed(now time.Time, r *rec, in StopFailed) {
 
 // muteLast mutes a recorder that is to be stopped but may run on.
 func (m *Machine) muteLast(r *rec) {
+	if m.cfg.NoMute {
+		return
+	}
 	x := &r.muting
 	x.try++
 	x.open, x.asked, x.due = true, true, time.Time{}
@@ -294,13 +331,13 @@ func (m *Machine) muteLast(r *rec) {
 // lingers says whether a recorder of the talk's legs runs on that nobody wants
 // any more: its stop has failed, or the answer to its start is still to come.
 func (r *rec) lingers(t *talk) bool {
-	return r.State == Closing && t.has(r.Hook) && !t.gone[r.Hook] && !r.gone && !r.hanging && !r.stopped &&
+	return r.State == Closing && !t.gone[r.Hook] && !r.gone && !r.hanging && !r.stopped &&
 		!r.finalising && (r.MixMonitorID != "" || r.startOpen)
 }
 
 // muteClosing: a pause is of the talk, not only of its current recording.
 func (m *Machine) muteClosing(now time.Time, t *talk) {
-	for _, r := range m.sorted() {
+	for _, r := range m.hooked(t.ids()...) {
 		if r.lingers(t) && r.MixMonitorID != "" && !r.hushed() {
 			m.muteLast(r)
 		}
@@ -309,12 +346,18 @@ func (m *Machine) muteClosing(now time.Time, t *talk) {
 
 // leaks says whether some recorder may still hear the talk that is paused.
 func (m *Machine) leaks(t *talk) bool {
-	for _, r := range m.recs {
-		if r.lingers(t) && !r.hushed() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lingers(t) && !r.hushed() })
+}
+
+// lingering says whether any does.
+func (m *Machine) lingering(t *talk) bool {
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lingers(t) })
+}
+
+// outOfReach: a recorder may run of whose start no answer has come, and for as
+// long as it is looked for nobody can mute it.
+func (m *Machine) outOfReach(t *talk) bool {
+	return slices.ContainsFunc(m.hooked(t.ids()...), func(r *rec) bool { return r.lost && r.startOpen && r.lingers(t) })
 }
 
 // joinPause makes one of a talk's pause and that of a recording which has come
@@ -384,8 +427,11 @@ func (t *talk) within(other *talk) bool {
 // adoptPause takes up the pause of a row after a gap. Whether we died before
 // or after the mute is not known, so it is asked for again.
 func (m *Machine) adoptPause(now time.Time, r *rec) {
+	if n := len(r.Pauses); r.paused() && r.Pauses[n-1].Muted.IsZero() && r.adopted {
+		r.Pauses[n-1].Muted = r.Pauses[n-1].From // not known, and not that of the next mute
+	}
 	if r.State == Paused && !r.paused() {
-		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.Cut}
+		p := Pause{UUID: r.UUID, From: now, Cut: m.cfg.cuts()}
 		r.Pauses = append(r.Pauses, p)
 		m.emit(p)
 	}
@@ -396,33 +442,24 @@ func (m *Machine) adoptPause(now time.Time, r *rec) {
 	m.steer(now, r)
 }
 
-// keepPause remembers for the legs of a recording that ended in a gap that
-// their talk is paused, unless the talk itself is known.
-func (m *Machine) keepPause(r *rec, channels []Channel) {
+// keepPause remembers that the talk of a recording which ended in a gap is
+// paused, unless the talk itself is known. What is stored of a leg since the
+// pause says more. Of others all can be meant who were ever there, but for
+// those whose own recording goes on.
+func (m *Machine) keepPause(now time.Time, r *rec, g gap) {
 	if !r.paused() || m.talks[r.talk] != nil {
 		return
 	}
+	p := r.Pauses[len(r.Pauses)-1]
 	for _, leg := range r.Legs {
-		if lives(channels, leg) {
-			m.pausedLegs[leg] = r.Pauses[len(r.Pauses)-1]
+		s, stored := m.memory.stored[leg]
+		if !lives(g.channels, leg) || g.records[leg] || stored && (!s.Talking || !s.At.Before(p.From)) {
+			continue
 		}
-	}
-}
-
-// listened takes over what exec found in the closed file.
-func (m *Machine) listened(now time.Time, r *rec, found []Pause) {
-	for _, f := range found {
-		for i := range r.Pauses {
-			p := &r.Pauses[i]
-			if !p.From.Equal(f.From) {
-				continue
-			}
-			p.UUID, p.Silence, p.Loudest = r.UUID, f.Silence, f.Loudest
-			m.emit(*p)
-			if p.Silence == NotSilent {
-				m.logPause(now, EventNotSilent, r, *p)
-				m.emit(Alarm{Recording: r.UUID, Cause: EventNotSilent, Detail: "words may be on file that were said in a pause"})
-			}
+		if f, ok := m.memory.found[leg]; ok {
+			s = f
 		}
+		s.Leg, s.Talking, s.Pause = leg, true, p
+		m.memory.found[leg], m.memory.by = s, now.Add(call.Grace)
 	}
 }

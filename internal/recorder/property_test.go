@@ -27,6 +27,9 @@ type world struct {
 	recorders map[string]*spy // those that Asterisk runs
 	trouble   bool            // mutes fail
 	pauses    map[string]map[time.Time]Pause
+
+	rows   map[string]Recording // the database
+	states map[string]LegState
 }
 
 // spy is a recorder as Asterisk has it. Mutes of a recording are performed in
@@ -72,7 +75,7 @@ func (w *world) invariants() {
 			w.t.Fatalf("talk %d paused: %v, alone: %v, recorder muted: %v", t.id, t.paused(), r.alone, x.muted)
 		case r.alone && !t.suspended:
 			w.t.Fatalf("talk %d goes on, its recording does not: %+v", t.id, r)
-		case t.suspended && !r.alone && (r.aloneAt.IsZero() || r.aloneAt.Sub(w.now) > w.m.cfg.Hush):
+		case t.suspended && !r.alone && !w.m.cfg.NoMute && (r.aloneAt.IsZero() || r.aloneAt.Sub(w.now) > w.m.cfg.Hush):
 			w.t.Fatalf("talk %d is suspended, its recording goes on: %+v", t.id, r)
 		case x != nil && w.m.cfg.Cut && t.paused():
 			w.t.Fatal("a recorder runs in a cut")
@@ -117,6 +120,9 @@ func (w *world) perform(effects []Effect) {
 				w.t.Fatalf("mute on a channel that is gone: %+v", e.Row)
 			}
 			u := e.Row.UUID
+			if w.m.cfg.NoMute {
+				w.t.Fatal("a mute of whichever recorder is the first")
+			}
 			a := w.choose(Muted{u, e.Try, e.On, w.now})
 			if w.trouble {
 				a = w.choose(a, MuteFailed{u, e.Try, e.On, CauseTimeout, ""}, MuteFailed{u, e.Try, e.On, CauseRefused, ""}, MuteFailed{u, e.Try, e.On, CauseNoManager, ""})
@@ -155,9 +161,15 @@ func (w *world) perform(effects []Effect) {
 			w.answer(u, Finalised{UUID: u, Try: e.Try}, Finalised{UUID: u, Try: e.Try, Found: true, Complete: true, Samples: 9},
 				Finalised{UUID: u, Try: e.Try, Found: true})
 		case SaveIntent:
-			w.final[e.Row.UUID] = e.Row.State
+			w.final[e.Row.UUID], w.rows[e.Row.UUID] = e.Row.State, e.Row
 		case Save:
-			w.final[e.Row.UUID] = e.Row.State
+			w.final[e.Row.UUID], w.rows[e.Row.UUID] = e.Row.State, e.Row
+		case Legs:
+			for _, s := range e.Changed {
+				if w.states[s.Leg] = s; s.Gone {
+					delete(w.states, s.Leg)
+				}
+			}
 		}
 	}
 }
@@ -266,7 +278,7 @@ func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
 	leg := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "leg")
-	switch rapid.IntRange(0, 16).Draw(t, "act") {
+	switch rapid.IntRange(0, 17).Draw(t, "act") {
 	case 13:
 		w.step(Reachable{})
 	case 14:
@@ -277,6 +289,8 @@ func (w *world) act(t *rapid.T) {
 	case 16:
 		w.now = w.now.Add(time.Duration(rapid.IntRange(0, 120).Draw(t, "ms")) * time.Millisecond)
 		w.step(Tick{})
+	case 17:
+		w.restart(t)
 	case 0, 1, 2:
 		legs := w.legs(t, id)
 		if len(legs) < 2 {
@@ -322,11 +336,13 @@ func TestEveryRecordingEnds(t *testing.T) {
 		w := &world{
 			t: t, now: boot, gone: map[string]bool{}, hangs: map[string]bool{}, talks: map[call.TalkID]string{}, final: map[string]State{},
 			recorders: map[string]*spy{}, pauses: map[string]map[time.Time]Pause{},
+			rows: map[string]Recording{}, states: map[string]LegState{},
 			trouble: rapid.Bool().Draw(t, "trouble"),
 		}
 		w.m = New(Config{
 			Boot: boot, NewUUID: func() string { w.n++; return id(w.n) },
 			Cut: rapid.Bool().Draw(t, "cut"), ToggleStops: rapid.Bool().Draw(t, "stops"), FollowTransfer: rapid.Bool().Draw(t, "follow"),
+			NoMute: rapid.IntRange(0, 3).Draw(t, "no mute") == 0,
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.act(t)
@@ -357,8 +373,8 @@ func TestEveryRecordingEnds(t *testing.T) {
 				t.Fatalf("%s ends as %s", u, s)
 			}
 		}
-		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 {
-			t.Fatalf("left: %v %v %v", w.m.recs, w.m.talks, w.m.held)
+		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 || len(w.states) != 0 || len(w.m.seats) != 0 || len(w.m.hooks) != 0 {
+			t.Fatalf("left: %v %v %v %v", w.m.recs, w.m.talks, w.m.held, w.states)
 		}
 		for u, list := range w.pauses {
 			for _, p := range list {

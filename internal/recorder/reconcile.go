@@ -102,7 +102,7 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 // talk that has their hook; without one within call.Grace they are stopped.
 // channels must tell of the recorders of rows and of Recordings.
 func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel, files map[string]int64) []Effect {
-	m.blind = false
+	m.now, m.blind = now, false
 	all := slices.Clone(rows)
 	answered := map[string]bool{} // while channels were looked at: they may not tell of it
 	for i, row := range all {
@@ -117,13 +117,19 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 			all = append(all, r.snapshot())
 		}
 	}
-	for _, f := range Plan(now, m.cfg.Boot, all, channels, files) {
+	m.recollect(now, channels)
+	plan := Plan(now, m.cfg.Boot, all, channels, files)
+	g := gap{channels, recording(plan)}
+	for _, f := range plan {
 		switch {
 		case f.Fate == Keep || !answered[f.Row.UUID]:
-			m.apply(now, f, channels)
+			m.apply(endOf(now, f), f, g)
 		case !lives(channels, f.Row.Hook):
 			m.channelGone(now, f.Row.Hook)
 		}
+	}
+	for _, r := range m.sorted() {
+		m.inPlace(now, r)
 	}
 	for _, r := range m.sorted() {
 		if r.unsent {
@@ -137,7 +143,34 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 	return m.take()
 }
 
-func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
+// endOf is when what was found happened: a recording that ended without us
+// keeps its end.
+func endOf(now time.Time, f Found) time.Time {
+	if f.Fate == Keep || f.Row.State == Closing || f.Row.EndedAt.IsZero() {
+		return now
+	}
+	return f.Row.EndedAt
+}
+
+// gap is what is there after one: channels, and of them those that are the hook
+// of a recording that goes on and hears.
+type gap struct {
+	channels []Channel
+	records  map[string]bool
+}
+
+func recording(plan []Found) map[string]bool {
+	out := map[string]bool{}
+	for _, f := range plan {
+		if f.Fate == Keep && f.Row.State != Closing && !f.Row.paused() {
+			out[f.Row.Hook] = true
+		}
+	}
+	return out
+}
+
+func (m *Machine) apply(now time.Time, f Found, g gap) {
+	channels := g.channels
 	r := m.recs[f.Row.UUID]
 	if r != nil && (r.startOpen || r.cutting() || r.stopOpen || r.unsent || r.State == Closing) {
 		// Its results are on the way; only the channel's end may be news.
@@ -154,9 +187,11 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 			// It was given up, its start being unanswered, and runs all the same.
 			r.State, r.failed = Closing, true
 		}
-		m.recs[r.UUID] = r
+		m.add(r)
 	} else {
+		m.unhook(r)
 		r.Recording = f.Row
+		m.add(r)
 	}
 	if f.Fate == Keep {
 		m.adopt(now, r)
@@ -170,7 +205,7 @@ func (m *Machine) apply(now time.Time, f Found, channels []Channel) {
 		r.Cause = CauseNoFile
 	}
 	m.leave(r)
-	m.keepPause(r, channels)
+	m.keepPause(now, r, g)
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		// The talk may go on without a change of its own.
 		t.gone[r.Hook] = t.gone[r.Hook] || !lives(channels, r.Hook)

@@ -32,7 +32,7 @@ func (m *Machine) start(now time.Time, t *talk) {
 		r.renewal.why, r.renewal.at, r.renewal.tone = RenewTone, until, until
 	}
 	t.current, t.follows = r.UUID, ""
-	m.recs[r.UUID] = r
+	m.add(r)
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
@@ -177,7 +177,7 @@ func (m *Machine) proof(now time.Time, r *rec) WatchFile {
 // any more, also if the row has been given up: its audio is looked at again.
 func (m *Machine) startedLate(now time.Time, r *rec) {
 	if r.gone && r.State != Closing {
-		delete(m.recs, r.UUID)
+		m.drop(r)
 		return
 	}
 	if r.finalising && r.gone {
@@ -222,6 +222,10 @@ func (m *Machine) silent(now time.Time, r *rec) {
 }
 
 func (m *Machine) unproved(now time.Time, r *rec, cause, detail string) {
+	if m.rings(r) || now.Sub(r.rang) < m.cfg.Growth {
+		m.emit(m.proof(now, r)) // it hears nothing before the talk
+		return
+	}
 	if !r.proved && !r.cutting() {
 		m.fail(now, r, cause, detail)
 	}
@@ -245,7 +249,7 @@ func (m *Machine) startFailed(now time.Time, r *rec, in StartFailed) {
 		}
 		m.finish(now, r)
 	default:
-		delete(m.recs, r.UUID)
+		m.drop(r)
 	}
 }
 
@@ -282,12 +286,18 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 	}
 	t.attempt++
 	switch {
-	case cause == CauseNoAnswer && t.attempt > 1:
-		// Whatever keeps Asterisk from answering may end while they talk.
+	case (cause == CauseNoAnswer || cause == CauseNoGrowth) && t.attempt > 1:
+		// Whatever keeps Asterisk from answering or writing, such as a load that
+		// is too high, may end while they talk.
 		t.recheck = now.Add(m.patience(m.cfg.StartRetry, t.attempt-1))
-		r.alarmed = cause // by the first attempt
+		if cause == CauseNoAnswer || t.attempt > 2 {
+			r.alarmed = cause // by an attempt before
+		}
 	case Storage(cause) || t.attempt > 1:
 		t.blocked = true
+		if t.starter != "" {
+			t.beep, t.starter = false, "" // nothing has worked
+		}
 	case hungUp:
 		t.recheck = now.Add(m.cfg.Recheck)
 	default:
@@ -429,6 +439,6 @@ func (m *Machine) final(now time.Time, r *rec) {
 		m.emit(Alarm{Recording: r.UUID, Cause: r.Cause, Detail: r.Detail})
 	}
 	if !r.startOpen || r.gone {
-		delete(m.recs, r.UUID)
+		m.drop(r)
 	}
 }

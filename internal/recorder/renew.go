@@ -81,8 +81,8 @@ func (m *Machine) renewAt(now time.Time, r *rec, why string, at time.Time) {
 // unheld renews the recorders that may lose the leg's voice. Asterisk tells of
 // an unhold before a transfer too: then the talk is suspended a moment later.
 func (m *Machine) unheld(now time.Time, leg string) {
-	for _, r := range m.sorted() {
-		if m.records(r, leg) && r.Hook != leg {
+	for _, t := range m.talksOf(leg) {
+		if r := m.recs[t.current]; r != nil && r.Hook != leg {
 			m.renewAt(now, r, RenewUnhold, now.Add(m.cfg.Hush))
 		}
 	}
@@ -94,8 +94,9 @@ func (m *Machine) unheld(now time.Time, leg string) {
 // counts as lower. When a recording begins Local channels are optimised away,
 // which changes nothing.
 func (m *Machine) bridged(now time.Time, leg string) {
-	for _, r := range m.sorted() {
-		if !m.records(r, leg) || !r.appends && now.Sub(r.IntentAt) < call.Grace {
+	for _, t := range m.talksOf(leg) {
+		r := m.recs[t.current]
+		if r == nil || !r.appends && now.Sub(r.IntentAt) < call.Grace {
 			continue
 		}
 		at := now.Add(m.cfg.Hush)
@@ -104,12 +105,6 @@ func (m *Machine) bridged(now time.Time, leg string) {
 		}
 		m.renewAt(now, r, RenewMoved, at)
 	}
-}
-
-// records says whether it is the recording of the leg's talk.
-func (m *Machine) records(r *rec, leg string) bool {
-	t := m.talks[r.talk]
-	return t != nil && t.current == r.UUID && t.has(leg)
 }
 
 // renewable says whether the recorder can be stopped for its renewal now. A

@@ -17,6 +17,8 @@ type wish struct {
 	reason  dialplan.Reason
 	changed bool // something is other than before
 	idle    bool // there is nothing to pause, resume or stop
+	// released are the claims that a stop has ended.
+	released []Claim
 }
 
 // Request applies a party's wish and says at once what became of it; files and
@@ -25,16 +27,25 @@ type wish struct {
 // logged, and a user who pressed *3 hears beeperr. Presses of trunks are only
 // logged (design 4).
 func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
+	m.now = now
 	w := &wish{Request: q, now: now, t: m.talkOf(q.Party.Leg)}
 	if !q.Override {
 		allowed, reason := dialplan.MayToggle(q.Party)
 		if w.reason = reason; !allowed {
+			if done, ok := m.startedAlready(w); ok {
+				return done, nil
+			}
 			return m.refuse(w)
 		}
 	}
 	if w.t == nil {
+		w.reason = dialplan.NoneNoTalk
+		if q.Conference {
+			w.reason = dialplan.NoneConference
+		}
 		return m.refuse(w)
 	}
+	m.touchTalk(w.t)
 	done := m.grant(w)
 	if c, ok := w.t.claim(q.Party.Leg); ok && done {
 		w.reason = c.Reason
@@ -46,7 +57,17 @@ func (m *Machine) Request(now time.Time, q Request) (Outcome, []Effect) {
 		m.logRequest(w, EventOnDemand)
 	}
 	m.chime(w.now, w.t)
-	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg)}, m.take()
+	return Outcome{Done: true, Reason: w.reason, NotRecording: w.idle, State: m.PartyState(q.Party.Leg), Released: w.released}, m.take()
+}
+
+// startedAlready: whoever starts what its own rule records needs no permission,
+// and gets nothing that a refusal would have kept from it (recording-rules 4.2).
+func (m *Machine) startedAlready(w *wish) (Outcome, bool) {
+	if w.Op != OpStart || w.t == nil {
+		return Outcome{}, false
+	}
+	c, ok := w.t.claim(w.Party.Leg)
+	return Outcome{Done: true, Reason: c.Reason, State: m.PartyState(w.Party.Leg)}, ok
 }
 
 // grant carries the wish out; false with a reason or with idle if it cannot.
@@ -93,21 +114,51 @@ func (m *Machine) toggle(w *wish) bool {
 // Another's pause stays, and nothing starts before it ends.
 func (m *Machine) claimFor(w *wish) {
 	leg := w.Party.Leg
-	if w.t.paused() && w.t.pause.Owner == leg {
+	if w.t.paused() && w.t.pause.Owner == w.owner() {
 		m.unpause(w)
 	}
 	if _, ok := m.held[leg]; ok && !w.t.stops[leg] {
+		m.startAnew(w)
 		return
 	}
 	delete(w.t.stops, leg)
 	m.held[leg] = Claim{Leg: leg, UserUUID: w.Party.UserUUID, Reason: w.By, At: w.now}
 	// A person asks anew: earlier failures do not count any more.
 	w.t.attempt, w.t.blocked, w.t.firstAt = 0, false, time.Time{}
-	w.t.beep = w.t.beep || !w.t.paused()
+	w.beeps()
 	m.reclaim(w)
 }
 
-// unclaim removes the leg's claims, or with Override everybody's. A rule does
+// startAnew is for a party that has asked before, where every start has failed.
+func (m *Machine) startAnew(w *wish) {
+	t := w.t
+	if !t.blocked {
+		return
+	}
+	t.attempt, t.blocked, t.firstAt = 0, false, time.Time{}
+	if m.ensure(w.now, t); t.current != "" {
+		w.changed = true
+		w.beeps()
+	}
+}
+
+// owner is whose pause it would be: that of who overrides is an administrator's,
+// which no party can end.
+func (w *wish) owner() string {
+	if w.Override {
+		return ""
+	}
+	return w.Party.Leg
+}
+
+// beeps: a start is answered when it has worked.
+func (w *wish) beeps() {
+	if !w.t.beep && !w.t.paused() {
+		w.t.beep, w.t.starter = true, w.Party.Leg
+	}
+}
+
+// unclaim removes the leg's claims, or with Override or Reach everybody's. A rule does
 // not bring them back while this talk lasts. The recording ends with the last
 // one, and a pause with the recording.
 func (m *Machine) unclaim(w *wish) {
@@ -117,7 +168,7 @@ func (m *Machine) unclaim(w *wish) {
 		return
 	}
 	mine := []string{w.Party.Leg}
-	if w.Override {
+	if w.Override || w.Reach {
 		mine = nil
 		for _, l := range t.legs {
 			mine = append(mine, l.ID)
@@ -126,6 +177,7 @@ func (m *Machine) unclaim(w *wish) {
 	for _, leg := range mine {
 		if c, ok := t.claim(leg); ok {
 			w.reason, w.changed = c.Reason, true
+			w.released = append(w.released, c)
 			delete(m.held, leg)
 			t.stops[leg] = true
 		}
@@ -135,7 +187,7 @@ func (m *Machine) unclaim(w *wish) {
 	}
 	m.reclaim(w)
 	if len(t.claims) == 0 && t.current == "" { // else one is just merging in
-		t.pause, t.beep = Pause{}, true
+		t.pause, t.beep, t.starter = Pause{}, true, ""
 	}
 }
 
@@ -161,8 +213,8 @@ func (m *Machine) pauseTalk(w *wish) bool {
 	// Also if no recorder runs at this moment, because a start has failed or
 	// its channel has left: the next one would be as bad as one that runs.
 	w.changed = true
-	t.pause = Pause{Owner: w.Party.Leg, Actor: w.Actor, From: w.now}
-	t.beep, t.misled = true, false
+	t.pause = Pause{Owner: w.owner(), Actor: w.Actor, From: w.now}
+	t.beep, t.misled, t.starter = true, false, ""
 	if r := m.recs[t.current]; r != nil {
 		m.pauseRec(w.now, t, r)
 	}
@@ -178,7 +230,7 @@ func (m *Machine) resumeTalk(w *wish) bool {
 		return false
 	case !t.paused():
 		return true
-	case t.pause.Owner != w.Party.Leg && !w.Override:
+	case t.pause.Owner != w.Party.Leg && !w.Override && !w.Reach:
 		w.reason = dialplan.RefusedPaused
 		return false
 	}
@@ -190,7 +242,7 @@ func (m *Machine) resumeTalk(w *wish) bool {
 func (m *Machine) unpause(w *wish) {
 	t := w.t
 	w.changed = true
-	t.pause, t.beep, t.misled = Pause{}, true, false
+	t.pause, t.beep, t.misled, t.starter = Pause{}, true, false, ""
 	t.attempt, t.blocked, t.firstAt = 0, false, time.Time{}
 	if r := m.recs[t.current]; r != nil {
 		m.resumeRec(w.now, r)
@@ -201,7 +253,10 @@ func (m *Machine) unpause(w *wish) {
 // refuse logs a refused wish.
 func (m *Machine) refuse(w *wish) (Outcome, []Effect) {
 	m.logRequest(w, EventRefused)
-	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser {
+	// In a conference it does nothing (design 4), nor where digits are pressed
+	// for something else.
+	elsewhere := w.t == nil && (w.Conference || m.cfg.Digits)
+	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser && !elsewhere {
 		m.tone(w.now, BeepErr, w.Party.Leg)
 	}
 	return Outcome{
@@ -248,15 +303,6 @@ func (m *Machine) PartyState(leg string) PartyState {
 	return Active
 }
 
-func (m *Machine) talkOf(leg string) *talk {
-	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
-		if t := m.talks[id]; t.has(leg) && !t.gone[leg] {
-			return t
-		}
-	}
-	return nil
-}
-
 // claim is the leg's, the one by *3 or API before that of a rule.
 func (t *talk) claim(leg string) (Claim, bool) {
 	var out Claim
@@ -278,7 +324,14 @@ func (m *Machine) chime(now time.Time, t *talk) {
 	r := m.recs[t.current]
 	switch {
 	case len(t.claims) == 0:
+		if m.lingering(t) {
+			return // who hears that nothing is recorded any more may rely on it
+		}
 	case t.paused():
+		if m.outOfReach(t) {
+			m.mislead(now, t)
+			return
+		}
 		if r != nil && !r.hushed() || m.leaks(t) {
 			return
 		}
@@ -320,10 +373,8 @@ func (m *Machine) tone(now time.Time, sound Sound, legs ...string) {
 	for _, leg := range legs {
 		m.whispers[leg] = now.Add(m.cfg.Tone)
 	}
-	for _, r := range m.recs {
-		if slices.Contains(legs, r.Hook) {
-			r.renewal.tone = now.Add(m.cfg.Tone)
-		}
+	for _, r := range m.hooked(legs...) {
+		r.renewal.tone = now.Add(m.cfg.Tone)
 	}
 }
 
@@ -377,13 +428,42 @@ func (m *Machine) moveOwners(from, to string) {
 		delete(m.pausedLegs, from)
 		m.pausedLegs[to] = p
 	}
-	for _, t := range m.talks {
+	if s, ok := m.memory.found[from]; ok {
+		delete(m.memory.found, from)
+		s.Leg = to
+		m.memory.found[to] = s
+	}
+	m.memory.touched[from] = true
+	m.touch(to)
+	for _, leg := range slices.Sorted(maps.Keys(m.pausedLegs)) {
+		if p := m.pausedLegs[leg]; p.Owner == from {
+			p.Owner = to
+			m.pausedLegs[leg] = p
+			m.touch(leg)
+		}
+	}
+	for leg, s := range m.memory.found {
+		if s.Pause.Owner == from {
+			s.Pause.Owner = to
+			m.memory.found[leg] = s
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.talks)) { // the owner may have left the talk
+		t := m.talks[id]
 		if t.stops[from] {
 			delete(t.stops, from)
 			t.stops[to] = true
 		}
-		if t.pause.Owner == from {
+		if t.paused() && t.pause.Owner == from {
 			t.pause.Owner = to
+			m.touchTalk(t)
+		}
+	}
+	for _, r := range m.sorted() {
+		if r.paused() && r.Pauses[len(r.Pauses)-1].Owner == from {
+			p := &r.Pauses[len(r.Pauses)-1]
+			p.Owner, p.UUID = to, r.UUID
+			m.emit(*p)
 		}
 	}
 }

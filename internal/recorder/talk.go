@@ -24,11 +24,14 @@ type talk struct {
 	firstAt   time.Time // of the first attempt
 	recheck   time.Time
 
-	pause  Pause           // in force if From is set; no recorder starts then
-	stops  map[string]bool // legs whose rule claims a stop has ended
-	beep   bool            // is due once the recorder does what was asked
-	misled bool            // the owner of the pause has heard beeperr for it
-	heirs  []Claim         // claims by *3 and API whose legs have left
+	pause Pause           // in force if From is set; no recorder starts then
+	stops map[string]bool // legs whose rule claims a stop has ended
+	beep  bool            // is due once the recorder does what was asked
+	// starter is whose start the beep is for, empty if it is for something else.
+	starter string
+	misled  bool    // the owner of the pause has heard beeperr for it
+	again   bool    // all its legs were talking before a restart of ours
+	heirs   []Claim // claims by *3 and API whose legs have left
 }
 
 func (t *talk) has(leg string) bool {
@@ -66,6 +69,7 @@ func (m *Machine) talkChange(now time.Time, in TalkChange) {
 		t = &talk{id: c.Talk, gone: map[string]bool{}, stops: map[string]bool{}}
 		m.talks[c.Talk] = t
 	}
+	m.touchTalk(t)
 	switch c.Kind {
 	case call.Began, call.Changed:
 		m.decide(now, t, in)
@@ -103,8 +107,11 @@ func sameLegs(a, b []call.Leg) bool {
 func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	t.suspended = false
 	m.inherit(now, t, in.Change.Legs)
-	t.legs, t.parties = in.Change.Legs, in.Parties
+	m.seat(t, in.Change.Legs)
+	t.parties = in.Parties
+	m.touchTalk(t)
 	maps.DeleteFunc(t.gone, func(leg string, _ bool) bool { return !t.has(leg) })
+	m.recallTalk(t)
 	m.inheritPause(now, t)
 	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
 	m.takeOver(now, t)
@@ -122,7 +129,16 @@ func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	}
 	m.emit(Log{Event{At: now, Kind: EventDecision, Recording: t.current, Call: callID, Data: data}})
 	m.logClaims(now, callID, t.current, old, t.claims)
+	t.hushStarter(m.held)
 	m.ensure(now, t)
+}
+
+// hushStarter: the beep of a start goes with its claim, or it would sound at the
+// start of a rule.
+func (t *talk) hushStarter(held map[string]Claim) {
+	if _, ok := held[t.starter]; t.starter != "" && (!ok || !t.has(t.starter)) {
+		t.beep, t.starter = false, ""
+	}
 }
 
 func (m *Machine) logClaims(now time.Time, callID, uuid string, old, claims []Claim) {
@@ -161,9 +177,10 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 		case i >= 0:
 			c.Reason, c.UserUUID = wanted[i].Reason, t.party(c.Leg).UserUUID
 			add(c)
-		case t.party(c.Leg).Role == dialplan.RoleUnknown:
-			// Found at a resync: that we no longer know who called whom is
-			// no reason to stop what was decided when we knew.
+		case never(d):
+		case t.party(c.Leg).Role == dialplan.RoleUnknown || t.again:
+			// Found at a resync: neither a restart nor that we no longer know
+			// who called whom is a reason to stop what was decided.
 			add(c)
 		}
 	}
@@ -178,11 +195,16 @@ func (m *Machine) claims(now time.Time, t *talk, d dialplan.Decision) []Claim {
 	return out
 }
 
+// never says whether no rule may record the talk: each verdict says so then.
+func never(d dialplan.Decision) bool {
+	return slices.ContainsFunc(d.Verdicts, func(v dialplan.Verdict) bool { return v.Reason == dialplan.NeverReason })
+}
+
 // isRule includes Resync, the claim for a recorder whose row was lost: like
 // that of a rule it lasts as long as the talk wants it.
 func isRule(r dialplan.Reason) bool {
 	return r == dialplan.RuleOutInternal || r == dialplan.RuleOutExternal ||
-		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.Resync
+		r == dialplan.RuleInInternal || r == dialplan.RuleInExternal || r == dialplan.AlwaysReason || r == dialplan.Resync
 }
 
 // takeOver attaches an active recording that already sits on a leg of the
@@ -191,8 +213,8 @@ func (m *Machine) takeOver(now time.Time, t *talk) {
 	if t.current != "" {
 		return
 	}
-	for _, r := range m.sorted() {
-		if !r.active() || !t.has(r.Hook) {
+	for _, r := range m.hooked(t.ids()...) {
+		if !r.active() {
 			continue
 		}
 		if o := m.talks[r.talk]; o != nil && o.current == r.UUID {
@@ -211,12 +233,18 @@ func (m *Machine) attach(now time.Time, t *talk, r *rec) {
 		}
 		if isRule(c.Reason) {
 			t.claims = append(t.claims, c)
-		} else if _, ok := m.held[c.Leg]; !ok {
+		} else if _, ok := m.held[c.Leg]; !ok && !m.withdrawn(c) {
 			m.held[c.Leg] = c
 		}
 	}
 	r.adopted = false
 	m.joinPause(now, t, r)
+}
+
+// withdrawn says whether a claim that a row still has was ended before a restart.
+func (m *Machine) withdrawn(c Claim) bool {
+	s, ok := m.memory.stored[c.Leg]
+	return ok && s.Claim.Leg == "" && !s.At.Before(c.At)
 }
 
 // ensure brings the talk's recording in line with its claims.
@@ -317,6 +345,7 @@ func (m *Machine) present(now time.Time, t *talk, r *rec) {
 // claim by *3 or API lives on with its leg, and so does that leg's pause: nobody
 // has resumed, and no beep has told that somebody listens again.
 func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
+	m.seat(t, nil)
 	delete(m.talks, t.id)
 	r := m.recs[t.current]
 	s := m.talks[into]
@@ -324,9 +353,12 @@ func (m *Machine) endTalk(now time.Time, t *talk, into call.TalkID) {
 		maps.Copy(s.gone, t.gone) // its change, which comes next, drops what is not in it
 		maps.Copy(s.stops, t.stops)
 		m.mergePause(now, s, t)
+		m.touchTalk(s)
 	}
-	if _, held := m.held[t.pause.Owner]; held && s == nil && t.paused() {
-		m.pausedLegs[t.pause.Owner] = t.pause
+	owner := t.pause.Owner
+	if _, held := m.held[owner]; held && s == nil && t.paused() && m.talkOf(owner) == nil {
+		m.pausedLegs[owner] = t.pause
+		m.touch(owner)
 	}
 	switch {
 	case r == nil:

@@ -15,16 +15,21 @@ import (
 func (p *planner) features() {
 	c := p.merged("features.conf")
 	maps := c.Category("applicationmap")
+	chosen := ""
+	if f := p.o.FeaturesFile; f != "" {
+		chosen = "\n; Another code, once one was chosen through the API: the daemon writes this file.\n#tryinclude \"" + dialplan.ToggleFile(f) + "\"\n"
+	}
 	if e, ok := maps.Last(dialplan.FeatureApplication); ok {
 		code, rest, _ := strings.Cut(e.Value, ",")
 		if strings.TrimSpace(code) != p.o.ToggleCode || !strings.Contains(rest, "UserEvent("+dialplan.ToggleEvent+")") {
 			p.conflict(e.File, e.Line, fmt.Sprintf("there is another feature %s: %s", e.Name, e.Value), "remove this line")
 		}
-		return // made by hand
+		p.own["features.conf"] = chosen // the line was made by hand
+		return
 	}
 	p.clashes(c)
 	p.own["features.conf"] = "; One line and DYNAMIC_FEATURES make " + p.o.ToggleCode + " work on calls; no dialplan is edited.\n" +
-		header(c, "applicationmap") + toggleLine(p.o.ToggleCode) + "\n"
+		header(c, "applicationmap") + dialplan.ToggleLine(p.o.ToggleCode) + chosen
 }
 
 // clashes finds who else listens to the same keys. A code that begins with

@@ -18,7 +18,6 @@ import (
 	"strconv"
 	"strings"
 
-	"callrecordd/dialplan"
 	"callrecordd/internal/asteriskconf"
 )
 
@@ -341,9 +340,4 @@ func (p *planner) adoptAMI(user *asteriskconf.Category) {
 	default:
 		p.plan.AMIPassword = secret.Value
 	}
-}
-
-// toggleLine is the key that Asterisk listens to.
-func toggleLine(code string) string {
-	return fmt.Sprintf("%s => %s,self,UserEvent(%s)", dialplan.FeatureApplication, code, dialplan.ToggleEvent)
 }

@@ -27,6 +27,9 @@ const (
 	flipTime = 3 * time.Second
 	// hangupTime bounds the last step, which must not depend on the others.
 	hangupTime = time.Second
+	// drainTime is how long Close waits for calls to end by themselves: long
+	// enough for an answer and a sound of the core set.
+	drainTime = 1800 * time.Millisecond
 	// maxCalls are served at once; a call beyond is left to the dialplan.
 	maxCalls = 64
 )
@@ -79,6 +82,8 @@ type Desk struct {
 	cfg   Config
 	slots chan struct{}
 	wg    sync.WaitGroup
+	ctx   context.Context // ends the calls that are served
+	stop  context.CancelFunc
 
 	mu      sync.Mutex
 	closed  bool
@@ -87,7 +92,9 @@ type Desk struct {
 
 // New returns a Desk.
 func New(cfg Config) *Desk {
-	return &Desk{cfg: cfg, slots: make(chan struct{}, maxCalls), playing: make(map[string]chan struct{})}
+	d := &Desk{cfg: cfg, slots: make(chan struct{}, maxCalls), playing: make(map[string]chan struct{})}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	return d
 }
 
 // Enter takes a call. It does not block.
@@ -123,11 +130,16 @@ func (d *Desk) Played(playback string) {
 	}
 }
 
-// Close takes no more calls and waits for those that are served.
+// Close takes no more calls and lets those that are served end. It must come
+// before the end of what tells Played. A call that takes too long is left to the
+// dialplan, so that a stop does not wait for it.
 func (d *Desk) Close(ctx context.Context) error {
 	d.mu.Lock()
 	d.closed = true
 	d.mu.Unlock()
+	late := time.AfterFunc(drainTime, d.stop)
+	defer late.Stop()
+	defer d.stop()
 	done := make(chan struct{})
 	go func() {
 		d.wg.Wait()
@@ -144,7 +156,7 @@ func (d *Desk) Close(ctx context.Context) error {
 // serve is one call. If a step fails the rest is left to the dialplan, which
 // says that it is sorry.
 func (d *Desk) serve(c Call) error {
-	ctx, cancel := context.WithDeadline(context.Background(), c.At.Add(callTime))
+	ctx, cancel := context.WithDeadline(d.ctx, c.At.Add(callTime))
 	defer cancel()
 	if err := d.cfg.Phones.Answer(ctx, c.Channel); err != nil {
 		return fmt.Errorf("answer: %w", err)

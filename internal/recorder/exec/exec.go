@@ -42,7 +42,9 @@ type Store interface {
 	SaveRecording(ctx context.Context, r recorder.Recording) error
 	SaveParties(ctx context.Context, uuid string, list []recorder.Party) error
 	SavePause(ctx context.Context, p recorder.Pause) error
-	AppendEvents(ctx context.Context, list []recorder.Event) error
+	// AppendEvents appends events and stores the states of legs, in one
+	// transaction.
+	AppendEvents(ctx context.Context, list []recorder.Event, legs []recorder.LegState) error
 }
 
 // Config is what New needs. Durations default to the values named.
@@ -57,10 +59,6 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
-	// Tone whispers a sound to a channel, by its uniqueid; nil: no tones. It is
-	// called in a goroutine of its own, must bound itself, and reports its own
-	// errors: a tone is worth no retry.
-	Tone func(channel, sound string)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
@@ -171,10 +169,14 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 	if e.closed {
 		return
 	}
+	var news []recorder.Event
+	var legs []recorder.LegState
 	for _, eff := range effects {
 		switch eff := eff.(type) {
 		case recorder.Log:
-			e.events.add(eff.Event)
+			news = append(news, eff.Event)
+		case recorder.Legs:
+			legs = append(legs, eff.Changed...)
 		case recorder.Alarm:
 			e.alarm(eff)
 		case recorder.SaveIntent:
@@ -197,9 +199,8 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			w.mutes.do(func() { w.mute(eff) })
 		case recorder.Pause:
 			w := e.worker(eff.UUID)
-			e.save(w, "pause", false, func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
-		case recorder.Tone:
-			e.tone(eff)
+			// The verdict is written once, at the end, as the final row is.
+			e.save(w, "pause", eff.Silence != "", func(ctx context.Context) error { return e.cfg.Store.SavePause(ctx, eff) })
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
@@ -208,6 +209,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.worker(eff.Row.UUID).push(eff)
 		}
 	}
+	e.events.add(news, legs)
 }
 
 func (e *Exec) alarm(a recorder.Alarm) {

@@ -28,16 +28,21 @@ const (
 
 // asterisk is AMI, ARI and store: start and stop do what a test wants.
 type asterisk struct {
-	mu      sync.Mutex
-	start   func(ctx context.Context, file, options string) (string, error)
-	stop    func(ctx context.Context) error
-	mute    func(ctx context.Context, id string, on bool) error
-	pauses  []recorder.Pause
-	vars    map[string]string // nil: the channel is gone
-	rtp     func() (int64, error)
-	rows    []recorder.Recording
-	broken  int // how often a row cannot be stored
-	events  []recorder.Event
+	mu     sync.Mutex
+	start  func(ctx context.Context, file, options string) (string, error)
+	stop   func(ctx context.Context) error
+	mute   func(ctx context.Context, id string, on bool) error
+	pauses []recorder.Pause
+	vars   map[string]string // nil: the channel is gone
+	rtp    func() (int64, error)
+	rows   []recorder.Recording
+	broken int // how often a row cannot be stored
+	events []recorder.Event
+	legs   []recorder.LegState
+
+	// how often they cannot be stored
+	pauseBroken, appendBroken int
+
 	intent  func(ctx context.Context)
 	asked   func(variable string)
 	order   []string
@@ -63,6 +68,10 @@ func (a *asterisk) MixMonitorMute(ctx context.Context, _, id string, on bool) er
 func (a *asterisk) SavePause(_ context.Context, p recorder.Pause) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.pauseBroken > 0 {
+		a.pauseBroken--
+		return errors.New("database is locked")
+	}
 	a.pauses = append(a.pauses, p)
 	return nil
 }
@@ -105,9 +114,14 @@ func (a *asterisk) SaveParties(context.Context, string, []recorder.Party) error 
 	return nil
 }
 
-func (a *asterisk) AppendEvents(_ context.Context, l []recorder.Event) error {
+func (a *asterisk) AppendEvents(_ context.Context, l []recorder.Event, legs []recorder.LegState) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.appendBroken > 0 {
+		a.appendBroken--
+		return errors.New("database is locked")
+	}
+	a.legs = append(a.legs, legs...)
 	a.events = append(a.events, l...)
 	return nil
 }

@@ -45,6 +45,16 @@ func (f files) open(row recorder.Recording) (*os.Root, error) {
 	return root, nil
 }
 
+// Prepare makes the directory of a tenant's recordings below the root, which
+// must be there.
+func Prepare(root, tenant string) error {
+	cause, err := files{root: root}.prepare(recorder.Recording{UUID: tenant, TenantUUID: tenant})
+	if err != nil {
+		return fmt.Errorf("make the directory of tenant %s (%s): %w", tenant, cause, err)
+	}
+	return nil
+}
+
 // closeRoot drops the error: a directory that was only read has nothing to lose.
 func closeRoot(root *os.Root) { _ = root.Close() }
 
@@ -92,27 +102,35 @@ func (f files) size(row recorder.Recording) (int64, error) {
 	return info.Size(), nil
 }
 
-// final says whether the header has been written, which happens at close.
-func (f files) final(row recorder.Recording) (bool, error) {
+// read hands the recording to fn, and the root it lies under.
+func (f files) read(row recorder.Recording, fn func(*os.Root, *os.File) error) error {
 	root, err := f.open(row)
 	if err != nil {
-		return false, err
+		return err
 	}
 	defer closeRoot(root)
 	file, err := root.Open(row.Path())
 	if err != nil {
-		return false, fmt.Errorf("open recording: %w", err)
+		return fmt.Errorf("open recording: %w", err)
 	}
 	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return false, fmt.Errorf("stat recording: %w", err)
-	}
-	var head [12]byte
-	if _, err := io.ReadFull(file, head[:]); err != nil {
-		return false, nil // still empty: not an error
-	}
-	return audio.Final(head[:], info.Size()), nil
+	return fn(root, file)
+}
+
+// final says whether the header has been written, which happens at close.
+func (f files) final(row recorder.Recording) (done bool, err error) {
+	err = f.read(row, func(_ *os.Root, file *os.File) error {
+		info, err := file.Stat()
+		if err != nil {
+			return fmt.Errorf("stat recording: %w", err)
+		}
+		var head [12]byte
+		if _, err := io.ReadFull(file, head[:]); err == nil { // else it is still empty: not an error
+			done = audio.Final(head[:], info.Size())
+		}
+		return nil
+	})
+	return done, err
 }
 
 // gone says that there can be no file: not that it could not be looked at.

@@ -131,16 +131,10 @@ func (w *worker) runs(row recorder.Recording, id string) (alive, known bool) {
 // measure fills in what the file holds. The file is synced before its state
 // is: ready must survive a power cut.
 func (f files) measure(row recorder.Recording, out *recorder.Finalised) error {
-	root, err := f.open(row)
-	if err != nil {
-		return err
-	}
-	defer closeRoot(root)
-	file, err := root.Open(row.Path())
-	if err != nil {
-		return fmt.Errorf("open recording: %w", err)
-	}
-	defer file.Close()
+	return f.read(row, func(root *os.Root, file *os.File) error { return measure(root, file, row, out) })
+}
+
+func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder.Finalised) error {
 	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("stat recording: %w", err)

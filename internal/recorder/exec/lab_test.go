@@ -393,35 +393,6 @@ func TestPauseThatIsNotSilentIsAnAlarm(t *testing.T) {
 	}
 }
 
-// What a stalled disk leaves us: a mute without id silences the recorder too,
-// and it can be undone.
-func TestPauseOnStalledStorage(t *testing.T) {
-	s := newStage(t, realPBX(t), recorder.Config{}, nil)
-	release := make(chan struct{})
-	s.exec.prober.write = func(string) error { <-release; return nil }
-	pressed := s.press()
-	await[recorder.Muted](s)
-	t.Logf("muted %v after the press", time.Since(pressed))
-	s.alice.Play(toneSecret)
-	s.bob.Play(toneSecret)
-	s.talk(800 * time.Millisecond)
-	s.alice.Play(toneAlice)
-	s.bob.Play(toneBob)
-	s.talk(300 * time.Millisecond)
-	close(release)
-	s.press()
-	await[recorder.Muted](s)
-	s.talk(800 * time.Millisecond)
-	row, path := s.hangUp()
-	if p := row.Pauses[0]; p.Silence != recorder.Silent {
-		t.Errorf("%+v", p)
-	}
-	must(t, lab.CheckNoTone(path, toneSecret))
-	if a, err := lab.ReadWAV(path); err != nil || lab.ToneLevel(a.Samples[len(a.Samples)-4000:], a.Rate, toneAlice) < 0.05 {
-		t.Errorf("it hears nothing after the pause: %v", err)
-	}
-}
-
 // A renewed recorder goes on with the same file. What is lost is measured here
 // and stands in docs/transfers.md.
 func TestRenewalLosesLittle(t *testing.T) {

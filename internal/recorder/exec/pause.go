@@ -8,35 +8,47 @@ import (
 	"callrecordd/internal/recorder"
 )
 
-// mute silences a recorder or lets it hear again. On a stalled disk a mute by
-// id would freeze the call: it takes the channel's lock and then waits for the
-// writer (facts 1). There all recorders of the channel are muted, which waits
-// for nobody, and later let hear again together.
+// mute silences a recorder or lets it hear again, always by its id: without one
+// Asterisk mutes all recorders of the channel, also those of others. On a stalled
+// disk it is refused, for there a mute by id freezes the call: it takes the
+// channel's lock and then waits for the writer (facts 1).
 func (w *worker) mute(x recorder.Mute) {
 	cfg := w.e.cfg
-	id := x.Row.MixMonitorID
 	wait := cfg.ProbeWait
 	if x.On {
 		wait = cfg.MuteProbe // each word meanwhile would be on file
 	}
-	cause, _ := w.probeFor(x.Row, wait)
-	switch {
-	case x.On && cause == recorder.CauseStalled:
-		w.muteAll, id = true, ""
-	case w.muteAll || cause == recorder.CauseStalled:
-		id = ""
+	fail := func(cause, detail string) {
+		w.deliver(recorder.MuteFailed{UUID: w.uuid, Try: x.Try, On: x.On, Cause: cause, Detail: detail})
+	}
+	if cause, detail := w.probeFor(x.Row, wait); cause == recorder.CauseStalled {
+		fail(cause, detail)
+		return
+	}
+	if x.Row.MixMonitorID == "" {
+		fail(recorder.CauseRefused, noID)
+		return
 	}
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
-	if err := cfg.AMI.MixMonitorMute(ctx, x.Row.Hook, id, x.On); err != nil {
-		cause := w.failure(err, recorder.CauseTimeout)
-		w.deliver(recorder.MuteFailed{UUID: w.uuid, Try: x.Try, On: x.On, Cause: cause, Detail: err.Error()})
+	if err := cfg.AMI.MixMonitorMute(ctx, x.Row.Hook, x.Row.MixMonitorID, x.On); err != nil {
+		fail(w.failure(err, recorder.CauseTimeout), err.Error())
 		return
 	}
-	if !x.On {
-		w.muteAll = false
-	}
 	w.deliver(recorder.Muted{UUID: w.uuid, Try: x.Try, On: x.On, At: cfg.Clock()})
+}
+
+// noID is why nothing is asked of a recorder that cannot be named.
+const noID = "the id of the recorder is not known, and without it Asterisk would take another one"
+
+// idOf is the id of a recorder, read back if the answer to its start lacked it;
+// empty if nobody knows.
+func (w *worker) idOf(row recorder.Recording) string {
+	if row.MixMonitorID != "" {
+		return row.MixMonitorID
+	}
+	id, _ := w.readBack(row) // it has said why not
+	return id
 }
 
 // reopen prepares for a recorder that appends to a file closed before. The
@@ -65,16 +77,6 @@ func (w *worker) awaitNews() {
 		case <-w.e.ctx.Done():
 			return
 		}
-	}
-}
-
-// tone plays to all legs at once. Nothing waits for it.
-func (e *Exec) tone(x recorder.Tone) {
-	if e.cfg.Tone == nil {
-		return
-	}
-	for _, leg := range x.Legs {
-		e.work.Go(func() { e.cfg.Tone(leg, string(x.Sound)) })
 	}
 }
 

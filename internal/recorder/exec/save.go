@@ -97,8 +97,10 @@ func retry(stop context.Context, delay time.Duration, tries int, f func(context.
 	}
 }
 
-// eventLog appends events in batches, in order. Its room is bounded; what
-// does not fit becomes a declared gap, an event "events_lost" with the number.
+// eventLog appends events in batches, in order, and with them the newest states
+// of the legs. Its room is bounded; what does not fit becomes a declared gap, an
+// event "events_lost" with the number. A state is never lost: there are as many
+// as legs that live or are stored.
 type eventLog struct {
 	store Store
 	log   *slog.Logger
@@ -111,22 +113,27 @@ type eventLog struct {
 
 	mu    sync.Mutex
 	queue []recorder.Event
+	legs  map[string]recorder.LegState
 	lost  int
 }
 
 func newEventLog(store Store, log *slog.Logger, clock func() time.Time, delay time.Duration) *eventLog {
-	l := &eventLog{store: store, log: log, clock: clock, delay: delay, wake: make(chan struct{}, 1)}
+	l := &eventLog{store: store, log: log, clock: clock, delay: delay, wake: make(chan struct{}, 1), legs: map[string]recorder.LegState{}}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.wg.Go(l.run)
 	return l
 }
 
-func (l *eventLog) add(ev recorder.Event) {
+func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState) {
+	if len(events)+len(legs) == 0 {
+		return
+	}
 	l.mu.Lock()
-	if len(l.queue) < eventRoom {
-		l.queue = append(l.queue, ev)
-	} else {
-		l.lost++
+	room := min(len(events), eventRoom-len(l.queue))
+	l.queue = append(l.queue, events[:room]...)
+	l.lost += len(events) - room
+	for _, s := range legs {
+		l.replace(l.legs[s.Leg], s)
 	}
 	l.mu.Unlock()
 	select {
@@ -135,9 +142,25 @@ func (l *eventLog) add(ev recorder.Event) {
 	}
 }
 
-func (l *eventLog) batch() []recorder.Event {
+// replace notes a newer state in place of one that is not stored. Of a leg that
+// came and went meanwhile the store knows nothing to be forgotten.
+func (l *eventLog) replace(old, s recorder.LegState) {
+	s.New = old.New || s.New && !old.Gone
+	if s.New && s.Gone {
+		delete(l.legs, s.Leg)
+		return
+	}
+	l.legs[s.Leg] = s
+}
+
+// batch takes what is to be stored next. States go before the events or with the
+// first of them: they may be newer than those, never older.
+func (l *eventLog) batch() ([]recorder.Event, []recorder.LegState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if len(l.legs) > batchSize {
+		return nil, l.takeLegs(batchSize)
+	}
 	n := min(len(l.queue), batchSize)
 	out := append([]recorder.Event(nil), l.queue[:n]...)
 	l.queue = l.queue[n:]
@@ -145,28 +168,54 @@ func (l *eventLog) batch() []recorder.Event {
 		out = append(out, recorder.Event{At: l.clock(), Kind: "events_lost", Data: map[string]int{"count": l.lost}})
 		l.lost = 0
 	}
+	return out, l.takeLegs(batchSize)
+}
+
+func (l *eventLog) takeLegs(most int) (out []recorder.LegState) {
+	for leg, s := range l.legs {
+		if len(out) == most {
+			break
+		}
+		out = append(out, s)
+		delete(l.legs, leg)
+	}
 	return out
+}
+
+// again takes back states that could not be stored, but for those that others
+// have replaced.
+func (l *eventLog) again(legs []recorder.LegState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range legs {
+		if newer, ok := l.legs[s.Leg]; ok {
+			l.replace(s, newer)
+		} else {
+			l.legs[s.Leg] = s
+		}
+	}
 }
 
 func (l *eventLog) run() {
 	for {
-		list := l.batch()
-		if len(list) == 0 {
+		list, legs := l.batch()
+		if len(list)+len(legs) == 0 {
 			select {
 			case <-l.wake:
 				continue
 			case <-l.ctx.Done():
-				if list = l.batch(); len(list) == 0 {
+				if list, legs = l.batch(); len(list)+len(legs) == 0 {
 					return
 				}
 			}
 		}
-		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list) })
+		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list, legs) })
 		if err != nil {
 			l.log.Error("events cannot be stored", "count", len(list), "err", err)
 			if l.ctx.Err() != nil {
 				return // the gap cannot be declared either
 			}
+			l.again(legs)
 			l.mu.Lock()
 			l.lost += len(list)
 			l.mu.Unlock()

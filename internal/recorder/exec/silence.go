@@ -2,6 +2,7 @@ package exec
 
 import (
 	"fmt"
+	"os"
 	"time"
 
 	"callrecordd/internal/audio"
@@ -10,9 +11,9 @@ import (
 
 // pauseGuard is not looked at on either edge of a pause. Measured on Asterisk 22:
 // the answer to a mute comes 1.4 to 4.3 ms after the press, and the silence's
-// edges lie between 6 ms before and 11 ms after where the clock says, on an idle
-// and on a busy machine. The rest is for the frames of 20 ms that a recorder
-// has taken from the channel and not written yet.
+// edges lie between 6 ms before and 11 ms after where the clock says. The rest
+// is for the frames of 20 ms that a recorder has taken from the channel and not
+// written yet. Where the answer takes longer, silence is due from its time on.
 const pauseGuard = 60 * time.Millisecond
 
 // window is where a pause is in a file, in samples from its beginning.
@@ -25,11 +26,12 @@ type window struct {
 	run      int64 // longest run of zeros between from-lag and to+lead
 }
 
-// silences measures each pause of a file: is every sample in it zero, and if
-// not, how loud is the loudest. A file may be shorter than the clock, because
-// nothing is written while nobody sends (facts 1). So the pause is either where
-// the clock says, or it is a run of zeros somewhat before. If the run is shorter
-// than the pause by no more than what the file lacks nobody can tell.
+// silences measures each pause of a file: is every sample zero from when the mute
+// was confirmed, or if that is not known from when it was asked for, and if not,
+// how loud is the loudest. A file may be shorter than the clock, because nothing
+// is written while nobody sends (facts 1). So the pause is either where the clock
+// says, or it is a run of zeros somewhat before. If the run is shorter than the
+// pause by no more than what the file lacks nobody can tell.
 func (f files) silences(row recorder.Recording, samples int64, rate int) ([]recorder.Pause, error) {
 	out := append([]recorder.Pause(nil), row.Pauses...)
 	windows := windows(row, samples, rate)
@@ -70,7 +72,11 @@ func windows(row recorder.Recording, samples int64, rate int) []window {
 			cut += length(row, p)
 			continue
 		}
-		from := max(0, p.From.Sub(row.StartedAt)-cut)
+		begin := p.From
+		if p.Muted.After(begin) {
+			begin = p.Muted
+		}
+		from := max(0, begin.Sub(row.StartedAt)-cut)
 		to := max(0, p.To.Sub(row.StartedAt)-cut)
 		end := min(count(to-pauseGuard), samples)
 		if i == len(row.Pauses)-1 && !p.To.Before(row.EndedAt) {
@@ -107,18 +113,8 @@ func cutTime(row recorder.Recording) (sum time.Duration) {
 
 // look reads the file once for all windows.
 func (f files) look(row recorder.Recording, windows []window) error {
-	root, err := f.open(row)
-	if err != nil {
-		return err
-	}
-	defer closeRoot(root)
-	file, err := root.Open(row.Path())
-	if err != nil {
-		return fmt.Errorf("open recording: %w", err)
-	}
-	defer file.Close()
 	runs := make([]int64, len(windows))
-	err = audio.Samples(file, func(at int64, s int16) {
+	hear := func(at int64, s int16) {
 		for i := range windows {
 			w := &windows[i]
 			if at >= w.from && at < w.to {
@@ -131,11 +127,13 @@ func (f files) look(row recorder.Recording, windows []window) error {
 			runs[i]++
 			w.run = max(w.run, runs[i])
 		}
-	})
-	if err != nil {
-		return fmt.Errorf("read pauses: %w", err)
 	}
-	return nil
+	return f.read(row, func(_ *os.Root, file *os.File) error {
+		if err := audio.Samples(file, hear); err != nil {
+			return fmt.Errorf("read pauses: %w", err)
+		}
+		return nil
+	})
 }
 
 func abs(s int16) int {

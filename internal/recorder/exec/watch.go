@@ -34,7 +34,8 @@ type watch struct {
 	interval time.Duration
 	seen     bool
 	silent   bool
-	probed   bool
+	counted  bool          // the packets, at half of the time
+	probed   bool          // the directory
 	judge    time.Duration // since begun: the next verdict
 	rtp      rtp
 }
@@ -87,7 +88,7 @@ func (w *worker) check() {
 	size, err := w.e.files.size(p.row)
 	if err == nil && !p.seen {
 		p.seen = true
-		p.interval = 5 * w.e.cfg.Poll // growth comes in blocks of a second
+		p.interval = 10 * w.e.cfg.Poll // growth comes in blocks of one or two seconds
 		w.deliver(recorder.Seen{UUID: w.uuid})
 		p.rtp.count(w.received(p.row.Legs), elapsed)
 	}
@@ -97,15 +98,16 @@ func (w *worker) check() {
 		w.deliver(recorder.Grew{UUID: w.uuid})
 	case !p.seen && elapsed >= p.exists:
 		w.notSeen(p)
-	case p.seen && !p.probed && elapsed >= p.growth/2:
+	case p.seen && !p.counted && elapsed >= p.growth/2:
+		p.counted = true
+		p.rtp.count(w.received(p.row.Legs), elapsed)
+	case p.seen && !p.probed && elapsed >= p.doubt():
 		// A full disk is known here already.
 		p.probed = true
 		if cause, detail := w.probe(p.row); recorder.Storage(cause) {
 			w.watch = nil
 			w.deliver(recorder.NotGrown{UUID: w.uuid, Cause: cause, Detail: detail})
-			return
 		}
-		p.rtp.count(w.received(p.row.Legs), elapsed)
 	case p.seen && elapsed >= p.judge:
 		w.notGrown(p, elapsed)
 	}
@@ -118,10 +120,18 @@ func (p *watch) pause(now time.Time) time.Duration {
 	switch {
 	case !p.seen:
 		next = p.exists
-	case !p.probed:
+	case !p.counted:
 		next = p.growth / 2
+	case !p.probed:
+		next = p.doubt()
 	}
 	return max(time.Millisecond, min(p.interval, next-now.Sub(p.begun)))
+}
+
+// doubt is when a file that has not grown is worth a write of our own: most
+// have grown by then, if there is that much time.
+func (p *watch) doubt() time.Duration {
+	return max(p.growth/2, min(buffered+buffered/8, p.growth*3/4))
 }
 
 func (w *worker) notSeen(p *watch) {

@@ -28,7 +28,6 @@ type worker struct {
 	wake       chan struct{}
 	rows       *serial
 	mutes      *serial
-	muteAll    bool            // the channel was muted without id; used by mutes only
 	intent     <-chan struct{} // guarded by Exec.mu
 	closedSeen atomic.Bool     // inotify has seen the file closed
 
@@ -271,10 +270,15 @@ func (w *worker) stop(row recorder.Recording) {
 			return
 		}
 	}
-	w.stale = row.MixMonitorID
+	id := w.idOf(row)
+	if id == "" {
+		w.deliver(recorder.StopFailed{UUID: row.UUID, Cause: recorder.CauseTimeout, Detail: noID})
+		return
+	}
+	w.stale = id
 	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action)
 	defer cancel()
-	err := w.e.cfg.AMI.StopMixMonitor(ctx, row.Hook, row.MixMonitorID)
+	err := w.e.cfg.AMI.StopMixMonitor(ctx, row.Hook, id)
 	if err != nil {
 		cause := w.failure(err, recorder.CauseTimeout)
 		w.stopped = w.stopped || cause == recorder.CauseTimeout

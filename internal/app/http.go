@@ -1,0 +1,212 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"callrecordd/ari"
+	"callrecordd/config"
+	"callrecordd/internal/api"
+	"callrecordd/internal/auth"
+	"callrecordd/internal/control"
+	"callrecordd/internal/directory"
+)
+
+// listener is an address of the API with the service at home there.
+type listener struct {
+	net.Listener
+	service api.Service
+	tls     bool
+}
+
+// place is where a service listens.
+type place struct {
+	key       string
+	service   api.Service
+	addresses []string
+	tls       bool
+}
+
+func places(c config.HTTP) []place {
+	return []place{
+		{"http.listen", api.CallLogd, c.Listen, false},
+		{"http.listen_auth", api.Auth, c.ListenAuth, false},
+		{"http.listen_confd", api.Confd, c.ListenConfd, false},
+		{"http.listen_calld", api.Calld, c.ListenCalld, false},
+		{"http.listen_tls", "", c.ListenTLS, true},
+	}
+}
+
+// bind opens all addresses and the control socket.
+func (a *App) bind(ctx context.Context) error {
+	var lc net.ListenConfig
+	for _, place := range places(a.opt.Config.HTTP) {
+		for _, address := range place.addresses {
+			l, err := lc.Listen(ctx, "tcp", address)
+			if err != nil {
+				return fmt.Errorf("%s %s: %w; stop the program that uses it or choose another address", place.key, address, err)
+			}
+			a.listeners = append(a.listeners, listener{l, place.service, place.tls})
+			a.stack.push("listener "+l.Addr().String(), closeListener(l))
+		}
+	}
+	var err error
+	if len(a.opt.Config.HTTP.ListenTLS) > 0 {
+		c := a.opt.Config.HTTP
+		if a.certs, err = newCertificates(c.Certificate, c.CertificateKey, a.log.With("part", "https")); err != nil {
+			return err
+		}
+	}
+	if a.control, err = control.Listen(ctx, a.opt.Config.State.Socket); err != nil {
+		return err
+	}
+	a.stack.push("control socket", closeListener(a.control))
+	return nil
+}
+
+// closeListener is for a start that fails before the listener is served; a
+// server that was shut down has closed it already.
+func closeListener(l net.Listener) func(context.Context) error {
+	return func(context.Context) error {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	}
+}
+
+// serveAll answers on all of them.
+func (a *App) serveAll() error {
+	server := api.New(api.Options{
+		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
+		Keep: a.keeping.api(),
+		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
+		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() },
+		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
+		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a},
+		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
+	})
+	var servers []*http.Server
+	for _, l := range a.listeners {
+		srv := a.newServer(server.Handler(l.service))
+		if l.tls {
+			srv.TLSConfig = &tls.Config{GetCertificate: a.certs.get, MinVersion: tls.VersionTLS12}
+		}
+		a.serve("http "+l.Addr().String(), srv, l)
+		servers = append(servers, srv)
+	}
+	a.stack.push("http", stopServers(servers))
+	socket := a.newServer(control.NewHandler(control.Options{
+		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
+		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
+		Status:   func() any { return a.Status() },
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: a.keeping.Routes(),
+	}))
+	a.serve("control", socket, listener{Listener: a.control})
+	a.stack.push("control", stopServers([]*http.Server{socket}))
+	return nil
+}
+
+// maxHeader bounds the headers of a request; a longer search than this is a
+// mistake.
+const maxHeader = 64 << 10
+
+func (a *App) newServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+}
+
+func (a *App) serve(name string, srv *http.Server, l listener) {
+	go func() {
+		var err error
+		if l.tls {
+			err = srv.ServeTLS(l, "", "")
+		} else {
+			err = srv.Serve(l)
+		}
+		if !errors.Is(err, http.ErrServerClosed) {
+			select {
+			case a.failed <- fmt.Errorf("%s: %w", name, err):
+			default: // another part has failed before
+			}
+		}
+	}()
+}
+
+// stopServers lets running requests end, all at once, but long downloads must
+// not hold up a stop for ever.
+func stopServers(servers []*http.Server) func(context.Context) error {
+	return func(ctx context.Context) error {
+		grace, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
+		errs := make([]error, len(servers))
+		var all sync.WaitGroup
+		for i, srv := range servers {
+			all.Go(func() {
+				if srv.Shutdown(grace) != nil {
+					errs[i] = srv.Close()
+				}
+			})
+		}
+		all.Wait()
+		return errors.Join(errs...)
+	}
+}
+
+// health is what /status tells.
+func (a *App) health() api.Health {
+	s := a.Status()
+	return api.Health{Asterisk: s.ARI.Kind == ari.StateConnected, Journal: s.Journal.Ready, Database: s.Database == ""}
+}
+
+// linkKey reads the secret of signed links, or makes it at the first start.
+func linkKey(dir string) ([]byte, error) {
+	const length = 32
+	path := filepath.Join(dir, "link.key")
+	key, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		key = make([]byte, length)
+		if _, err = rand.Read(key); err == nil {
+			err = os.WriteFile(path, key, 0o600)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key of signed links: %w", err)
+	}
+	if len(key) != length {
+		return nil, fmt.Errorf("key of signed links: %s has %d bytes, not %d; remove it, which makes the links of the last hour void", path, len(key), length)
+	}
+	return key, nil
+}
+
+// Addresses are those on which the API listens, call-logd's first, with the real port where the
+// configuration said 0.
+func (a *App) Addresses() []string {
+	var out []string
+	for _, l := range a.listeners {
+		out = append(out, l.Addr().String())
+	}
+	return out
+}
+
+// Address is the first of a service, empty if it has none of its own.
+func (a *App) Address(service api.Service) string {
+	for _, l := range a.listeners {
+		if l.service == service {
+			return l.Addr().String()
+		}
+	}
+	return ""
+}

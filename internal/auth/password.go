@@ -1,0 +1,120 @@
+package auth
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+)
+
+// The parameters of new password hashes (design 7). Those of a stored hash are
+// in its text, so they may be raised at any time.
+const (
+	hashMemory  = 19 * 1024 // KiB
+	hashTime    = 2
+	hashThreads = 1
+	hashLength  = 32
+	saltLength  = 16
+	// hashesAtOnce bounds memory and processors: calls come first.
+	hashesAtOnce = 2
+)
+
+// hasher hashes passwords with argon2id, two at a time.
+type hasher struct {
+	slots chan struct{}
+	// dummy is the hash of no password: who has none costs the same time.
+	dummy string
+}
+
+func newHasher() *hasher {
+	h := &hasher{slots: make(chan struct{}, hashesAtOnce)}
+	h.dummy = phc(make([]byte, saltLength), make([]byte, hashLength))
+	return h
+}
+
+// phc is the usual text form of a hash.
+func phc(salt, key []byte) string {
+	enc := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, hashMemory, hashTime, hashThreads, enc(salt), enc(key))
+}
+
+func (h *hasher) slot(ctx context.Context) (release func(), err error) {
+	select {
+	case h.slots <- struct{}{}:
+		return func() { <-h.slots }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// hash returns the text to store for a password.
+func (h *hasher) hash(ctx context.Context, password string) (string, error) {
+	release, err := h.slot(ctx)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	defer release()
+	salt := make([]byte, saltLength)
+	_, _ = rand.Read(salt) // never fails: crypto/rand ends the program instead
+	key := argon2.IDKey([]byte(password), salt, hashTime, hashMemory, hashThreads, hashLength)
+	return phc(salt, key), nil
+}
+
+// verify says whether the password is that of the stored hash. An empty stored
+// hash matches nothing and takes as long as any other. before may refuse when
+// it is this one's turn, after is told the result before the next one's.
+func (h *hasher) verify(ctx context.Context, stored, password string, before func() error, after func(ok bool)) (bool, error) {
+	known := stored != ""
+	if !known {
+		stored = h.dummy
+	}
+	p, err := parseHash(stored)
+	if err != nil {
+		return false, fmt.Errorf("check password: %w", err)
+	}
+	release, err := h.slot(ctx)
+	if err != nil {
+		return false, fmt.Errorf("check password: %w", err)
+	}
+	defer release()
+	if err := before(); err != nil {
+		return false, err
+	}
+	key := argon2.IDKey([]byte(password), p.salt, p.time, p.memory, p.threads, uint32(len(p.key)))
+	ok := subtle.ConstantTimeCompare(key, p.key) == 1 && known
+	after(ok)
+	return ok, nil
+}
+
+type parsedHash struct {
+	memory, time uint32
+	threads      uint8
+	salt, key    []byte
+}
+
+var errHash = errors.New("the stored password hash is not one of argon2id")
+
+func parseHash(stored string) (parsedHash, error) {
+	var p parsedHash
+	fields := strings.Split(stored, "$")
+	if len(fields) != 6 || fields[1] != "argon2id" || fields[2] != fmt.Sprintf("v=%d", argon2.Version) {
+		return p, errHash
+	}
+	if n, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &p.memory, &p.time, &p.threads); n != 3 || err != nil {
+		return p, errHash
+	}
+	var err1, err2 error
+	p.salt, err1 = base64.RawStdEncoding.DecodeString(fields[4])
+	p.key, err2 = base64.RawStdEncoding.DecodeString(fields[5])
+	// Bounds, so that a damaged row cannot take all memory.
+	if err1 != nil || err2 != nil || len(p.key) < 16 || len(p.salt) < 8 ||
+		p.memory > 1<<20 || p.time == 0 || p.time > 100 || p.threads == 0 {
+		return p, errHash
+	}
+	return p, nil
+}
