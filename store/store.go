@@ -204,7 +204,9 @@ func (s *Store) release() error {
 		errs = append(errs, s.writeDB.Close())
 	}
 	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+		// Closing alone would leave the lock to a child that is just being
+		// forked and has not yet closed its copy of the file.
+		errs = append(errs, syscall.Flock(int(s.lock.Fd()), syscall.LOCK_UN), s.lock.Close())
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("close database %s: %w", s.opt.Path, err)

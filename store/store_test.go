@@ -119,6 +119,21 @@ func TestSecondOpenIsLocked(t *testing.T) {
 	as(t, err, ErrLocked, "c.db")
 }
 
+// A child that is just being forked holds copies of our files until its exec.
+func TestLockIsGivenBackThoughAChildHasTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	first := open(t, options(path))
+	held, err := syscall.Dup(int(first.lock.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(held)
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, options(path))
+}
+
 func TestNewerSchemaIsRefused(t *testing.T) {
 	opt := options(filepath.Join(t.TempDir(), "c.db"))
 	s := open(t, opt)

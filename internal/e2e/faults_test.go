@@ -271,12 +271,16 @@ func (s *site) says(words ...string) {
 		return nil
 	})
 	s.t.Logf("status: %s", s.app.Status().Summary)
-	text := strings.ReplaceAll(s.log(), `\"`, `"`)
-	for _, w := range words {
-		if !strings.Contains(text, w) {
-			s.t.Errorf("the log does not say %q", w)
+	// A state is logged right after it can be seen.
+	s.eventually(fmt.Sprintf("the log says %q", words), func() error {
+		text := strings.ReplaceAll(s.log(), `\"`, `"`)
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				return fmt.Errorf("it does not say %q", w)
+			}
 		}
-	}
+		return nil
+	})
 	s.do("GET", "status", nil, nil)
 }
 
