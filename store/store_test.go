@@ -127,7 +127,7 @@ func TestLockIsGivenBackThoughAChildHasTheFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer syscall.Close(held)
+	t.Cleanup(func() { _ = syscall.Close(held) })
 	if err := first.Close(); err != nil {
 		t.Fatal(err)
 	}
