@@ -90,6 +90,7 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
 	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
+	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
 	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml

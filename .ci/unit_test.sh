@@ -13,7 +13,7 @@ trap 'rm -rf "$tmp"' EXIT
 for unit in callrecordd.service callrecordd-export@.service; do
 	sed 's|=/usr/bin/callrecordd|=/bin/true|' "systemd/$unit" >"$tmp/$unit"
 done
-cp systemd/callrecordd-export@.timer "$tmp"
+cp systemd/callrecordd-export@.timer systemd/callrecordd.socket "$tmp"
 # Templates are looked at with an instance.
 cp "$tmp/callrecordd-export@.service" "$tmp/callrecordd-export@acme.service"
 cp "$tmp/callrecordd-export@.timer" "$tmp/callrecordd-export@acme.timer"
@@ -35,3 +35,4 @@ check() { # <unit> <threshold, of 100>: 0 is best, tightened, never loosened
 check callrecordd.service 20
 check callrecordd-export@acme.service 20
 check callrecordd-export@acme.timer -
+check callrecordd.socket -

@@ -7,15 +7,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"os/user"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/coreos/go-systemd/v22/daemon"
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -55,12 +58,17 @@ func serveCmd(e *environment) *cobra.Command {
 			level := new(slog.LevelVar)
 			level.Set(cfg.Log.SlogLevel())
 			log := newLogger(cfg.Log, level, e.err)
+			sockets, err := inheritedSockets()
+			if err != nil {
+				return err
+			}
 			if os.Getenv("GOGC") == "" {
 				debug.SetGCPercent(gcPercent)
 			}
 			return app.Run(cmd.Context(), app.Options{
 				Config: cfg, Version: e.version, Log: log, WatchdogEvery: watchdog,
 				ReloadAsked: hangup, LoadConfig: load, Level: level, FirstStart: e.firstStart,
+				Inherited: sockets,
 				Notify: func(state string) {
 					if state == daemon.SdNotifyReloading {
 						state += "\n" + daemon.SdNotifyMonotonicUsec() // Type=notify-reload wants it
@@ -72,6 +80,18 @@ func serveCmd(e *environment) *cobra.Command {
 			})
 		},
 	}
+}
+
+// inheritedSockets are those of callrecordd.socket; usually there are none.
+func inheritedSockets() ([]net.Listener, error) {
+	list, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("take over the sockets of the service manager: %w", err)
+	}
+	if slices.Contains(list, nil) {
+		return nil, errors.New("the service manager hands over something that is no listening socket: look at callrecordd.socket")
+	}
+	return list, nil
 }
 
 // firstStart tells the administrator's password. It is not logged: the log's

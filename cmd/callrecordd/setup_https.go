@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -20,7 +21,8 @@ func (d *daemonFiles) prepareHTTPS(address string) (*setup.Finding, error) {
 	if address == "none" || len(d.cfg.HTTP.ListenTLS) > 0 || d.cfg.HTTP.Certificate != "" {
 		return nil, nil
 	}
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	where, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
 		return nil, fmt.Errorf("--https %s: write host:port, :443 or none", address)
 	}
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", address)
@@ -35,6 +37,12 @@ func (d *daemonFiles) prepareHTTPS(address string) (*setup.Finding, error) {
 	default: // who is not root may not try a port below 1024
 	}
 	d.https = address
+	if where.Port < 1024 {
+		return &setup.Finding{
+			Where: "http.listen_tls", What: "the daemon may not bind port " + strconv.Itoa(where.Port) + " itself, systemd does it for it",
+			Do: "systemctl enable --now callrecordd.socket, before callrecordd is started",
+		}, nil
+	}
 	return nil, nil
 }
 

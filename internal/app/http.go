@@ -49,15 +49,21 @@ func places(c config.HTTP) []place {
 
 // bind opens all addresses and the control socket.
 func (a *App) bind(ctx context.Context) error {
-	var lc net.ListenConfig
+	given := inherited(a.opt.Inherited)
 	for _, place := range places(a.opt.Config.HTTP) {
 		for _, address := range place.addresses {
-			l, err := lc.Listen(ctx, "tcp", address)
+			l, err := given.listen(ctx, address)
 			if err != nil {
-				return fmt.Errorf("%s %s: %w; stop the program that uses it or choose another address", place.key, address, err)
+				return fmt.Errorf("%s %s: %w", place.key, address, err)
 			}
 			a.listeners = append(a.listeners, listener{l, place.service, place.tls})
 			a.stack.push("listener "+l.Addr().String(), closeListener(l))
+		}
+	}
+	for _, l := range given {
+		a.log.Warn("the service manager hands over an address that the configuration does not name", "address", l.Addr())
+		if err := l.Close(); err != nil {
+			return fmt.Errorf("close %s, which nobody serves: %w", l.Addr(), err)
 		}
 	}
 	var err error

@@ -49,6 +49,9 @@ type Options struct {
 	LoadConfig  func() (config.Config, error)
 	// Level, if set, is that of Log.
 	Level *slog.LevelVar
+	// Inherited are sockets that the service manager has bound for us. Each serves
+	// the address of the configuration that it is bound to; Start takes them over.
+	Inherited []net.Listener
 	// WatchdogEvery is how often the service manager wants to hear from us,
 	// zero for never.
 	WatchdogEvery time.Duration

@@ -2,10 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -59,6 +61,32 @@ func (s *site) httpsWorks() {
 	cmd.Env = append(os.Environ(), "NO_PROXY=*", "no_proxy=*") // the daemon is here
 	if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "ready") {
 		s.t.Errorf("HTTPS after setup: %v %s", err, out)
+	}
+}
+
+// TestSocketOfTheServiceManager hands the HTTPS port over as systemd does, which
+// a restart does not close.
+func TestSocketOfTheServiceManager(t *testing.T) {
+	bin := build(t)
+	port, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	file, err := port.(*net.TCPListener).File()
+	must(t, err)
+	must(t, port.Close())
+	defer file.Close()
+	https := withHTTPS(t)
+	s := siteAt(t, newPBX(t, lab.Config{}), func(c *config.Config) { https(c); c.HTTP.ListenTLS = []string{port.Addr().String()} })
+	for range 2 {
+		s.cfg.Log.Format = "json"
+		cmd := s.command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0" serve "$@"`, bin)
+		cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = s.logs, s.logs, []*os.File{file}
+		c := s.run(cmd)
+		ask := exec.CommandContext(within(t), "curl", "--silent", "--insecure", "https://"+port.Addr().String()+"/readyz")
+		ask.Env = append(os.Environ(), "NO_PROXY=*", "no_proxy=*")
+		if out, err := ask.CombinedOutput(); err != nil || !strings.Contains(string(out), "ready") {
+			t.Errorf("HTTPS on the socket that was handed over: %v %s", err, out)
+		}
+		c.end(t, syscall.SIGTERM)
 	}
 }
 
