@@ -238,7 +238,14 @@ func (m *media) sendDigits(ctx context.Context, digits string) error {
 	case <-sent:
 		return nil
 	case <-m.done:
-		return errors.New("the call has ended")
+		m.mu.Lock()
+		waits := slices.ContainsFunc(m.events, func(e event) bool { return e.sent == sent })
+		m.mu.Unlock()
+		if waits {
+			return errors.New("the call has ended")
+		}
+		// The first packet of the last digit's end has ended the call.
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
