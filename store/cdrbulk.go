@@ -17,7 +17,7 @@ func (t *Tx) SaveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 }
 
 func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
-	if err := t.exec("INSERT INTO cdr_bulk VALUES (0)"); err != nil {
+	if err := t.beginBulk(); err != nil {
 		return nil, err
 	}
 	seen, err := t.knownLinkedIDs(cdrs)
@@ -42,12 +42,21 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 		}
 		ids = append(ids, id)
 	}
+	return ids, t.endBulk()
+}
+
+// beginBulk keeps the triggers of the migration 00004 from deriving anything
+// until endBulk does it for all new CDRs together. Nothing may be read of what
+// they derive meanwhile.
+func (t *Tx) beginBulk() error { return t.exec("INSERT INTO cdr_bulk VALUES (0)") }
+
+func (t *Tx) endBulk() error {
 	for _, statement := range finishBulk() {
 		if err := t.exec(statement); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return ids, nil
+	return nil
 }
 
 // knownLinkedIDs returns those of the CDRs that the database has, whatever

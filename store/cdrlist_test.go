@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -139,10 +141,22 @@ func TestListsStayRight(t *testing.T) {
 func newPurger(t *testing.T, s *Store) *retention.Purger {
 	log := slog.New(slog.DiscardHandler)
 	return &retention.Purger{
-		Repo: s, Remover: retention.NewRemover(s, t.TempDir(), log), Log: log,
+		Repo: s, Remover: retention.NewRemover(s, recordingsRoot(t), log), Log: log,
 		Tenants: func() []string { return []string{"t", "sub", "far"} },
 		Exports: func(context.Context, string, time.Time, bool) (int, error) { return 0, nil },
 	}
+}
+
+// recordingsRoot has the folders of those tenants.
+func recordingsRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for _, tenant := range []string{"t", "sub", "far"} {
+		if err := os.MkdirAll(filepath.Join(root, tenant, "monitor"), 0o750); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
 }
 
 // importSome brings in calls, some with an id, some with a recording, some

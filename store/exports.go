@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"time"
 
 	"callrecordd/internal/export"
@@ -129,7 +130,7 @@ func (s *Store) DeleteExport(ctx context.Context, e export.Export, actor string)
 		return t.exportEvent("export.deleted", e, actor)
 	})
 	if err == nil {
-		err = s.sweepItems(ctx)
+		err = s.deleteItems(ctx, "WHERE export_uuid = ?", e.UUID)
 	}
 	if err != nil {
 		return fmt.Errorf("delete export %s: %w", e.UUID, err)
@@ -137,14 +138,14 @@ func (s *Store) DeleteExport(ctx context.Context, e export.Export, actor string)
 	return nil
 }
 
-// sweepItems deletes items of exports that are not there, a few at a time.
-func (s *Store) sweepItems(ctx context.Context) error {
+// deleteItems deletes those items, a few at a time.
+func (s *Store) deleteItems(ctx context.Context, which string, args ...any) error {
 	const few = 500
 	for {
 		var n int64
 		err := s.Write(ctx, Bulk, func(t *Tx) error {
 			res, err := t.run(`DELETE FROM export_items WHERE (export_uuid, pos) IN (SELECT export_uuid, pos FROM export_items i
-				WHERE NOT EXISTS (SELECT 1 FROM exports WHERE uuid = i.export_uuid) LIMIT ?)`, []any{few})
+				`+which+` LIMIT ?)`, append(slices.Clone(args), few))
 			if err == nil {
 				n, err = res.RowsAffected()
 			}
@@ -156,9 +157,10 @@ func (s *Store) sweepItems(ctx context.Context) error {
 	}
 }
 
-// ResetExports implements export.Repo.
+// ResetExports implements export.Repo. Items without their export are those of
+// one that is being created or was never finished: nobody may create one now.
 func (s *Store) ResetExports(ctx context.Context) error {
-	err := s.sweepItems(ctx)
+	err := s.deleteItems(ctx, "WHERE NOT EXISTS (SELECT 1 FROM exports WHERE uuid = i.export_uuid)")
 	if err == nil {
 		err = s.Write(ctx, High, func(t *Tx) error {
 			return t.exec("UPDATE exports SET status = 'pending' WHERE status = 'processing'")

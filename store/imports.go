@@ -36,6 +36,9 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 		var part []Imported
 		err := s.Write(ctx, Intent, func(t *Tx) error {
 			part = nil
+			if err := t.beginBulk(); err != nil {
+				return err
+			}
 			var first, last, stored int64
 			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < groupTime); {
 				done, err := t.importCDR(list[len(out)+len(part)])
@@ -50,8 +53,8 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 				}
 				part = append(part, done)
 			}
-			if stored == 0 {
-				return nil
+			if err := t.endBulk(); err != nil || stored == 0 {
+				return err
 			}
 			return t.AppendEvents(recorder.Event{
 				Kind: "cdr.imported", Actor: actor, Data: map[string]int64{"calls": stored, "first": first, "last": last},
@@ -66,28 +69,32 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 }
 
 func (t *Tx) importCDR(im Import) (Imported, error) {
-	for _, r := range im.Recordings {
-		var other sql.NullInt64
-		err := t.scan(&other, "SELECT cdr_id FROM recordings WHERE uuid = ?", r.UUID)
-		if err == nil && (im.CDR.ID == 0 && !other.Valid || im.CDR.ID != 0 && other.Int64 != im.CDR.ID) {
-			return Imported{Refused: fmt.Sprintf("recording %s belongs to another call", r.UUID)}, nil
-		}
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return Imported{}, fmt.Errorf("look for recording %s: %w", r.UUID, err)
-		}
-	}
-	done, err := t.importRow(im)
+	done, err := t.importKnown(im)
 	if err != nil || done.Refused != "" {
 		return done, err
 	}
+	var lacks []recorder.Recording
 	for _, r := range im.Recordings {
-		var there bool
-		if err := t.scan(&there, "SELECT count(*) FROM recordings WHERE uuid = ?", r.UUID); err != nil {
-			return done, fmt.Errorf("look for recording %s: %w", r.UUID, err)
+		var other sql.NullInt64
+		err := t.scan(&other, "SELECT cdr_id FROM recordings WHERE uuid = ?", r.UUID)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			lacks = append(lacks, r)
+		case err != nil:
+			return Imported{}, fmt.Errorf("look for recording %s: %w", r.UUID, err)
+		case !done.Known || other.Int64 != done.ID:
+			return Imported{Refused: fmt.Sprintf("recording %s belongs to another call", r.UUID)}, nil
 		}
-		if there {
-			continue
+	}
+	if !done.Known {
+		if done.ID, err = t.saveNewCDR(&im.CDR); err != nil {
+			return done, err
 		}
+		if err := t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID); err != nil {
+			return done, err
+		}
+	}
+	for _, r := range lacks {
 		if err := t.InsertRecording(r); err != nil {
 			return done, err
 		}
@@ -98,8 +105,8 @@ func (t *Tx) importCDR(im Import) (Imported, error) {
 	return done, nil
 }
 
-// importRow finds or stores the row.
-func (t *Tx) importRow(im Import) (done Imported, err error) {
+// importKnown finds the row of a call that is there already.
+func (t *Tx) importKnown(im Import) (done Imported, err error) {
 	if im.CDR.ID != 0 {
 		done.ID = im.CDR.ID
 		err = t.scan(&done.Known, "SELECT tenant_uuid = ? AND start_at = ? AND conversation_id = ? FROM cdrs WHERE id = ?",
@@ -111,16 +118,10 @@ func (t *Tx) importRow(im Import) (done Imported, err error) {
 		err = t.scan(&done.ID, "SELECT cdr_id FROM cdr_imports WHERE key = ?", im.Key)
 		done.Known = err == nil
 	}
-	if err == nil || !errors.Is(err, sql.ErrNoRows) {
-		return done, err
+	if errors.Is(err, sql.ErrNoRows) {
+		return Imported{}, nil
 	}
-	if done.ID, err = t.saveCDRRow(&im.CDR, nil); err != nil {
-		return done, err
-	}
-	if err := t.insertCDRChildren(&im.CDR, done.ID); err != nil {
-		return done, err
-	}
-	return done, t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID)
+	return done, err
 }
 
 // scan reads the one value of a query that stays prepared; sql.ErrNoRows if

@@ -117,8 +117,12 @@ func (s *Store) EndRemovals(ctx context.Context, ended []retention.Ended) error 
 
 func (t *Tx) endRemoval(e retention.Ended) error {
 	r := e.Recording
-	if err := t.changed("DELETE FROM removals WHERE recording_uuid = ?", r.UUID); err != nil {
+	res, err := t.run("DELETE FROM removals WHERE recording_uuid = ?", []any{r.UUID})
+	if err != nil {
 		return err
+	}
+	if n, err := res.RowsAffected(); err != nil || n == 0 {
+		return err // ended already: the start and a request may both bring it to an end
 	}
 	event := recorder.Event{
 		Kind: "recording.deleted", Recording: r.UUID, Actor: e.Actor,

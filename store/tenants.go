@@ -44,6 +44,7 @@ func (t *Tx) tenantUnused(uuid string) error {
 	err := t.tx.QueryRowContext(t.ctx, `SELECT coalesce(group_concat(what, ', '), '') FROM (
 		SELECT 'calls' AS what WHERE EXISTS (SELECT 1 FROM cdrs WHERE tenant_uuid = ?1)
 		UNION ALL SELECT 'recordings' WHERE EXISTS (SELECT 1 FROM recordings WHERE tenant_uuid = ?1)
+		UNION ALL SELECT 'exports' WHERE EXISTS (SELECT 1 FROM exports WHERE tenant_uuid = ?1)
 		UNION ALL SELECT 'accounts' WHERE EXISTS (SELECT 1 FROM accounts WHERE tenant_uuid = ?1)
 		UNION ALL SELECT 'policies' WHERE EXISTS (SELECT 1 FROM policies WHERE tenant_uuid = ?1)
 		UNION ALL SELECT 'tokens' WHERE EXISTS (SELECT 1 FROM tokens WHERE tenant_uuid = ?1))`, uuid).Scan(&left)

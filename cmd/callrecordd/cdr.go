@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/url"
@@ -225,11 +226,11 @@ func cdrImport(e *environment) *cobra.Command {
 			return e.withClient(cmd.Context(), func(c *control.Client) error {
 				im := importer{e: e, c: c, ctx: cmd.Context(), progress: newProgress(e.err)}
 				if tenant != "" {
-					if im.req.Tenant, err = findTenant(im.ctx, c, tenant); err != nil {
+					if im.request.Tenant, err = findTenant(im.ctx, c, tenant); err != nil {
 						return err
 					}
 				}
-				im.req.CreateTenants = create
+				im.request.CreateTenants = create
 				return im.run(in, loc)
 			})
 		},
@@ -247,10 +248,26 @@ type importer struct {
 	c        *control.Client
 	ctx      context.Context
 	progress *progress
-	req      app.ImportRequest
-	bytes    int
-	sum      app.ImportAnswer
-	refused  int
+	// request is what is gathered for the daemon, sent the one that it works on
+	// meanwhile, nil if there is none. One at a time: of two calls with one id
+	// the first of the file counts.
+	request encodedImport
+	bytes   int
+	sent    chan importSent
+	sum     app.ImportAnswer
+	refused int
+}
+
+// encodedImport is an app.ImportRequest whose items are encoded already.
+type encodedImport struct {
+	Items         []json.RawMessage `json:"items"`
+	Tenant        string            `json:"tenant,omitempty"`
+	CreateTenants bool              `json:"create_tenants,omitempty"`
+}
+
+type importSent struct {
+	answer app.ImportAnswer
+	err    error
 }
 
 func (im *importer) run(in io.Reader, zone *time.Location) error {
@@ -258,6 +275,7 @@ func (im *importer) run(in io.Reader, zone *time.Location) error {
 	if err == nil {
 		err = im.send()
 	}
+	err = errors.Join(err, im.await())
 	im.progress.end()
 	if err != nil {
 		return fmt.Errorf("import, after %d calls: %w; run it again to go on", im.sum.Imported+im.sum.Known, err)
@@ -288,28 +306,45 @@ func (im *importer) add(it history.Item) error {
 		im.refuse(history.Refusal{Line: it.Line, Reason: err.Error()})
 		return nil
 	}
-	if len(im.req.Items) == importItems || im.bytes+len(data) > importBytes {
+	if len(im.request.Items) == importItems || im.bytes+len(data) > importBytes {
 		if err := im.send(); err != nil {
 			return err
 		}
 	}
-	im.req.Items = append(im.req.Items, it)
+	im.request.Items = append(im.request.Items, data)
 	im.bytes += len(data)
 	return nil
 }
 
+// send hands what is gathered to the daemon once that has done what it got
+// before, and does not wait for it.
 func (im *importer) send() error {
-	if len(im.req.Items) == 0 {
-		return nil
-	}
-	var answer app.ImportAnswer
-	if err := im.c.Do(im.ctx, "POST", "cdrs", im.req, &answer); err != nil {
+	if err := im.await(); err != nil || len(im.request.Items) == 0 {
 		return err
 	}
-	im.req.Items, im.bytes = im.req.Items[:0], 0
-	im.sum.Imported += answer.Imported
-	im.sum.Known += answer.Known
-	for _, r := range answer.Refused {
+	req, sent := im.request, make(chan importSent, 1)
+	im.request.Items, im.bytes, im.sent = nil, 0, sent
+	go func() {
+		var s importSent
+		s.err = im.c.Do(im.ctx, "POST", "cdrs", req, &s.answer)
+		sent <- s
+	}()
+	return nil
+}
+
+// await takes the daemon's answer to what it works on, if there is any.
+func (im *importer) await() error {
+	if im.sent == nil {
+		return nil
+	}
+	s := <-im.sent
+	im.sent = nil
+	if s.err != nil {
+		return s.err
+	}
+	im.sum.Imported += s.answer.Imported
+	im.sum.Known += s.answer.Known
+	for _, r := range s.answer.Refused {
 		im.refuse(r)
 	}
 	im.progress.show("%d calls imported, %d known, %d refused", im.sum.Imported, im.sum.Known, im.refused)

@@ -109,8 +109,8 @@ const maxLifetime = 315_360_000
 
 // createToken is a login. Tokens and tenants in headers do not matter here: a
 // client sends what it has, and an old one must not keep it from a new one.
-func (s *Server) createToken(w http.ResponseWriter, r *http.Request, _ request) error {
-	l, err := readLogin(w, r)
+func (s *Server) createToken(w http.ResponseWriter, r *http.Request, rc request) error {
+	l, err := readLogin(w, r, rc.origin.client)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request, _ request) 
 	return nil
 }
 
-func readLogin(w http.ResponseWriter, r *http.Request) (auth.Login, error) {
+func readLogin(w http.ResponseWriter, r *http.Request, client string) (auth.Login, error) {
 	var l auth.Login
 	f, object, err := readObject(w, r)
 	switch {
@@ -168,7 +168,7 @@ func readLogin(w http.ResponseWriter, r *http.Request) (auth.Login, error) {
 	}
 	l.Username, l.Password = basicAuth(r)
 	l.Mobile = strings.EqualFold(r.Header.Get("Wazo-Session-Type"), "mobile")
-	l.RemoteAddr, l.UserAgent = remoteAddr(r), r.UserAgent()
+	l.RemoteAddr, l.UserAgent = client, r.UserAgent()
 	return l, nil
 }
 

@@ -264,7 +264,7 @@ func (s *Server) putPassword(w http.ResponseWriter, r *http.Request, rc request)
 	if f.wrong != nil {
 		return f.wrong.told("users")
 	}
-	err = s.accounts.Accounts.ChangePassword(r.Context(), rc.by(), a.UUID, f.text("old_password", ""), f.text("new_password", ""), remoteAddr(r))
+	err = s.accounts.Accounts.ChangePassword(r.Context(), rc.by(), a.UUID, f.text("old_password", ""), f.text("new_password", ""), rc.origin.client)
 	if err != nil {
 		return told(err, rc, "users")
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -53,6 +54,9 @@ type resource[T any] struct {
 	create  func(d Directory, ctx context.Context, actor string, v T) (T, error)
 	edit    func(d Directory, ctx context.Context, actor, uuid string, change func(*T) error) (T, error)
 	remove  func(d Directory, ctx context.Context, actor, uuid string) error
+	// allowed, if set, refuses a change that the access to the route alone does
+	// not permit.
+	allowed func(rc request, before, after T) error
 
 	index confIndex[T]
 }
@@ -93,7 +97,7 @@ func (rs *resource[T]) routes() []route {
 				{name: "offset", kind: integer, about: "How many to leave out."},
 				{name: "recurse", kind: boolean, about: "The tenants below as well."},
 			}, rs.filters()...),
-			answers: []answerRow{{status: http.StatusOK, about: "Those that match, and how many they are", body: []any{sample}}},
+			answers: []answerRow{{status: http.StatusOK, about: "Those that match, and how many they are", body: listOf(sample)}},
 			handle:  rs.getList,
 		},
 		{
@@ -123,6 +127,14 @@ func (rs *resource[T]) routes() []route {
 		out[i].service, out[i].master = Confd, rs.master
 	}
 	return out
+}
+
+// listOf is a list of such objects, for the descriptions.
+func listOf(sample any) any {
+	return reflect.Zero(reflect.StructOf([]reflect.StructField{
+		{Name: "Total", Type: reflect.TypeFor[int](), Tag: `json:"total"`},
+		{Name: "Items", Type: reflect.SliceOf(reflect.TypeOf(sample)), Tag: `json:"items"`},
+	})).Interface()
 }
 
 // pathValue names the one that is meant in a path.
@@ -176,7 +188,7 @@ func (rs *resource[T]) getOne(w http.ResponseWriter, r *http.Request, rc request
 		return err
 	}
 	row := rs.render(v)
-	writeBytes(w, http.StatusOK, row.linked(nil, quoted(rs.base(r))))
+	writeBytes(w, http.StatusOK, row.linked(nil, quoted(rc.base())))
 	return nil
 }
 
@@ -195,7 +207,7 @@ func (rs *resource[T]) post(w http.ResponseWriter, r *http.Request, rc request) 
 	if v, err = rs.create(rs.server.directory, r.Context(), rc.token.AuthID, v); err != nil {
 		return rs.told(err)
 	}
-	row, base := rs.render(v), rs.base(r)
+	row, base := rs.render(v), rc.base()
 	w.Header().Set("Location", base+row.link)
 	writeBytes(w, http.StatusCreated, row.linked(nil, quoted(base)))
 	return nil
@@ -214,8 +226,12 @@ func (rs *resource[T]) put(w http.ResponseWriter, r *http.Request, rc request) e
 		if e := rs.entity(v); !rs.visible(e, rc.visible) { // it has moved since
 			return directory.ErrNotFound
 		}
+		before := *v
 		rs.apply(b, v)
-		return b.problem()
+		if err := b.problem(); err != nil || rs.allowed == nil {
+			return err
+		}
+		return rs.allowed(rc, before, *v)
 	}); err != nil {
 		return rs.told(err)
 	}

@@ -260,7 +260,7 @@ func (rs *resource[T]) getList(w http.ResponseWriter, r *http.Request, rc reques
 	if a.limit > 0 {
 		matching = matching[:min(a.limit, len(matching))]
 	}
-	base := quoted(rs.base(r))
+	base := quoted(rc.base())
 	out := fmt.Appendf(make([]byte, 0, 2*portion), `{"total":%d,"items":[`, total)
 	w.Header().Set("Content-Type", "application/json")
 	for n, i := range matching {
@@ -294,19 +294,8 @@ func (r *confRow[T]) fits(a asked, tenants map[string]bool, everybody bool) bool
 	return true
 }
 
-// base is what clients put before a path of ours: the proxy's prefix, or the
-// published one if that was asked for.
-func (rs *resource[T]) base(r *http.Request) string {
-	scheme := "http"
-	if r.Header.Get("X-Forwarded-Proto") == "https" {
-		scheme = "https"
-	}
-	prefix := r.Header.Get("X-Script-Name")
-	if strings.HasPrefix(r.URL.Path, Confd.published()+"/") {
-		prefix = Confd.published()
-	}
-	return scheme + "://" + r.Host + prefix + Confd.version()
-}
+// base is what clients put before a path of ours.
+func (rc request) base() string { return rc.origin.url(Confd.version()) }
 
 func writeBytes(w http.ResponseWriter, status int, data []byte) {
 	w.Header().Set("Content-Type", "application/json")

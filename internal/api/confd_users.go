@@ -75,8 +75,19 @@ func (s *Server) confUsers() *resource[directory.User] {
 			{name: "id", text: func(u directory.User) string { return strconv.FormatInt(u.ID, 10) }, number: true},
 			{name: "uuid", text: func(u directory.User) string { return u.UUID }},
 		},
-		create: Directory.CreateUser, edit: Directory.EditUser, remove: Directory.DeleteUser,
+		create: Directory.CreateUser, edit: Directory.EditUser, remove: Directory.DeleteUser, allowed: linesAllowed,
 	}
+}
+
+// linesAllowed keeps users, who may change themselves, from taking the line of
+// somebody else and with it the calls. Wazo has an access of its own for a
+// user's lines, and no line in the body of a user.
+func linesAllowed(rc request, before, after directory.User) error {
+	access := "confd.users." + after.UUID + ".lines.update"
+	if slices.Equal(before.Lines, after.Lines) || rc.token.Allows(access) {
+		return nil
+	}
+	return unauthorized("missing_permission_or_invalid_tenant", access, rc.tenant)
 }
 
 // applyConfUser follows recording-rules 5.2: the deprecated field stands for all

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
@@ -135,23 +134,6 @@ func (f *fields) choice(name, def string, choices ...string) string {
 		return def
 	}
 	return v
-}
-
-// remoteAddr is who asks. A proxy on this host says for whom; what others
-// claim in the same header is not believed.
-func remoteAddr(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	if ip := net.ParseIP(host); ip == nil || !ip.IsLoopback() {
-		return host
-	}
-	hops := strings.Split(r.Header.Get("X-Forwarded-For"), ",")
-	if last := net.ParseIP(strings.TrimSpace(hops[len(hops)-1])); last != nil {
-		return last.String()
-	}
-	return host
 }
 
 // listing is the part of a list that was asked for.

@@ -132,9 +132,11 @@ type (
 	}
 )
 
+const heldMessage = "The CDR is under legal hold: nothing of it can be removed"
+
 func heldProblem(cdrID int64, reason string) *problem {
 	return &problem{
-		http.StatusConflict, "cdr-held", "The CDR is under legal hold: nothing of it can be removed",
+		http.StatusConflict, "cdr-held", heldMessage,
 		map[string]any{"cdr_id": cdrID, "reason": reason},
 	}
 }
@@ -144,7 +146,8 @@ func heldProblem(cdrID int64, reason string) *problem {
 func removalProblem(err error, cdrID int64, uuid string) error {
 	details := map[string]any{"cdr_id": cdrID, "recording_uuid": uuid}
 	if held, ok := errors.AsType[*retention.HeldError](err); ok {
-		return heldProblem(held.CDRID, held.Reason)
+		// Why is for those who may see the hold: the call may be another tenant's.
+		return &problem{http.StatusConflict, "cdr-held", heldMessage, map[string]any{"cdr_id": held.CDRID}}
 	}
 	switch {
 	case errors.Is(err, retention.ErrNotFinal):

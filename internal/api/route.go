@@ -194,11 +194,28 @@ func (rt route) fits(r *http.Request) bool {
 
 // required is the access that this request needs.
 func (rt route) required(r *http.Request) string {
+	kinds := map[string]string{}
+	for _, v := range rt.values() {
+		kinds[v.name] = v.kind
+	}
 	parts := strings.Split(rt.acl, ".")
 	for i, p := range parts {
 		if strings.HasPrefix(p, "{") {
-			parts[i] = auth.EscapeWord(r.PathValue(strings.Trim(p, "{}")))
+			name := strings.Trim(p, "{}")
+			parts[i] = auth.EscapeWord(canonical(kinds[name], r.PathValue(name)))
 		}
 	}
 	return strings.Join(parts, ".")
+}
+
+// canonical writes a path value as it is written everywhere else: a denial must
+// not be passed by capitals in a uuid or zeros before a number.
+func canonical(kind, value string) string {
+	if kind == "" {
+		return value
+	}
+	if n, err := strconv.ParseUint(value, 10, 63); err == nil && kind != "uuid" {
+		return strconv.FormatUint(n, 10)
+	}
+	return strings.ToLower(value)
 }

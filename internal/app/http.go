@@ -185,7 +185,7 @@ func linkKey(dir string) ([]byte, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, length)
 		if _, err = rand.Read(key); err == nil {
-			err = os.WriteFile(path, key, 0o600)
+			err = writeSecret(path, key)
 		}
 	}
 	if err != nil {
@@ -195,6 +195,19 @@ func linkKey(dir string) ([]byte, error) {
 		return nil, fmt.Errorf("key of signed links: %s has %d bytes, not %d; remove it, which makes the links of the last hour void", path, len(key), length)
 	}
 	return key, nil
+}
+
+// writeSecret makes a file that is there whole or not at all.
+func writeSecret(path string, data []byte) error {
+	f, err := os.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
 }
 
 // Addresses are those on which the API listens, call-logd's first, with the real port where the

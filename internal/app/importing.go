@@ -18,6 +18,7 @@ import (
 	"callrecordd/internal/directory"
 	"callrecordd/internal/history"
 	"callrecordd/internal/recorder"
+	"callrecordd/internal/retention"
 	"callrecordd/store"
 )
 
@@ -58,10 +59,17 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 		return nil, err
 	}
 	answer := ImportAnswer{Refused: []history.Refusal{}}
+	bounds := retention.Bounds{}
+	if k.opt.Config.Retention.Every > 0 { // otherwise nothing is removed unasked
+		var err error
+		if bounds, err = k.purger.Bounds(r.Context()); err != nil {
+			return nil, err
+		}
+	}
 	var list []store.Import
 	var lines []int
 	for _, it := range req.Items {
-		im, err := k.prepare(r.Context(), req, it, control.Actor(r))
+		im, err := k.prepare(r.Context(), req, it, bounds, control.Actor(r))
 		if err != nil {
 			answer.Refused = append(answer.Refused, history.Refusal{Line: it.Line, Reason: err.Error()})
 			continue
@@ -83,8 +91,9 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 }
 
 // prepare checks an item, finds its users and places its files. The error is
-// why it is refused.
-func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Item, actor string) (im store.Import, err error) {
+// why it is refused. What began before its tenant's bound would be removed at
+// once.
+func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Item, bounds retention.Bounds, actor string) (im store.Import, err error) {
 	it.Line = 0
 	data, err := json.Marshal(it)
 	if err != nil {
@@ -102,11 +111,21 @@ func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Ite
 	if err := k.haveTenant(ctx, im.CDR.TenantUUID, req.CreateTenants, actor); err != nil {
 		return im, err
 	}
+	if bound := bounds.Of(im.CDR.TenantUUID); im.CDR.Start.Before(bound) {
+		return im, fmt.Errorf("tenant %s keeps calls since %s only: let it keep them longer first (callrecordd retention set)",
+			im.CDR.TenantUUID, bound.Format(time.DateOnly))
+	}
 	for i, r := range im.Recordings {
 		if err := k.haveTenant(ctx, r.TenantUUID, req.CreateTenants, actor); err != nil {
 			return im, err
 		}
 		if file := it.Recordings[i].Path; file != "" && r.State != recorder.Deleted {
+			// What is there already keeps its file, or was removed and stays so.
+			if _, err := k.opt.Store.Recording(ctx, r.UUID); err == nil {
+				continue
+			} else if !errors.Is(err, store.ErrNotFound) {
+				return im, err
+			}
 			if im.Recordings[i], err = history.Place(k.opt.Config.Recordings.Root, file, r); err != nil {
 				return im, err
 			}

@@ -91,7 +91,7 @@ func (a *App) mailWords() (*export.Words, error) {
 
 // startKeeping starts what works in the background, and brings to an end what a
 // crash has interrupted. A disk that hangs must not hold up the start.
-func (a *App) startKeeping() error {
+func (a *App) startKeeping(ctx context.Context) error {
 	cfg := a.opt.Config
 	words, err := a.mailWords()
 	if err != nil {
@@ -111,6 +111,10 @@ func (a *App) startKeeping() error {
 		Config: cfg, Store: a.store, Directory: a.directory, Exports: exports, Now: a.opt.Now, NewUUID: a.opt.NewUUID,
 		Log: a.log.With("part", "keeping"),
 	})
+	// Before anybody can ask for another.
+	if err := exports.Resume(ctx); err != nil {
+		log.Error("exports that were interrupted stay so until the next start", "err", err)
+	}
 	a.stack.goStep("interrupted removals", a.failed, func(ctx context.Context) error {
 		if err := a.keeping.remover.Resume(ctx); err != nil && ctx.Err() == nil {
 			a.log.Error("removals that were interrupted stay so until the next start", "err", err)

@@ -211,7 +211,7 @@ func (a *App) start(ctx context.Context) error {
 	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
-	if err = a.startKeeping(); err != nil {
+	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
 	a.startProbe()

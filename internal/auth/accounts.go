@@ -477,28 +477,5 @@ func (a *Accounts) IsAdmin(uuid string) bool {
 	})
 }
 
-// DeleteRefresh deletes the refresh token of a client. Tokens made from it
-// live on. The error wraps ErrNotFound.
-func (a *Accounts) DeleteRefresh(ctx context.Context, by Actor, account, clientID string) error {
-	if err := a.opt.Repo.DeleteRefresh(ctx, account, clientID, by.Name); err != nil {
-		return fmt.Errorf("delete refresh token of %s for %q: %w", account, clientID, err)
-	}
-	return nil
-}
-
-// Refreshes returns the refresh tokens of accounts, oldest first.
-func (a *Accounts) Refreshes(ctx context.Context, accounts []string) ([]Refresh, error) {
-	list, err := a.opt.Repo.Refreshes(ctx, accounts)
-	if err != nil {
-		return nil, fmt.Errorf("list refresh tokens: %w", err)
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	for i := range list {
-		list[i].TenantUUID = a.accounts[list[i].AccountUUID].TenantUUID
-	}
-	return list, nil
-}
-
 // notFound says whether an error means that there is nothing.
 func notFound(err error) bool { return errors.Is(err, ErrNotFound) }

@@ -351,6 +351,10 @@ func TestSessionLimit(t *testing.T) {
 	if !errors.As(err, &many) || many.Error() != "User "+a.UUID+" has exceeded the maximum number of active sessions" {
 		t.Errorf("a fourth session: %v", err)
 	}
+	_, err = s.login("alice", func(l *auth.Login) { l.Offline, l.ClientID = true, "phone" })
+	if list, err2 := s.Refreshes(t.Context(), []string{a.UUID}); !errors.As(err, &many) || err2 != nil || len(list) != 0 {
+		t.Errorf("a refused login has left %d refresh tokens: %v %v", len(list), err, err2)
+	}
 	s.pass(time.Hour) // they have expired, swept or not
 	s.in("alice")
 	s.person("daemon", func(a *auth.Account) { a.Purpose, a.Method = auth.PurposeInternal, "native" })

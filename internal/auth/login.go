@@ -51,11 +51,6 @@ func (a *Accounts) Login(ctx context.Context, l Login) (Session, error) {
 		return Session{}, err
 	}
 	var out Session
-	if l.Offline {
-		if out.Refresh, out.Ended, err = a.offline(ctx, v, l); err != nil {
-			return Session{}, err
-		}
-	}
 	a.mu.RLock()
 	acl := a.acl(v)
 	a.mu.RUnlock()
@@ -74,6 +69,11 @@ func (a *Accounts) Login(ctx context.Context, l Login) (Session, error) {
 	// ends sessions would have missed this one.
 	if now, ok := a.byLogin(cmp.Or(v.Username, v.Email)); !ok || now.UUID != v.UUID || now.Password != v.Password {
 		return Session{}, cmp.Or(a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID), ErrLogin)
+	}
+	if l.Offline { // last: who may have no further session gets no key to one
+		if out.Refresh, out.Ended, err = a.offline(ctx, v, l); err != nil {
+			return Session{}, errors.Join(err, a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID))
+		}
 	}
 	return out, nil
 }
@@ -232,4 +232,27 @@ func Throttled(err error) (time.Duration, bool) {
 		return t.Wait, true
 	}
 	return 0, false
+}
+
+// DeleteRefresh deletes the refresh token of a client. Tokens made from it
+// live on. The error wraps ErrNotFound.
+func (a *Accounts) DeleteRefresh(ctx context.Context, by Actor, account, clientID string) error {
+	if err := a.opt.Repo.DeleteRefresh(ctx, account, clientID, by.Name); err != nil {
+		return fmt.Errorf("delete refresh token of %s for %q: %w", account, clientID, err)
+	}
+	return nil
+}
+
+// Refreshes returns the refresh tokens of accounts, oldest first.
+func (a *Accounts) Refreshes(ctx context.Context, accounts []string) ([]Refresh, error) {
+	list, err := a.opt.Repo.Refreshes(ctx, accounts)
+	if err != nil {
+		return nil, fmt.Errorf("list refresh tokens: %w", err)
+	}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for i := range list {
+		list[i].TenantUUID = a.accounts[list[i].AccountUUID].TenantUUID
+	}
+	return list, nil
 }

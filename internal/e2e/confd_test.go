@@ -2,8 +2,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
-	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -203,48 +201,5 @@ func TestToggleCodeOverHTTP(t *testing.T) {
 	s.gone(callee)
 	if n := len(s.waitCDRs(1)[0].Recordings); n != 1 {
 		t.Errorf("%d recordings", n)
-	}
-}
-
-// The three lines of the README start and stop a recording on a live call.
-func TestReadmeLinesOverHTTP(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../../README.md")
-	must(t, err)
-	_, rest, ok := strings.Cut(string(text), "make demo KEEP=1 and three lines of curl")
-	if !ok {
-		t.Fatal("the README has no such heading")
-	}
-	var lines []string
-	for line := range strings.Lines(rest) {
-		if line = strings.TrimSpace(line); strings.Contains(line, "curl") && len(lines) < 3 && strings.Contains(line, "$API") {
-			lines = append(lines, line)
-		}
-	}
-	if len(lines) != 3 {
-		t.Fatalf("the lines are %q", lines)
-	}
-	s := stageWith(t)
-	s.rules("alice", onDemand)
-	token := s.clientOf(api.Calld, "", "", "calld.#").token
-	caller, callee := s.meet("alice", "1002", "bob")
-	shell := func(script string) {
-		t.Helper()
-		cmd := exec.CommandContext(within(t), "sh", "-ec", script)
-		cmd.Env = append(os.Environ(), "API=http://"+s.address(), "TOKEN="+token)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("%s: %v\n%s", script, err, out)
-		}
-	}
-	shell(lines[0] + "\n" + lines[1])
-	s.runs("alice", recorder.Live)
-	s.say(caller)
-	shell(lines[0] + "\n" + lines[2])
-	s.idle("alice")
-	s.over(caller)
-	s.gone(callee)
-	cdr := s.waitCDRs(1)[0]
-	if len(cdr.Recordings) != 1 || cdr.Recordings[0].Reason != string(dialplan.API) {
-		t.Errorf("recordings %+v", cdr.Recordings)
 	}
 }

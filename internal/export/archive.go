@@ -3,7 +3,6 @@ package export
 import (
 	"archive/zip"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -48,7 +47,7 @@ type archiver struct {
 	buf     []byte // for the second reading of large files
 	files   int
 	bytes   int64
-	missing []lacking
+	missing missing
 	note    func(it Item, err error) // of a file that could not be read
 	done    func()                   // with an item
 }
@@ -94,8 +93,7 @@ func (a *archiver) item(l loaded) error {
 		a.note(l.it, l.err)
 	}
 	if l.cause != "" {
-		a.missing = append(a.missing, lacking{l.it.CDRID, l.it.Recording.UUID, l.it.Name(), l.cause})
-		return nil
+		return a.missing.add(lacking{l.it.CDRID, l.it.Recording.UUID, l.it.Name(), l.cause})
 	}
 	w, err := a.entry(l.it.Name(), ended(l.it.Recording), l.crc, l.size)
 	if err != nil {
@@ -141,21 +139,18 @@ func (a *archiver) entry(name string, at time.Time, crc uint32, size int64) (io.
 }
 
 // finish adds missing.json if something is, and the directory.
-func (a *archiver) finish(uuid string, at time.Time) error {
-	if len(a.missing) > 0 {
-		data, err := json.MarshalIndent(struct {
-			Export  string    `json:"export_uuid"`
-			Missing []lacking `json:"missing"`
-		}{uuid, a.missing}, "", "  ")
+func (a *archiver) finish(at time.Time) error {
+	if a.missing.n > 0 {
+		list, err := a.missing.finish()
 		if err != nil {
 			return err
 		}
-		w, err := a.entry("missing.json", at, crc32.ChecksumIEEE(data), int64(len(data)))
+		w, err := a.entry("missing.json", at, a.missing.crc.Sum32(), a.missing.size)
 		if err != nil {
 			return err
 		}
-		if _, err := w.Write(data); err != nil {
-			return err
+		if _, err := io.Copy(w, list); err != nil {
+			return fmt.Errorf("copy missing.json: %w", err)
 		}
 	}
 	return a.zip.Close()

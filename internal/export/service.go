@@ -22,6 +22,11 @@ import (
 // is given up.
 const maxAttempts = 5
 
+var (
+	errNoFiles  = errors.New("not one file could be read")
+	errTooOften = errors.New("the daemon has ended each time before it was finished")
+)
+
 // Options are what a Service needs.
 type Options struct {
 	Repo Repo
@@ -168,13 +173,14 @@ func (s *Service) RemoveOlder(ctx context.Context, tenant string, before time.Ti
 	return len(list), nil
 }
 
-// Run takes up what a crash has interrupted and makes archives until ctx ends.
+// Resume takes up what a crash has interrupted. It must have returned before
+// Create is called.
+func (s *Service) Resume(ctx context.Context) error { return s.opt.Repo.ResetExports(ctx) }
+
+// Run makes archives until ctx ends.
 func (s *Service) Run(ctx context.Context) error {
-	if err := s.tidy(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
-		s.opt.Log.Error("exports that were interrupted stay so until the next start", "err", err)
+	if err := s.tidy(); err != nil {
+		s.opt.Log.Error("unfinished archives of an earlier run stay", "err", err)
 	}
 	var wg sync.WaitGroup
 	for range s.opt.Workers {
@@ -185,16 +191,14 @@ func (s *Service) Run(ctx context.Context) error {
 	return nil
 }
 
-// tidy makes interrupted exports pending and removes half archives.
-func (s *Service) tidy(ctx context.Context) error {
-	if err := s.opt.Repo.ResetExports(ctx); err != nil {
-		return err
-	}
+// tidy removes half archives.
+func (s *Service) tidy() error {
 	halves, err := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.tmp"))
-	if err != nil {
+	lists, err2 := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.missing.tmp"))
+	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("look for unfinished archives: %w", err)
 	}
-	for _, h := range halves {
+	for _, h := range append(halves, lists...) {
 		if err := os.Remove(h); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove an unfinished archive: %w", err)
 		}
@@ -239,7 +243,10 @@ func (s *Service) next(ctx context.Context) (more bool) {
 		delete(s.claimed, e.UUID)
 		s.mu.Unlock()
 	}()
-	failure := s.make(ctx, &e, p)
+	failure := errTooOften
+	if e.Attempts <= maxAttempts {
+		failure = s.make(ctx, &e, p)
+	}
 	switch {
 	case failure == nil:
 		e.Status = Finished
@@ -247,7 +254,7 @@ func (s *Service) next(ctx context.Context) (more bool) {
 		e.Status, e.Attempts = Pending, e.Attempts-1
 	case errors.Is(failure, errNoSpace):
 		e.Status, e.Cause = Failed, CauseNoSpace
-	case errors.Is(failure, fs.ErrNotExist):
+	case errors.Is(failure, errNoFiles):
 		e.Status, e.Cause = Failed, CauseNoFile
 	case e.Attempts >= maxAttempts:
 		e.Status, e.Cause = Failed, CauseFault
@@ -300,11 +307,11 @@ func (s *Service) claim(ctx context.Context) (e Export, p *progress, err error) 
 }
 
 // make writes the archive beside its place and moves it there once it is on the
-// disk. An error that wraps fs.ErrNotExist means that not one file could be read.
+// disk. An error that wraps errNoFiles means that not one file could be read.
 func (s *Service) make(ctx context.Context, e *Export, p *progress) (err error) {
 	root, err := os.OpenRoot(s.opt.Root)
 	if err != nil {
-		return fmt.Errorf("recordings root: %w", errors.Unwrap(err)) // mounted late, perhaps: not ErrNotExist
+		return fmt.Errorf("recordings root: %w", err) // mounted late, perhaps
 	}
 	defer func() { _ = root.Close() }() // a directory, opened for reading
 	tmp := s.path(e.UUID) + ".tmp"
@@ -330,19 +337,22 @@ func (s *Service) make(ctx context.Context, e *Export, p *progress) (err error) 
 	}
 	out := &sink{f: f, keepFree: s.opt.KeepFree, spaceOf: space, afterWriting: func(n int64) { p.bytes.Add(n) }}
 	a := archiver{
-		root: root, zip: zip.NewWriter(out), done: func() { p.items.Add(1) },
+		root: root, zip: zip.NewWriter(out), done: func() { p.items.Add(1) }, missing: missing{path: s.path(e.UUID) + ".missing.tmp", export: e.UUID},
 		note: func(it Item, err error) {
 			s.opt.Log.Warn("a recording cannot be exported", "export", e.UUID, "recording_uuid", it.Recording.UUID, "err", err)
 		},
 	}
+	defer func() { err = errors.Join(err, a.missing.remove()) }()
 	if err := a.items(ctx, s.opt.Repo, e.UUID); err != nil {
 		return err
 	}
-	e.Missing = len(a.missing)
-	if a.files == 0 {
-		return fmt.Errorf("not one of %d files could be read: %w", len(a.missing), fs.ErrNotExist)
+	if e.Missing = a.missing.n; a.files+e.Missing != e.Files {
+		return fmt.Errorf("%d recordings were asked for, %d found", e.Files, a.files+e.Missing)
 	}
-	if err := a.finish(e.UUID, e.RequestedAt); err != nil {
+	if a.files == 0 {
+		return fmt.Errorf("%w of %d recordings", errNoFiles, e.Missing)
+	}
+	if err := a.finish(e.RequestedAt); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

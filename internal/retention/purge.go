@@ -64,6 +64,32 @@ func (p *Purger) Run(ctx context.Context, dry bool) ([]TenantReport, error) {
 	return out, nil
 }
 
+// Bounds are before which moment the CDRs began that the next run removes, for
+// each tenant, and by the defaults for "".
+type Bounds map[string]time.Time
+
+// Of returns that of a tenant, which may be new; the zero time if its CDRs are
+// kept for ever.
+func (b Bounds) Of(tenant string) time.Time {
+	if at, ok := b[tenant]; ok {
+		return at
+	}
+	return b[""]
+}
+
+// Bounds returns what the next run would remove, were it now.
+func (p *Purger) Bounds(ctx context.Context) (Bounds, error) {
+	out := Bounds{"": p.before(p.Defaults.CDR)}
+	for _, tenant := range p.Tenants() {
+		policy, err := p.Repo.Policy(ctx, tenant)
+		if err != nil {
+			return nil, fmt.Errorf("read how long tenant %s keeps its calls: %w", tenant, err)
+		}
+		out[tenant] = p.before(policy.Or(p.Defaults).CDR)
+	}
+	return out, nil
+}
+
 // run is the purge of one tenant. It carries its context because it lives
 // exactly as long as one call of Run.
 type run struct {
@@ -77,11 +103,11 @@ type run struct {
 }
 
 // before is the moment that many days ago, zero for 0 days, which is never.
-func (r *run) before(days int) time.Time {
+func (p *Purger) before(days int) time.Time {
 	if days == 0 {
 		return time.Time{}
 	}
-	return r.Now().AddDate(0, 0, -min(days, MaxDays))
+	return p.Now().AddDate(0, 0, -min(days, MaxDays))
 }
 
 func (r *run) tenant() error {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path"
 	"time"
+
+	"callrecordd/internal/recorder"
 )
 
 // Remover removes the media of recordings.
@@ -81,7 +83,7 @@ func (r *Remover) finish(ctx context.Context, jobs []Removal) (failed map[string
 		ended[i].Removal = job
 		name, cause := job.Recording.Path(), openErr
 		if cause == nil {
-			cause = unlink(root, name)
+			cause = unlink(root, name, job.Recording.State == recorder.Missing)
 		}
 		if cause != nil {
 			ended[i].Failure = cause.Error()
@@ -102,10 +104,18 @@ func (r *Remover) finish(ctx context.Context, jobs []Removal) (failed map[string
 }
 
 // unlink removes the name below the root and nowhere else: os.Root follows no
-// link that leads out, and a link in the file's place is removed itself.
-func unlink(root *os.Root, name string) error {
+// link that leads out, and a link in the file's place is removed itself. A file
+// without its folder is not gone, its disk is not mounted, unless there never
+// was one.
+func unlink(root *os.Root, name string, never bool) error {
 	info, err := root.Lstat(name)
 	if errors.Is(err, fs.ErrNotExist) {
+		if never {
+			return nil
+		}
+		if _, err := root.Stat(path.Dir(name)); err != nil {
+			return fmt.Errorf("folder of the recording: %w; see that its disk is mounted", err)
+		}
 		return nil
 	}
 	if err != nil {

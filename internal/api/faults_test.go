@@ -1,0 +1,55 @@
+package api
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"callrecordd/internal/auth"
+)
+
+// A denial counts however the path is written.
+func TestDenialIsNotPassedByAnotherSpelling(t *testing.T) {
+	w := newConfWorld(t)
+	made := confObject(t, w.want(t, w.ask(t, "POST", "/1.1/users", `{"firstname": "Alice"}`), 201))
+	id := made["uuid"].(string)
+	group := confObject(t, w.want(t, w.ask(t, "POST", "/1.1/groups", `{"name": "sales"}`), 201))
+	w.tokens.known["denied"] = auth.Token{
+		TenantUUID: w.dir.Book().Master().UUID,
+		ACL:        []string{"confd.#", "!confd.users." + id + ".read", fmt.Sprintf("!confd.groups.%v.read", group["id"])},
+	}
+	for _, path := range []string{
+		"/1.1/users/" + id, "/1.1/users/" + strings.ToUpper(id), fmt.Sprintf("/1.1/groups/%v", group["id"]), fmt.Sprintf("/1.1/groups/00%v", group["id"]),
+	} {
+		w.want(t, w.ask(t, "GET", path, ""), 200)
+		w.want(t, w.ask(t, "GET", path, "", "X-Auth-Token", "denied"), 401)
+	}
+}
+
+// Who may change itself may not take the line of somebody else.
+func TestUserCannotTakeALine(t *testing.T) {
+	w := newConfWorld(t)
+	const line = `"lines": [{"endpoint": "PJSIP/bob", "extensions": [{"exten": "1002", "context": "default"}]}]`
+	made := confObject(t, w.want(t, w.ask(t, "POST", "/1.1/users", `{"firstname": "Alice"}`), 201))
+	id := made["uuid"].(string)
+	w.tokens.known["alice"] = auth.Token{
+		TenantUUID: w.dir.Book().Master().UUID, UserUUID: id, AuthID: id, ACL: []string{"confd.users.me.read", "confd.users.me.update"},
+	}
+	path := "/1.1/users/" + id
+	w.want(t, w.ask(t, "PUT", path, `{`+line+`}`, "X-Auth-Token", "alice"), 401)
+	w.want(t, w.ask(t, "PUT", path, `{"lastname": "A.", "lines": []}`, "X-Auth-Token", "alice"), 204)
+	w.want(t, w.ask(t, "PUT", path, `{`+line+`}`), 204)
+	w.want(t, w.ask(t, "PUT", path, `{`+line+`}`, "X-Auth-Token", "alice"), 204) // it stays as it is
+	w.want(t, w.ask(t, "GET", path, ""), 200, `"lastname":"A."`, "PJSIP/bob")
+}
+
+// Links and Location do not repeat what anybody writes into a header.
+func TestLinksOfConfdAreNotForged(t *testing.T) {
+	w := newConfWorld(t)
+	forged := []string{"X-Script-Name", "/evil", "X-Forwarded-Proto", "https", "X-Forwarded-Host", "evil.example"}
+	r := w.want(t, w.ask(t, "POST", "/1.1/users", `{"firstname": "Alice"}`, forged...), 201)
+	list := w.ask(t, "GET", "/1.1/users", "", forged...)
+	if text := r.header.Get("Location") + r.body + list.body; strings.Contains(text, "evil") || strings.Contains(text, "https") {
+		t.Errorf("a stranger's headers are in %s", text)
+	}
+}
