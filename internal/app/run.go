@@ -155,7 +155,7 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
 
 	if a.directory, err = directory.New(ctx, directory.Options{
-		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, OnChange: a.directoryChanged,
+		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Root: cfg.Recordings.Root, OnChange: a.directoryChanged,
 	}); err != nil {
 		return err
 	}
