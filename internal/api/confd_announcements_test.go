@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"callrecordd/internal/auth"
 )
 
 const announcementsPath = "/1.1/recordings/announcements"
@@ -76,27 +78,32 @@ func TestInfos(t *testing.T) {
 // PATCH /config knows what upstream's does, and says what is wrong with anything else.
 func TestPatchConfig(t *testing.T) {
 	w := newWorld(t)
+	w.tokens.known["debug"] = auth.Token{TenantUUID: master, AuthID: "admin", ACL: []string{"call_logd.config.update"}}
+	w.tokens.known["below"] = auth.Token{TenantUUID: child, ACL: []string{"#"}}
+	patch := func(body string) reply {
+		return w.send("PATCH", "/1.0/config", body, "X-Auth-Token", "debug")
+	}
 	for _, on := range []string{"true", "false", "true"} {
-		r := w.send("PATCH", "/1.0/config", `[{"op": "replace", "path": "/debug", "value": `+on+`}]`)
+		r := patch(`[{"op": "replace", "path": "/debug", "value": ` + on + `}]`)
 		w.is(r, 200, `{"debug":`+on+`,"log":{"level":"info"}}`)
-		if w.debug != (on == "true") || w.actor == "" {
+		if w.debug != (on == "true") || w.actor != "admin" {
 			t.Errorf("debug is %t by %q", w.debug, w.actor)
 		}
 	}
-	w.is(w.send("PATCH", "/1.0/config", `[]`), 200, `{"debug":true,"log":{"level":"info"}}`)
+	w.is(patch(`[]`), 200, `{"debug":true,"log":{"level":"info"}}`)
 	for _, body := range []string{
 		`[{"op": "replace", "path": "/debug", "value": false}, {"op": "add", "path": "/debug", "value": false}]`,
 		`[{"op": "replace", "path": "/log/level", "value": false}]`, `[{"op": "replace", "path": "/debug", "value": "false"}]`,
 		`[{"op": "replace", "path": "/debug"}]`, `{"op": "replace"}`, `[7]`, `null`, `"x"`,
 	} {
-		w.fails(w.send("PATCH", "/1.0/config", body), 400, "invalid-data")
+		w.fails(patch(body), 400, "invalid-data")
 	}
 	for _, body := range []string{"", "{", "\xff"} {
-		if r := w.send("PATCH", "/1.0/config", body); r.status != 400 {
+		if r := patch(body); r.status != 400 {
 			t.Errorf("%q: %d", body, r.status)
 		}
 	}
-	if r := w.send("PATCH", "/1.0/config", `[{"op": "replace", "path": "/debug", "value": false}]`, "X-Auth-Token", "child"); r.status != 401 {
+	if r := w.send("PATCH", "/1.0/config", `[{"op": "replace", "path": "/debug", "value": false}]`, "X-Auth-Token", "below"); r.status != 401 {
 		t.Errorf("not of the master tenant: %d", r.status)
 	}
 	if !w.debug {

@@ -112,7 +112,7 @@ func (s *Server) serviceRoutes() []route {
 			service: of, method: "GET", path: "/config", acl: acl + ".config.read", master: true,
 			summary: "Get the configuration in force, without passwords",
 			answers: []answerRow{{status: http.StatusOK, about: "Sections with their keys", body: map[string]any{}}},
-			handle: s.getConfig,
+			handle:  s.getConfig,
 		}, route{
 			service: of, method: "PATCH", path: "/config", acl: acl + ".config.update", master: true,
 			summary: "Switch debug messages in the log on or off", body: []configPatch{},
