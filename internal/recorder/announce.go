@@ -99,9 +99,8 @@ func (m *Machine) announcements(t *talk) Announcements {
 }
 
 // records notes that the talk is recorded, from now on or still.
-func (m *Machine) records(t *talk, r *rec) {
+func (t *talk) records(r *rec) {
 	t.last, t.tenant, t.ended = r.UUID, r.TenantUUID, false
-	m.toTell(t)
 }
 
 // toTell notes that the talk has something to tell, if it has: that somebody is

@@ -12,7 +12,7 @@ import (
 // spoken is a tenant with both announcements, unless one is left out.
 func spoken(a Announcements) Config {
 	return Config{Announcements: func(tenant string) Announcements {
-		if tenant != "master" {
+		if !strings.HasPrefix(tenant, "tenant-") {
 			return Announcements{}
 		}
 		return a
@@ -46,7 +46,7 @@ func TestAnnouncements(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDesk(t, spoken(tc.has))
-			d.begin(tc.begin)
+			d.change(call.Began, tc.begin)
 			heard := d.heard()
 			for _, step := range tc.steps {
 				d.said = nil
@@ -80,7 +80,7 @@ func (d *desk) heard() (out []string) {
 func TestAnnouncementWaitsForTheRecorder(t *testing.T) {
 	d := newDesk(t, spoken(Announcements{Start: "hello"}))
 	d.hold = true
-	d.begin("Ab")
+	d.change(call.Began, "Ab")
 	if d.want(t, "[start]"); len(d.heard()) > 0 {
 		t.Error("announced before Asterisk has answered")
 	}
@@ -109,7 +109,7 @@ func TestAnnouncementsOutliveADaemon(t *testing.T) {
 	next.m.Recall(legs)
 	alive := []Channel{{ID: "a", Recorders: []Recorder{{UUID: row.UUID, MixMonitorID: "0x1"}}}, {ID: "b"}, {ID: "c"}}
 	next.do(next.m.Reconcile(next.now, []Recording{row}, alive, nil))
-	next.begin("Ab")
+	next.change(call.Began, "Ab")
 	next.pass2(time.Second)
 	next.change(call.Changed, "Abc")
 	next.pass2(time.Second)

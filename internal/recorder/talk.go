@@ -231,7 +231,7 @@ func (m *Machine) takeOver(now time.Time, t *talk) {
 
 func (m *Machine) attach(now time.Time, t *talk, r *rec) {
 	t.current, r.talk = r.UUID, t.id
-	m.records(t, r)
+	t.records(r)
 	for _, c := range r.Claims {
 		if !r.adopted || !t.has(c.Leg) {
 			continue
