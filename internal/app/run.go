@@ -236,7 +236,7 @@ func (a *App) startRecorder() error {
 	a.reducer = newReducer(reducer{
 		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
-		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
+		book:  a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
