@@ -155,7 +155,7 @@ func (s *Server) patchConfig(w http.ResponseWriter, r *http.Request, rc request)
 	if err != nil || !json.Valid(data) {
 		return malformed()
 	}
-	if json.Unmarshal(data, &steps) != nil {
+	if json.Unmarshal(data, &steps) != nil || steps == nil {
 		return invalidData(map[string]any{"_schema": []any{"Invalid input type."}})
 	}
 	var on []bool

@@ -275,3 +275,36 @@ func announcedToNobody(a *announcing, alice, bob *lab.Phone) {
 		a.t.Errorf("recordings: %+v", cdr.Recordings)
 	}
 }
+
+// Who comes by a transfer is told, and nobody twice: not those who stay, nor
+// those who were there before a restart of the daemon.
+func TestAnnouncementsOfATransferAfterARestart(t *testing.T) {
+	t.Parallel()
+	a := newAnnouncing(t)
+	s := staged(a.site)
+	a.choose("activated", a.bye)
+	s.rules("alice", outInt)
+	caller, callee := s.meet("alice", "1002", "bob")
+	uuid := s.runs("alice", recorder.Live).UUID
+	s.evidence(uuid, 2)
+	s.stop()
+	s.start()
+	if now := s.runs("alice", recorder.Live).UUID; now != uuid {
+		t.Errorf("recording %s has become %s", uuid, now)
+	}
+	from := len(caller.Heard())
+	must(t, callee.BlindTransfer(within(t), "1003"))
+	c := s.takes("carol")
+	s.both(caller, "alice", c, "carol")
+	list := s.evidence(uuid, 3)
+	s.say(caller)
+	s.about([]*lab.Call{caller}, []int{from}, helloHz, 0)
+	s.about([]*lab.Call{callee, c}, []int{0, 0}, helloHz, helloTime)
+	if last := list[len(list)-1]; last.kind != recorder.EventAnnouncementEnded || last.user != s.users["carol"].UUID || last.detail != "" {
+		t.Errorf("%+v", last)
+	}
+	s.over(caller)
+	s.gone(c)
+	must(t, s.pbx.WaitIdle(within(t)))
+	s.evidence(uuid, 3)
+}
