@@ -59,15 +59,18 @@ func TestAnnouncementIsEvident(t *testing.T) {
 		},
 		"it is not true any more": {
 			"hello", func(_ *desk, w *Whisperer) { w.Cut("a"); w.Play("a", "beep") },
-			[]string{"a hello", "a beep", "a end", "a end"}, []string{"hello 0s begun", "hello 500ms over: it was no longer true"},
+			[]string{"a hello", "a beep", "a end", "a end"},
+			[]string{"hello 0s begun", "hello 500ms over: it was no longer true"},
 		},
 		"the leg hangs up": {
 			"hello", func(d *desk, w *Whisperer) { clear(d.channels); w.Failed("tone-1") },
-			[]string{"a hello", "a end"}, []string{"hello 0s begun", "hello 500ms over: the call was over"},
+			[]string{"a hello", "a end"},
+			[]string{"hello 0s begun", "hello 500ms over: the call was over"},
 		},
 		"the daemon stops": {
 			"hello", func(_ *desk, w *Whisperer) { _ = w.Close(context.Background()) },
-			[]string{"a hello", "a end"}, []string{"hello 0s begun", "hello 500ms over: callrecordd was stopped"},
+			[]string{"a hello", "a end"},
+			[]string{"hello 0s begun", "hello 500ms over: callrecordd was stopped"},
 		},
 		"those that wait are cut, and tones stay": {
 			"hello", func(d *desk, w *Whisperer) {
@@ -75,7 +78,8 @@ func TestAnnouncementIsEvident(t *testing.T) {
 				w.Announce("a", Announcement{Sound: "never", Else: "beep"})
 				w.Cut("a")
 			},
-			[]string{"a hello", "a beep", "a end", "a end"}, []string{"hello 0s begun", "hello 500ms over: it was no longer true"},
+			[]string{"a hello", "a beep", "a end", "a end"},
+			[]string{"hello 0s begun", "hello 500ms over: it was no longer true"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
