@@ -23,11 +23,15 @@ func tenantCmd(e *environment) *cobra.Command {
 			f.String("name", "", "name")
 			f.String("parent", "", "uuid of the tenant above (default: the master tenant)")
 			f.String("asterisk-id", "", "tenantid of its PJSIP endpoints")
+			f.String("announce-start", "", "sound that the parties hear when a recording of it begins (default: none for rules, a beep on demand)")
+			f.String("announce-stop", "", "the same for when one ends or is paused")
 		},
 		apply: func(f *pflag.FlagSet, t *directory.Tenant) error {
 			setString(f, "name", &t.Name)
 			setString(f, "parent", &t.Parent)
 			setString(f, "asterisk-id", &t.AsteriskID)
+			setString(f, "announce-start", &t.Announce.Start)
+			setString(f, "announce-stop", &t.Announce.Stop)
 			return nil
 		},
 	}.command(e)

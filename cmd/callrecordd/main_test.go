@@ -313,6 +313,12 @@ func TestOtherNouns(t *testing.T) {
 		if out := h.run("trunk", "set", "PJSIP/provider", "--name", "outside"); !strings.Contains(out, "outside") {
 			t.Error(out)
 		}
+		h.run("tenant", "set", "b1", "--announce-start", "custom/recorded", "--announce-stop", "vm-goodbye")
+		h.run("tenant", "set", "b1", "--announce-stop", "")
+		if out := h.run("tenant", "list", "-o", "json"); strings.Count(out, "recorded") != 1 || strings.Contains(out, "vm-goodbye") {
+			t.Errorf("the announcements of the tenants are %s", out)
+		}
+		h.fails("recording_start", "tenant", "set", "b1", "--announce-start", "/etc/passwd")
 		h.fails("master tenant cannot be deleted", "tenant", "delete", "master")
 		for _, args := range [][]string{
 			{"tenant", "b1"}, {"group", "2001"}, {"queue", "support"}, {"trunk", "outside"}, {"device", "PJSIP/door"},

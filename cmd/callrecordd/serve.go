@@ -163,7 +163,7 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
+	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString, Root: cfg.Recordings.Root})
 	if err != nil {
 		return err
 	}

@@ -82,6 +82,7 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },
+		Debug:  func(bool, string) {},
 		Signer: auth.NewSigner([]byte("key"), w.now),
 		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},

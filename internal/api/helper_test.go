@@ -106,6 +106,8 @@ type world struct {
 	root   string
 	ready  string // why not, empty if it is
 	health Health
+	debug  bool
+	actor  string // who has switched it
 	now    time.Time
 	log    strings.Builder
 	url    string
@@ -130,7 +132,8 @@ func newWorld(t *testing.T) *world {
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
 		Health:  func() Health { return w.health },
-		Config:  func() map[string]any { return map[string]any{"log": map[string]any{"level": "info"}} },
+		Config:  func() map[string]any { return map[string]any{"debug": w.debug, "log": map[string]any{"level": "info"}} },
+		Debug:   func(on bool, actor string) { w.debug, w.actor = on, actor },
 		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})

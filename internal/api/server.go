@@ -27,6 +27,8 @@ type Options struct {
 	// Health is for /status, Config, without secrets, for /config.
 	Health func() Health
 	Config func() map[string]any
+	// Debug switches debug messages in the log on or off. Config tells of it.
+	Debug func(on bool, actor string)
 	// Signer signs links.
 	Signer *auth.Signer
 	// Proxies are those whose word is taken for who asks, and how.
@@ -51,6 +53,7 @@ type Server struct {
 	ready   func() (bool, string)
 	health  func() Health
 	config  func() map[string]any
+	debug   func(on bool, actor string)
 	signer  *auth.Signer
 	proxies []netip.Prefix
 
@@ -66,7 +69,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
-		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
+		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}
 	s.resources = s.confResources()

@@ -97,7 +97,7 @@ func (a *App) serveAll() error {
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Keep: a.keeping.api(),
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() },
+		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
 		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a},
 		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},

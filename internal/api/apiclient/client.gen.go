@@ -1192,6 +1192,12 @@ type Component struct {
 	Status string `json:"status"`
 }
 
+// ConfAnnouncements defines model for ConfAnnouncements.
+type ConfAnnouncements struct {
+	RecordingStart *string `json:"recording_start"`
+	RecordingStop  *string `json:"recording_stop"`
+}
+
 // ConfExtension defines model for ConfExtension.
 type ConfExtension struct {
 	Context string `json:"context"`
@@ -1276,6 +1282,13 @@ type ConfdStatus struct {
 	ServiceToken Component `json:"service_token"`
 }
 
+// ConfigPatch defines model for ConfigPatch.
+type ConfigPatch struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value bool   `json:"value"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Address   string `json:"address"`
@@ -1321,6 +1334,12 @@ type Hold struct {
 	By     string  `json:"by"`
 	CdrId  int64   `json:"cdr_id"`
 	Reason string  `json:"reason"`
+}
+
+// Infos defines model for Infos.
+type Infos struct {
+	Uuid        string `json:"uuid"`
+	WazoVersion string `json:"wazo_version"`
 }
 
 // LineOwner defines model for LineOwner.
@@ -1609,6 +1628,20 @@ type AuthGetConfigParams struct {
 
 // AuthGetConfigdefaultJSONResponseBody defines parameters for AuthGetConfig.
 type AuthGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPatchConfigJSONBody defines parameters for AuthPatchConfig.
+type AuthPatchConfigJSONBody = []ConfigPatch
+
+// AuthPatchConfigParams defines parameters for AuthPatchConfig.
+type AuthPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPatchConfigdefaultJSONResponseBody defines parameters for AuthPatchConfig.
+type AuthPatchConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2535,6 +2568,20 @@ type CallLogdGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CallLogdPatchConfigJSONBody defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigJSONBody = []ConfigPatch
+
+// CallLogdPatchConfigParams defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPatchConfigdefaultJSONResponseBody defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetExportsByExportUuidParams defines parameters for CallLogdGetExportsByExportUuid.
 type CallLogdGetExportsByExportUuidParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -2925,6 +2972,20 @@ type CalldGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CalldPatchConfigJSONBody defines parameters for CalldPatchConfig.
+type CalldPatchConfigJSONBody = []ConfigPatch
+
+// CalldPatchConfigParams defines parameters for CalldPatchConfig.
+type CalldPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPatchConfigdefaultJSONResponseBody defines parameters for CalldPatchConfig.
+type CalldPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CalldGetStatusParams defines parameters for CalldGetStatus.
 type CalldGetStatusParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -3038,6 +3099,23 @@ type ConfdGetConfigdefaultJSONResponseBody2 = []string
 
 // ConfdGetConfigdefaultJSONResponseBody defines parameters for ConfdGetConfig.
 type ConfdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPatchConfigJSONBody defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigJSONBody = []ConfigPatch
+
+// ConfdPatchConfigParams defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPatchConfigdefaultJSONResponseBody2 defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigdefaultJSONResponseBody2 = []string
+
+// ConfdPatchConfigdefaultJSONResponseBody defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -3225,6 +3303,20 @@ type ConfdPutGroupsByGroupsIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// ConfdGetInfosParams defines parameters for ConfdGetInfos.
+type ConfdGetInfosParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetInfosdefaultJSONResponseBody2 defines parameters for ConfdGetInfos.
+type ConfdGetInfosdefaultJSONResponseBody2 = []string
+
+// ConfdGetInfosdefaultJSONResponseBody defines parameters for ConfdGetInfos.
+type ConfdGetInfosdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // ConfdGetLinesParams defines parameters for ConfdGetLines.
 type ConfdGetLinesParams struct {
 	// Search A part of a text of it, without regard to case and accents.
@@ -3395,6 +3487,34 @@ type ConfdPutQueuesByQueuesIddefaultJSONResponseBody2 = []string
 
 // ConfdPutQueuesByQueuesIddefaultJSONResponseBody defines parameters for ConfdPutQueuesByQueuesId.
 type ConfdPutQueuesByQueuesIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetRecordingsAnnouncementsParams defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 = []string
+
+// ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutRecordingsAnnouncementsParams defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 = []string
+
+// ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -3630,6 +3750,9 @@ type ConfdPutUsersByUsersIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// AuthPatchConfigJSONRequestBody defines body for AuthPatchConfig for application/json ContentType.
+type AuthPatchConfigJSONRequestBody = AuthPatchConfigJSONBody
+
 // AuthPostPoliciesJSONRequestBody defines body for AuthPostPolicies for application/json ContentType.
 type AuthPostPoliciesJSONRequestBody = NewPolicy
 
@@ -3666,11 +3789,20 @@ type CallLogdPostCdrRecordingsMediaExportJSONRequestBody = Exported
 // CallLogdPutCdrByCdrIdHoldJSONRequestBody defines body for CallLogdPutCdrByCdrIdHold for application/json ContentType.
 type CallLogdPutCdrByCdrIdHoldJSONRequestBody = Reason
 
+// CallLogdPatchConfigJSONRequestBody defines body for CallLogdPatchConfig for application/json ContentType.
+type CallLogdPatchConfigJSONRequestBody = CallLogdPatchConfigJSONBody
+
 // CallLogdPutRetentionJSONRequestBody defines body for CallLogdPutRetention for application/json ContentType.
 type CallLogdPutRetentionJSONRequestBody = RetentionDays
 
+// CalldPatchConfigJSONRequestBody defines body for CalldPatchConfig for application/json ContentType.
+type CalldPatchConfigJSONRequestBody = CalldPatchConfigJSONBody
+
 // ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody defines body for ConfdPutAsteriskFeaturesApplicationmap for application/json ContentType.
 type ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody = ConfToggle
+
+// ConfdPatchConfigJSONRequestBody defines body for ConfdPatchConfig for application/json ContentType.
+type ConfdPatchConfigJSONRequestBody = ConfdPatchConfigJSONBody
 
 // ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody defines body for ConfdPutExtensionsFeaturesByExtensionsFeaturesId for application/json ContentType.
 type ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody = ConfFeature
@@ -3686,6 +3818,9 @@ type ConfdPostQueuesJSONRequestBody = ConfGroup
 
 // ConfdPutQueuesByQueuesIdJSONRequestBody defines body for ConfdPutQueuesByQueuesId for application/json ContentType.
 type ConfdPutQueuesByQueuesIdJSONRequestBody = ConfGroup
+
+// ConfdPutRecordingsAnnouncementsJSONRequestBody defines body for ConfdPutRecordingsAnnouncements for application/json ContentType.
+type ConfdPutRecordingsAnnouncementsJSONRequestBody = ConfAnnouncements
 
 // ConfdPostTrunksJSONRequestBody defines body for ConfdPostTrunks for application/json ContentType.
 type ConfdPostTrunksJSONRequestBody = ConfTrunk
@@ -3881,6 +4016,68 @@ func (t AuthGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *AuthGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPatchConfigdefaultJSONResponseBody as a Problem
+func (t AuthPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *AuthPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t AuthPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -6923,6 +7120,68 @@ func (t *CallLogdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdPatchConfigdefaultJSONResponseBody as a Problem
+func (t CallLogdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t CallLogdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetExportsByExportUuiddefaultJSONResponseBody as a Problem
 func (t CallLogdGetExportsByExportUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -8039,6 +8298,68 @@ func (t *CalldGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the CalldPatchConfigdefaultJSONResponseBody as a Problem
+func (t CalldPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *CalldPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t CalldPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CalldGetStatusdefaultJSONResponseBody as a Problem
 func (t CalldGetStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -8763,6 +9084,94 @@ func (t *ConfdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a Problem
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPatchConfigdefaultJSONResponseBody2 returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a ConfdPatchConfigdefaultJSONResponseBody2
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsConfdPatchConfigdefaultJSONResponseBody2() (ConfdPatchConfigdefaultJSONResponseBody2, error) {
+	var body ConfdPatchConfigdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPatchConfigdefaultJSONResponseBody2 overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided ConfdPatchConfigdefaultJSONResponseBody2
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromConfdPatchConfigdefaultJSONResponseBody2(v ConfdPatchConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPatchConfigdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided ConfdPatchConfigdefaultJSONResponseBody2
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeConfdPatchConfigdefaultJSONResponseBody2(v ConfdPatchConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the ConfdGetExtensionsFeaturesdefaultJSONResponseBody as a Problem
 func (t ConfdGetExtensionsFeaturesdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -9467,6 +9876,94 @@ func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) UnmarshalJSON(b []byte
 	return err
 }
 
+// AsProblem returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a Problem
+func (t ConfdGetInfosdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetInfosdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetInfosdefaultJSONResponseBody2 returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a ConfdGetInfosdefaultJSONResponseBody2
+func (t ConfdGetInfosdefaultJSONResponseBody) AsConfdGetInfosdefaultJSONResponseBody2() (ConfdGetInfosdefaultJSONResponseBody2, error) {
+	var body ConfdGetInfosdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetInfosdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided ConfdGetInfosdefaultJSONResponseBody2
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromConfdGetInfosdefaultJSONResponseBody2(v ConfdGetInfosdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetInfosdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided ConfdGetInfosdefaultJSONResponseBody2
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeConfdGetInfosdefaultJSONResponseBody2(v ConfdGetInfosdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetInfosdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetInfosdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the ConfdGetLinesdefaultJSONResponseBody as a Problem
 func (t ConfdGetLinesdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -10079,6 +10576,182 @@ func (t ConfdPutQueuesByQueuesIddefaultJSONResponseBody) MarshalJSON() ([]byte, 
 }
 
 func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a Problem
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2() (ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2, error) {
+	var body ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a Problem
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a MessageBody
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2() (ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2, error) {
+	var body ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -11140,6 +11813,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfig(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AuthPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithBody(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfig(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AuthGetPolicies List policies
 	//
 	// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
@@ -11493,6 +12180,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithBody(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetExportsByExportUuid Describe an archive
 	//
 	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
@@ -11592,6 +12293,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
 	CalldGetConfig(ctx context.Context, params *CalldGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CalldPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithBody(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfig(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CalldGetStatus Say whether the parts work
 	//
 	// Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
@@ -11650,6 +12365,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithBody(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfig(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfdGetExtensionsFeatures List: FeatureExtension
 	//
@@ -11718,6 +12447,11 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
 	ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfdGetInfos Say which system this is
+	//
+	// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+	ConfdGetInfos(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfdGetLines List: Line
 	//
 	// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
@@ -11770,6 +12504,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
 	ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetRecordingsAnnouncements The sounds that tell of a recording
+	//
+	// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+	ConfdGetRecordingsAnnouncements(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutRecordingsAnnouncementsWithBody Choose the sounds that tell of a recording
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithBody(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutRecordingsAnnouncements Choose the sounds that tell of a recording
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncements(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfdGetStatus Say whether the parts work
 	//
@@ -11898,6 +12651,40 @@ func (c *Client) AuthGetBackends(ctx context.Context, reqEditors ...RequestEdito
 // Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 func (c *Client) AuthGetConfig(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAuthGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *Client) AuthPatchConfigWithBody(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *Client) AuthPatchConfig(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12871,6 +13658,40 @@ func (c *Client) CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfi
 	return c.Client.Do(req)
 }
 
+// CallLogdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *Client) CallLogdPatchConfigWithBody(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *Client) CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPatchConfigRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetExportsByExportUuid Describe an archive
 //
 // Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
@@ -13160,6 +13981,40 @@ func (c *Client) CalldGetConfig(ctx context.Context, params *CalldGetConfigParam
 	return c.Client.Do(req)
 }
 
+// CalldPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *Client) CalldPatchConfigWithBody(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *Client) CalldPatchConfig(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPatchConfigRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CalldGetStatus Say whether the parts work
 //
 // Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
@@ -13319,6 +14174,40 @@ func (c *Client) ConfdPutAsteriskFeaturesApplicationmap(ctx context.Context, par
 // Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 func (c *Client) ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *Client) ConfdPatchConfigWithBody(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *Client) ConfdPatchConfig(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13506,6 +14395,21 @@ func (c *Client) ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, 
 	return c.Client.Do(req)
 }
 
+// ConfdGetInfos Say which system this is
+//
+// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+func (c *Client) ConfdGetInfos(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetInfosRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfdGetLines List: Line
 //
 // Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
@@ -13639,6 +14543,55 @@ func (c *Client) ConfdPutQueuesByQueuesIdWithBody(ctx context.Context, queuesId 
 // Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
 func (c *Client) ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdPutQueuesByQueuesIdRequest(c.Server, queuesId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetRecordingsAnnouncements The sounds that tell of a recording
+//
+// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+func (c *Client) ConfdGetRecordingsAnnouncements(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetRecordingsAnnouncementsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutRecordingsAnnouncementsWithBody Choose the sounds that tell of a recording
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *Client) ConfdPutRecordingsAnnouncementsWithBody(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutRecordingsAnnouncementsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutRecordingsAnnouncements Choose the sounds that tell of a recording
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *Client) ConfdPutRecordingsAnnouncements(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutRecordingsAnnouncementsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13967,6 +14920,61 @@ func NewAuthGetConfigRequest(server string, params *AuthGetConfigParams) (*http.
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPatchConfigRequest calls the generic AuthPatchConfig builder with application/json body
+func NewAuthPatchConfigRequest(server string, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthPatchConfigRequestWithBody constructs an http.Request for the AuthPatchConfig method, with any body, and a specified content type
+func NewAuthPatchConfigRequestWithBody(server string, params *AuthPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -18108,6 +19116,61 @@ func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams)
 	return req, nil
 }
 
+// NewCallLogdPatchConfigRequest calls the generic CallLogdPatchConfig builder with application/json body
+func NewCallLogdPatchConfigRequest(server string, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPatchConfigRequestWithBody constructs an http.Request for the CallLogdPatchConfig method, with any body, and a specified content type
+func NewCallLogdPatchConfigRequestWithBody(server string, params *CallLogdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetExportsByExportUuidRequest constructs an http.Request for the CallLogdGetExportsByExportUuid method
 func NewCallLogdGetExportsByExportUuidRequest(server string, exportUuid openapi_types.UUID, params *CallLogdGetExportsByExportUuidParams) (*http.Request, error) {
 	var err error
@@ -19710,6 +20773,61 @@ func NewCalldGetConfigRequest(server string, params *CalldGetConfigParams) (*htt
 	return req, nil
 }
 
+// NewCalldPatchConfigRequest calls the generic CalldPatchConfig builder with application/json body
+func NewCalldPatchConfigRequest(server string, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCalldPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCalldPatchConfigRequestWithBody constructs an http.Request for the CalldPatchConfig method, with any body, and a specified content type
+func NewCalldPatchConfigRequestWithBody(server string, params *CalldPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCalldGetStatusRequest constructs an http.Request for the CalldGetStatus method
 func NewCalldGetStatusRequest(server string, params *CalldGetStatusParams) (*http.Request, error) {
 	var err error
@@ -20137,6 +21255,61 @@ func NewConfdGetConfigRequest(server string, params *ConfdGetConfigParams) (*htt
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPatchConfigRequest calls the generic ConfdPatchConfig builder with application/json body
+func NewConfdPatchConfigRequest(server string, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPatchConfigRequestWithBody constructs an http.Request for the ConfdPatchConfig method, with any body, and a specified content type
+func NewConfdPatchConfigRequestWithBody(server string, params *ConfdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -20836,6 +22009,48 @@ func NewConfdPutGroupsByGroupsIdRequestWithBody(server string, groupsId string, 
 	return req, nil
 }
 
+// NewConfdGetInfosRequest constructs an http.Request for the ConfdGetInfos method
+func NewConfdGetInfosRequest(server string, params *ConfdGetInfosParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/infos")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewConfdGetLinesRequest constructs an http.Request for the ConfdGetLines method
 func NewConfdGetLinesRequest(server string, params *ConfdGetLinesParams) (*http.Request, error) {
 	var err error
@@ -21432,6 +22647,103 @@ func NewConfdPutQueuesByQueuesIdRequestWithBody(server string, queuesId string, 
 	}
 
 	operationPath := fmt.Sprintf("/api/confd/1.1/queues/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdGetRecordingsAnnouncementsRequest constructs an http.Request for the ConfdGetRecordingsAnnouncements method
+func NewConfdGetRecordingsAnnouncementsRequest(server string, params *ConfdGetRecordingsAnnouncementsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/recordings/announcements")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutRecordingsAnnouncementsRequest calls the generic ConfdPutRecordingsAnnouncements builder with application/json body
+func NewConfdPutRecordingsAnnouncementsRequest(server string, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutRecordingsAnnouncementsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPutRecordingsAnnouncementsRequestWithBody constructs an http.Request for the ConfdPutRecordingsAnnouncements method, with any body, and a specified content type
+func NewConfdPutRecordingsAnnouncementsRequestWithBody(server string, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/recordings/announcements")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -22381,6 +23693,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfigWithResponse(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*AuthGetConfigResponse, error)
 
+	// AuthPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithBodyWithResponse(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error)
+
+	// AuthPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithResponse(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error)
+
 	// AuthGetPoliciesWithResponse List policies
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -22808,6 +24134,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfigWithResponse(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*CallLogdGetConfigResponse, error)
 
+	// CallLogdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithBodyWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error)
+
+	// CallLogdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error)
+
 	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -22941,6 +24281,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
 	CalldGetConfigWithResponse(ctx context.Context, params *CalldGetConfigParams, reqEditors ...RequestEditorFn) (*CalldGetConfigResponse, error)
 
+	// CalldPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithBodyWithResponse(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error)
+
+	// CalldPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithResponse(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error)
+
 	// CalldGetStatusWithResponse Say whether the parts work
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -23017,6 +24371,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfigWithResponse(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*ConfdGetConfigResponse, error)
+
+	// ConfdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithBodyWithResponse(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error)
+
+	// ConfdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithResponse(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error)
 
 	// ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
 	//
@@ -23095,6 +24463,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
 	ConfdPutGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error)
 
+	// ConfdGetInfosWithResponse Say which system this is
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+	ConfdGetInfosWithResponse(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*ConfdGetInfosResponse, error)
+
 	// ConfdGetLinesWithResponse List: Line
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -23157,6 +24532,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
 	ConfdPutQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error)
+
+	// ConfdGetRecordingsAnnouncementsWithResponse The sounds that tell of a recording
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+	ConfdGetRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*ConfdGetRecordingsAnnouncementsResponse, error)
+
+	// ConfdPutRecordingsAnnouncementsWithBodyWithResponse Choose the sounds that tell of a recording
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithBodyWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error)
+
+	// ConfdPutRecordingsAnnouncementsWithResponse Choose the sounds that tell of a recording
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error)
 
 	// ConfdGetStatusWithResponse Say whether the parts work
 	//
@@ -23402,6 +24798,54 @@ func (r AuthGetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AuthGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPatchConfigResponse) GetJSONDefault() *AuthPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPatchConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -25627,6 +27071,54 @@ func (r CallLogdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPatchConfigResponse) GetJSONDefault() *CallLogdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetExportsByExportUuidResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -26442,6 +27934,54 @@ func (r CalldGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CalldPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalldPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPatchConfigResponse) GetJSONDefault() *CalldPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CalldGetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -26887,17 +28427,71 @@ func (r ConfdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type ConfdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPatchConfigResponse) GetJSONDefault() *ConfdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetExtensionsFeaturesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfFeature `json:"items"`
+		Total int64         `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *struct {
+	Items []ConfFeature `json:"items"`
+	Total int64         `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27028,13 +28622,19 @@ type ConfdGetGroupsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetGroupsResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27250,17 +28850,71 @@ func (r ConfdPutGroupsByGroupsIdResponse) ContentType() string {
 	return ""
 }
 
+type ConfdGetInfosResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Infos
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetInfosdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetInfosResponse) GetJSON200() *Infos {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetInfosResponse) GetJSONDefault() *ConfdGetInfosdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetInfosResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetInfosResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetInfosResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetInfosResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUserLine `json:"items"`
+		Total int64          `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetLinesResponse) GetJSON200() *struct {
+	Items []ConfUserLine `json:"items"`
+	Total int64          `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27350,13 +29004,19 @@ type ConfdGetQueuesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetQueuesResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27572,6 +29232,95 @@ func (r ConfdPutQueuesByQueuesIdResponse) ContentType() string {
 	return ""
 }
 
+type ConfdGetRecordingsAnnouncementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfAnnouncements
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetRecordingsAnnouncementsResponse) GetJSON200() *ConfAnnouncements {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetRecordingsAnnouncementsResponse) GetJSONDefault() *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetRecordingsAnnouncementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetRecordingsAnnouncementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetRecordingsAnnouncementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetRecordingsAnnouncementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutRecordingsAnnouncementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutRecordingsAnnouncementsResponse) GetJSONDefault() *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutRecordingsAnnouncementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutRecordingsAnnouncementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutRecordingsAnnouncementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutRecordingsAnnouncementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -27624,13 +29373,19 @@ type ConfdGetTrunksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfTrunk `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetTrunksResponse) GetJSON200() *struct {
+	Items []ConfTrunk `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27850,13 +29605,19 @@ type ConfdGetUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUser `json:"items"`
+		Total int64      `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetUsersResponse) GetJSON200() *struct {
+	Items []ConfUser `json:"items"`
+	Total int64      `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -28109,6 +29870,32 @@ func (c *ClientWithResponses) AuthGetConfigWithResponse(ctx context.Context, par
 		return nil, err
 	}
 	return ParseAuthGetConfigResponse(rsp)
+}
+
+// AuthPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *ClientWithResponses) AuthPatchConfigWithBodyWithResponse(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error) {
+	rsp, err := c.AuthPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPatchConfigResponse(rsp)
+}
+
+// AuthPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *ClientWithResponses) AuthPatchConfigWithResponse(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error) {
+	rsp, err := c.AuthPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPatchConfigResponse(rsp)
 }
 
 // AuthGetPoliciesWithResponse List policies
@@ -28904,6 +30691,32 @@ func (c *ClientWithResponses) CallLogdGetConfigWithResponse(ctx context.Context,
 	return ParseCallLogdGetConfigResponse(rsp)
 }
 
+// CallLogdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *ClientWithResponses) CallLogdPatchConfigWithBodyWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error) {
+	rsp, err := c.CallLogdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPatchConfigResponse(rsp)
+}
+
+// CallLogdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *ClientWithResponses) CallLogdPatchConfigWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error) {
+	rsp, err := c.CallLogdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPatchConfigResponse(rsp)
+}
+
 // CallLogdGetExportsByExportUuidWithResponse Describe an archive
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29151,6 +30964,32 @@ func (c *ClientWithResponses) CalldGetConfigWithResponse(ctx context.Context, pa
 	return ParseCalldGetConfigResponse(rsp)
 }
 
+// CalldPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *ClientWithResponses) CalldPatchConfigWithBodyWithResponse(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error) {
+	rsp, err := c.CalldPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPatchConfigResponse(rsp)
+}
+
+// CalldPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *ClientWithResponses) CalldPatchConfigWithResponse(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error) {
+	rsp, err := c.CalldPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPatchConfigResponse(rsp)
+}
+
 // CalldGetStatusWithResponse Say whether the parts work
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29292,6 +31131,32 @@ func (c *ClientWithResponses) ConfdGetConfigWithResponse(ctx context.Context, pa
 		return nil, err
 	}
 	return ParseConfdGetConfigResponse(rsp)
+}
+
+// ConfdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *ClientWithResponses) ConfdPatchConfigWithBodyWithResponse(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error) {
+	rsp, err := c.ConfdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPatchConfigResponse(rsp)
+}
+
+// ConfdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *ClientWithResponses) ConfdPatchConfigWithResponse(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error) {
+	rsp, err := c.ConfdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPatchConfigResponse(rsp)
 }
 
 // ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
@@ -29437,6 +31302,19 @@ func (c *ClientWithResponses) ConfdPutGroupsByGroupsIdWithResponse(ctx context.C
 	return ParseConfdPutGroupsByGroupsIdResponse(rsp)
 }
 
+// ConfdGetInfosWithResponse Say which system this is
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+func (c *ClientWithResponses) ConfdGetInfosWithResponse(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*ConfdGetInfosResponse, error) {
+	rsp, err := c.ConfdGetInfos(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetInfosResponse(rsp)
+}
+
 // ConfdGetLinesWithResponse List: Line
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29552,6 +31430,45 @@ func (c *ClientWithResponses) ConfdPutQueuesByQueuesIdWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParseConfdPutQueuesByQueuesIdResponse(rsp)
+}
+
+// ConfdGetRecordingsAnnouncementsWithResponse The sounds that tell of a recording
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdGetRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*ConfdGetRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdGetRecordingsAnnouncements(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetRecordingsAnnouncementsResponse(rsp)
+}
+
+// ConfdPutRecordingsAnnouncementsWithBodyWithResponse Choose the sounds that tell of a recording
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdPutRecordingsAnnouncementsWithBodyWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdPutRecordingsAnnouncementsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutRecordingsAnnouncementsResponse(rsp)
+}
+
+// ConfdPutRecordingsAnnouncementsWithResponse Choose the sounds that tell of a recording
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdPutRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdPutRecordingsAnnouncements(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutRecordingsAnnouncementsResponse(rsp)
 }
 
 // ConfdGetStatusWithResponse Say whether the parts work
@@ -29844,6 +31761,42 @@ func ParseAuthGetConfigResponse(rsp *http.Response) (*AuthGetConfigResponse, err
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest AuthGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPatchConfigResponse parses an HTTP response from a AuthPatchConfigWithResponse call
+func ParseAuthPatchConfigResponse(rsp *http.Response) (*AuthPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPatchConfigdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -31554,6 +33507,42 @@ func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigRespo
 	return response, nil
 }
 
+// ParseCallLogdPatchConfigResponse parses an HTTP response from a CallLogdPatchConfigWithResponse call
+func ParseCallLogdPatchConfigResponse(rsp *http.Response) (*CallLogdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetExportsByExportUuidResponse parses an HTTP response from a CallLogdGetExportsByExportUuidWithResponse call
 func ParseCallLogdGetExportsByExportUuidResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32183,6 +34172,42 @@ func ParseCalldGetConfigResponse(rsp *http.Response) (*CalldGetConfigResponse, e
 	return response, nil
 }
 
+// ParseCalldPatchConfigResponse parses an HTTP response from a CalldPatchConfigWithResponse call
+func ParseCalldPatchConfigResponse(rsp *http.Response) (*CalldPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCalldGetStatusResponse parses an HTTP response from a CalldGetStatusWithResponse call
 func ParseCalldGetStatusResponse(rsp *http.Response) (*CalldGetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32523,6 +34548,42 @@ func ParseConfdGetConfigResponse(rsp *http.Response) (*ConfdGetConfigResponse, e
 	return response, nil
 }
 
+// ParseConfdPatchConfigResponse parses an HTTP response from a ConfdPatchConfigWithResponse call
+func ParseConfdPatchConfigResponse(rsp *http.Response) (*ConfdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetExtensionsFeaturesResponse parses an HTTP response from a ConfdGetExtensionsFeaturesWithResponse call
 func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExtensionsFeaturesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32538,7 +34599,10 @@ func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExten
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfFeature `json:"items"`
+			Total int64         `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32642,7 +34706,10 @@ func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32799,6 +34866,42 @@ func ParseConfdPutGroupsByGroupsIdResponse(rsp *http.Response) (*ConfdPutGroupsB
 	return response, nil
 }
 
+// ParseConfdGetInfosResponse parses an HTTP response from a ConfdGetInfosWithResponse call
+func ParseConfdGetInfosResponse(rsp *http.Response) (*ConfdGetInfosResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetInfosResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Infos
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetInfosdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetLinesResponse parses an HTTP response from a ConfdGetLinesWithResponse call
 func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32814,7 +34917,10 @@ func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUserLine `json:"items"`
+			Total int64          `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32886,7 +34992,10 @@ func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33043,6 +35152,74 @@ func ParseConfdPutQueuesByQueuesIdResponse(rsp *http.Response) (*ConfdPutQueuesB
 	return response, nil
 }
 
+// ParseConfdGetRecordingsAnnouncementsResponse parses an HTTP response from a ConfdGetRecordingsAnnouncementsWithResponse call
+func ParseConfdGetRecordingsAnnouncementsResponse(rsp *http.Response) (*ConfdGetRecordingsAnnouncementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetRecordingsAnnouncementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfAnnouncements
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutRecordingsAnnouncementsResponse parses an HTTP response from a ConfdPutRecordingsAnnouncementsWithResponse call
+func ParseConfdPutRecordingsAnnouncementsResponse(rsp *http.Response) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutRecordingsAnnouncementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetStatusResponse parses an HTTP response from a ConfdGetStatusWithResponse call
 func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -33094,7 +35271,10 @@ func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfTrunk `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33266,7 +35446,10 @@ func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUser `json:"items"`
+			Total int64      `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33428,150 +35611,158 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
-	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
-	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
-	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
-	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
-	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
-	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
-	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
-	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
-	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
-	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
-	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
-	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
-	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
-	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
-	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
-	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
-	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOZTz59SVk3PbKduufM8DrFiohWn0iEN",
-	"+kMzInZH508kNozlELSb4QFNdSSnwFmQICMOFEdZaPWCrH0mmmjqT70OGeaoz7LsGoxTJc5oU1naathA",
-	"ofsMU8QG1UtOY4cm0VguqlWRxnaQNTbQUzAMEWML9bhhUJYqeMeMhBijlNtCamR7hvxcbaysKGKbejnu",
-	"9rrTq18RY3CNLivfrDnAqP1tol4aHlj94B9D22hrJFLZvisSFUdph6iBQ3M3YZTYLAOY841t3rLlvaun",
-	"JctpRthB9+iz4B7fkcUeq5/u225PmiXXTZ+Vw2Qa2r+h7TWJcViYxCYe5z+KEAspzoYd/1b1xOJ8PTwk",
-	"teelqm4mW2vp4Cc5dr0GaZ9VrCMklZnKYcgn9i7bkHTIC2geAFfFrWOsymbqKmvL1zJCZlpHoAylHIfK",
-	"u5UgviEWPSgs/kXHwDf1cCxnYmQ7nDiRDDK2bbF3Y+VbCNZwPY5yrMuychV9/oLrRl/ak5Si7aLb00Yn",
-	"SBz1PbBLljafnrVLNzbs+SgPimC0IGlcmLHFNtAatWQVu8OwsH0ErKzapMyaHapab5+CQ8QalpN5SBu+",
-	"7dK0N/+6NBIe0c179N42HLjGjlOyjFFisOgmha8hSgm1GTx2M2wWcJwgxmGSNX4to21tRlqjtllQB2PU",
-	"JZn6+7HaJ+3yWm77p/I5c9GhUTk6sC8RihG36QXVtaEFLXKIhO8neUgck+3AwpmgCMNFM65OP1uFRjcC",
-	"ttpDag0hcmi5PZB9lPJrVNcYs3r8O7wNatA25Tw0ts56yDrjYoaH3HUZ8NG7uwsV9dPawLZkqt6VjJDT",
-	"hCyxzWe/D522yzZUXWt1pKq/TaG1l6aqZz2D+QRxOXoaD6mxDaE2do7pI0rI3cEpO4t7QZdpbggXhrkx",
-	"FieiiwgWbHxE8ArmMV84vN/sgn4NSTpzypv1uYoRL7tVZ+yoc33Gt0fFSLalqhrZdvM7LTLMhXmcrWPY",
-	"C5l3Za8PA5snmgiDrLgMrWlgbkKSIcOIsOr7PSNoB09LlTW1X7c31UYE1g0eCJxpLji9lF9ZorEpiFli",
-	"AfsXTVdSuG+VpCghHEm6YbpTCq6Rxf99QJ9VzxKrV+HW2twYnXY3W43umY8nWJU1Ep5sH/XI9J7Wue7s",
-	"WEQSiFXA+Eh9YqcSIUV9ED8+1VgdgqwbsstpdGnI/rHbGal+1lLN+hPgvYTbkzk6P2nX0Z6EW59/xFVL",
-	"Y8Zytw1S34hW7h0HB9mw9mdKH9llw1700MLAw4WzU5OHi/7RUZ4aNyfUCH+RPgJbu4h2Kmr7iOo27qw+",
-	"7Q50Oq85ymqOdwZ+5PIlQT3k4eyVStltZ5/lQRwe7jpDRUQZhPARvSH7+DEP6QepLaN+d0jtvSwHux4t",
-	"kzu0O2+2eX+CNUPC7YlWDKkSw5xiXtyI5pRbAa0EcRpcBBsEI7W9krMc/O+ry5xvXn3Sx+nLZmf4v1AR",
-	"fBFF4nRFFFfdcNvIg/VAkXVAbb0YgGkE6mNeMyCGB3K8jBHYYr4Bf4f/It8wUIYVsjPJI3Nh+8uIWPWq",
-	"6OgdomrLEbw+O5eerQylMh4y+OFMfCWsEb6R3ZvDDM8FLObnZ6/VPxk+KxI52GvE1UkDpDjDn6PgIhAd",
-	"/oD4ZYYvM/yPRJGNLCMpUwP2/fl5ddRJrQ8wy+IScvP7VwVUhaspN8nBrpMr+LRBoPlNbVz21PTPktit",
-	"64Fp8dsquPh9wNtRehu+zIYW4zqa44sKH0P3fL7ho7v39w3kYItSDraUlJqA5UkCaRFcBO/ks0sE+AZX",
-	"sw++vdnC9RpR8P3Z+Xf6mODF71LC1ca5PbPLRt6dvmmt8vOMmtXuWPeNXFWHeaoxBcquPalpFhjfwoIB",
-	"TkBM1gCnDrMqw3LXQ3P6Vj0l9yAwQVxGef/+YBAytVrMAF6BlHDAxVdCtX3DANmmQuMYtaDQTK9Kc3/W",
-	"GJJKWeud/c4Q/bEnyJydCd3JuFHHqZlSrVyi7hYVpwG6cpWTzS3Xt9//ELNRw/EDUtOvEFb6jABOwYrQ",
-	"EM3ksJGcAx3zwDponQX3r/RK/EpuuuQPZ6rEM4pgFHQRnZEYh6Wl0Yfpa/3cAKp/IluQwLQAkIOEMP4G",
-	"nM9kx8pJngHMQEpAjBPMK4D/mSOZyqzEt/yxheyu1WGtWMgzgncIkNxaAVmtGBpbgxBYeWRHVMEI5WBZ",
-	"WCugSmDtyDF2oCz4DYAsFAPVGDhbTc1MBXVtKM0TCQ0WljEcDQPM3obf0rgAfEOYWP0gBxsxjnIdFPIg",
-	"4Mg3KLE1hSFIw824XtdakIEliskWQAa2KI5tlVAhTNL67tRS7VB6OyYVELqHIZdfYWarSXNG7p2ZUktJ",
-	"SR25Fu3rnjIxX83yNBxTI3dYFoO30oR+RZIrkhirelBcVxv9QrnezIKMMMuqck2Y87LyVGiU53d0APlB",
-	"gFjHNX/5ojbPR0V8L9oLj3WFdXWWCkA9LKPRrpxlPfbV/EEV/UVxEzFSoUtdqXgnf9NycVVc6xbtyIfE",
-	"egb5pkZ61fiakOE0R1+f2v9Ll8D5mQt7aE3U2XCP2YtAAWUPzGpEnpVw/DJz2gGcJiS9Xn6qXfEBAF7Z",
-	"IrnNFMlPD97etDkN02YD0/VBlgkUYe5i4cxhGM8f1NnWiebOZRhfFZeyhCPKoaEgqOt8sSYUybkXDSUa",
-	"KmoawBSoaQcrSpLDScq49cZD/miQx6lHvEL8ZRQ14M7JEZeFMuhm0LFwo5/zjgXvWPj6HAsvbHPajNa2",
-	"mNeVYHudWvPkrNZibnpUv2Dzy+rf5w/lX46WtFanV4UOf3cxJlj1rN0IGILl12QUbCADKI1Q5EGsQPw+",
-	"jQAENQxGgrgCacUldgFd5WoTk22G8E8I6iSDZh3XAVgBQhWS+m/nP9gfSAk/reCmG1iA7QbxDaJK3pgY",
-	"BrBEINyg8BZFDrFO5eI5ZL99Kh/z5ps3377auBDE0BuQwEJICEWZPPh2pg4exPLexhWMGbKHVrBWtd2T",
-	"1ublqht2zXgh44vFi4GPYtk/imVKLY2zXicdMtM4yGbZCuglwhtR9U6AV+MiDxgo7EkN5mxWlcPqGELj",
-	"uAC/KDeTPup4XDdTXYsd/B77OxE0JfanId4aRlM+MH9QfzhuhkvRuCoq8A5vhbl+9DR2wj6oxhxUU8JY",
-	"Wrtkm4q9Cd+oc4XjIK0R6xhl4yHrVfmzCLqpQDUR7i4xN6cOdm8bnVYIzr4yZXG1VkemBzYK5aHpY+BO",
-	"Jbg/NuYauRhswFPZFk6J6/3F9fCqHJv5g/xwNaDFs1eFRo6Ddm5gbJpyPqYV0L6wwDDSyiC+gzGOQEpA",
-	"Qig6PTCRvKuihqzWx8dJZxG/rONaRBcxB0nOFFVtZS1Dko3k+C5bOwNdCUUw3Nhq4c/MFPZa1AB8+StU",
-	"PZeegIi8AdsNAbcp2TI50bAAkN2aRKPfo+mF49jCYaY2ElicGoaVx7cNY8BIgszcxYCNMFdpNufSZ+xo",
-	"X5Y4VwlB38oXH9FuOLxhWyZhPbJl28qfapj39zDcADkbyo2lffv4JFEOOSArAEGM2a7OdoX4cFiDespH",
-	"NfiohgNGNcgayUpVohLh24pvpsmf5vAmK6CS+bIZIFSKTBwDIhSH1fddZf+dFgPrQ23ddX7zugKTEiwT",
-	"/qhUSQyFFHlPe8vTXmZkLQPc3Fk1+bgt7ra6k7lvcfgsH/Jrg18bTiMTUvsWvaMHYDXzrh65qg1kC3WQ",
-	"afE4IWyNCh8nmq2RuPbINT3qOD7qGNYZf48d4FgnH/YJwY5rflUJly0cqDIEvL1V21t5afW4mVnyaccQ",
-	"Rid76kU56VXe7eOSSroOG7o9uHdCF+WgjMO3NWBR/jxPkCPdJCXgV+RZJ7+z8KyTp4M8HTTePCEpUtM+",
-	"lRhSGj1BLgxRrdnnD5XMOAbVtHT9VfFWvv5z5OQna8qnz/J4OgHpFnArP5gCxWScNwBsP76tUP8gPsbA",
-	"/Kr4rIyqYWiX1tdJHbtQef0B5kwrKw/79jmMCTa5AqnjeQuPUr/rfMJTFtPh7XK+4nTB7UmbUzlTMV2C",
-	"8iyCg7bOfE1JnrnxN0rSPqgXnkbePDXkqaETdupI2evx6lAEIEVCAJRYy/1TGJI85QyIn716bTAqSrl+",
-	"w8rBmqZl1bv9ZEqpavXdZjLU2M2sudavePNmz5TqeiCN9o11ExvKZTiayVwnMI6rRIhKd/kce8ZM7DVo",
-	"JwiUftvRfnG94K8pVNZLmbwN420Yb8M8xv0w13CN/E11U4yV0VfWtbVr+/46N9068nIvg6oddevMIVTu",
-	"iV0fpukTEBEkc/kovYR9jgp9HTa8rS+J0RdhTOdW+i4ZczXtvWg8rmhsIPMCUfPz+E7Ti+NvyRiQhYGo",
-	"sXJ1cb1BoyEz9ss0vOXuLXdvufvLM5616T76Fo2Wnh26UsOoXMfer2FQtuOu2jiSheJv8PA3eHQEaU85",
-	"crjVoyVTI0LdlQTZwt29seKNFR9F76PofRT909liewXRlyuJSyB9a+2YGEzfXE1GBtQfyRzzcfqnHLC8",
-	"Kz57hOm3JakvVD+EcfwqJuto/vrsXElahs8KNQJGg+wtjONfyDr6gPhlhi8z/I8kDkYp5/tXBRw9xJ+k",
-	"qVB/c1LZy97JZ5elrcIQvcMhAt/ebOF6jSj4/uz8uwZCqjltJDJrz3MYUZf5fRtRl/PVomywRGuYCqtY",
-	"mVM4QcIEiSFH1Jqxg5LErGUiyNErUYbrfrPRhCVaEYrqZlhzGaQcxweqnsEEAciALNOatJIcoLZrSMs8",
-	"dqJUMcQwBeieo1TsucQvCMskfxmkvJiB7QZydIeoXAFCyNAb+Q6gKCQ0wun6GwZWOEayuEOzdGJWvmGg",
-	"MuGtli+M40W/oS/2LTSFsSxhSfJUrEIk5+rPPxznyTpQb8BCYFeMZRoBxmEaMbCSo1vILJjWi9LyZDl2",
-	"JyTmEIc4k0l75BZEmukrdaUcEGLseo2cFHnjLXL73honYU1yGkqQqY0a4ziVikKs4yRFdZvVsuN69x1D",
-	"tJuD5Wj334mevH338RsGcKQ2nbr1FGzwetOvoCz7sYF99CMltisFTN2S+kYeCxMbFcxnElLLnINlTMJb",
-	"dS+hVfSYvj3VsMGW2UXl1Z9lScEsuCM4lNmdglmQp7cp2aZjtt8IpGiLGFdaW0giDDfKZ6Yy0Yh/K1G1",
-	"EwMCjiE3NjtDiC5kEU4N0zlwuV5KNpA1lWTPzBEaoWj61IUkvUOUwV712HhmMSUBj1aeDf0n6Y8tZLId",
-	"KAIye5a9mzJ0FEULXdKiKmlca37mssvCShpRWfnGuKqkRcUJkFQVWBYzISaS1BqinLrkVrUKSX0kZbtS",
-	"YKLQYNYUFPVnMAuiXNlVway7xLUFrzvFDW27iBCHOGY73zanoPm9YdiMP9vej3GKum0oE0w1v2rq8XrW",
-	"ygfrL+pm1N816+6d8AHo1T+3FhW5brUxqr4yQWrnF51Ja+drQ2H1QJVftF+tW+SkG+VSqtB60VSSUjLB",
-	"t+LpFtP8nbKv2eMwpwbeu8l0z8Dr8/NzFz73eXLfHwggKdiqsx4qRbRciqStkKJ7vhBLNKG1B+mNWNVX",
-	"UKaQEFYiyODaakCrl8fpr7c3/wNwCrIYhtLQ+s+b3/5mNVSUyWSa55DdBbNAboRdrWRJG5TUEVAMkb4I",
-	"nKGUn4GfxeikDBC9sVAP2Tc+Kk37PhTWQdoxntd66cz320insyupi5DdvQHhBlKG+H/kfPXq3yfwNG/f",
-	"fSyvjEggDzee7WtQ5WJszFyNgdKrfj0LI7rDiHcYnXllrrJ5giIM+7hwzfIoBvJtRD9WL/8q3z2ZvHof",
-	"UULu0NgjTJ7FrnGtRlDOP8wjTLTjscaj+IaRBO2Hfl3amUT3AJVtEog5us8I5fZLSbRUXBPGuzLxXr3t",
-	"GVHPiHpG1DOinhF9Zozo3zcErBFncgeX3ordolyTaLjBd0js7lKA5eodkRT1pq3/OiKSD28MqSXOZg19",
-	"f+B6VA7dyHKn5hbLFQwkMEJvwC8krARN7dM5AZDdSp3kD6BoW+xXeSIrrUBPVg0z7FCWlzKjOgdSugbY",
-	"QxhRHZXj4Gy+Kt5G1DWnpSzZLQgHp/zHv9RC1KOpnpB0eVGkwuEJBS/gzQxwYkCmCbMWyUE2QT8435A4",
-	"GkUllGL8k3jv6UT5eUfBbVB8WpdFOx5GEFMUozWMgYCd2tcdAOyisKHcnsa1yIP4kCuDHE2LjpdqxkvC",
-	"brzf8cShNxdoxYTlXhiOwTlD8fw4ylksGV5AlIBc56UVBPI0QrQhIxcCFxucroWwYK4dhrRk+Q8hOLsp",
-	"tHpspwYD/VD9LZmeLxN8NKUY1rT0VVH9/TnHkcVzc0QBNRTd7uap5Wb3AtrjE6qpiP03LxUlsStXO96h",
-	"McbeiQuWD/v4yhgaIVjzLbybwKjId4V0fH/+4wGLpSpZJbtFEVgRmXf8B1v6IHUqqUwgBGAs7NHC68+a",
-	"5nk65enMDQ3aN/MYp7fODncnPfyLKPEF6+K/Ego2OuKRoZCkEZuB14AT8MOP5+dvwA/n546H52O8QqUf",
-	"fZq/7gm13euD7bYkYCwKS8LT65yG76jynTY0TnlcgNBbVh0ygeUp1RWhKrYnwWnOETu+dhINHHI+kXSF",
-	"105uJ/XkMw1324OHg1GExU8wvqai91ylc66jBcjynyg0Jjy4UWEnTMdAI0zBLSp8zoOdxVmhrDzkAbCU",
-	"hbC8nkuIiE66PU4mFkomZNm9K7Fyw7L5g/pDyYgL5pX3nV0V6o/PCoDDC2qjHn+b1WB0g9X0Vq55L0w7",
-	"XHcdtTBhCSll4awlC+OlZx6RbRoTGE0Uo3f69acXJ7+b/3rVzb9wNmVPXyuWQ8ZqVarEGKWFVWLsiKQI",
-	"FIhbKIW9++aJhUPGjxxe02q92atyheHOJjhIhhSx2OAxT+NeBJeszGEnN3HWCNf7DFPERpICbmUzvE4h",
-	"zynqXSo8t/nycxZ9ZppMGJWaiCIxKFiNwZDgf6wefnn79/74Ad1v06KcgggW7A1I8zjeIQpn6tj2ilCA",
-	"7vy9oBqrN7CQlGtMJNclj6xBisAtyviEJbLCsHOMzbMH8jFiYMouv4MFG32BHGEo9ejVV8QRwtBxANwf",
-	"61LmL3HQ1Dc608kpqWnd/7Lztou5IPXpZJuaeNvIxiQHR3oeJsBYwbN3S6LSySbINSWizBz7K/KZEf05",
-	"YH8O2J8D9ueAfWZEnxnRZ0b0mRF9ZkSfGdFnRvSZEX1mRO9U95kRfWbEaZkRy31ThZqdu6RdiR+16UrQ",
-	"YNrEJv1zYKd0zRT500VeZ3nXt1d0A8d6xL8kRQp3cve5r+Y70ImfiUpyxNGfkbrSnwDyJ4D8CaDHPQH0",
-	"lMrJ4cBP41rIUgeNceipqyCFfjE69iw3QB7JUvJOQ+809E5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPRO",
-	"Q+809E5D7zT0ZJXBaQj3cxU2iCOLz1DRTOI/mOGzQvXSSi5FHxC/zPBlhv+RxMEoxN2/KuDoMfykNpTV",
-	"Nyd10rCRLRkzwBC9wyEC395s4XqNKPj+7Py7HWDsHj8skwbBOGaD0/pWPuV8kOXom9aXdl5G6U8jwtUE",
-	"efVXqz+9wy7Xh7Wwu7pYtyjA6Ey+alV28tf5g9xaDWUWqiTjqhAfrpe4qKJ7OfSTsyFgHPcJgMd/8yIU",
-	"gydqGPAVpF2hXzq75xnMmUzUbT3PKxPmN+VAea+v5YunJRLW07uMzMRmewtZ6V3ykNZJsxveVoXtC5CV",
-	"0JkOcVHomSzGeJy3F/EUsTyZBPmP6k2PeY/50ZinGjt7gl6VMx71ioWeAPqbkr72mPeYH4l57fnYE/Ky",
-	"mCmIJ9k0wJPM493jfQreJXL2hjvJ+tA+nAfaJ4H2SaCfIgl0L9htyZ+d0+6cdM4dn3DnCAl3+vBqTbSz",
-	"e4DAiWHXpwHGEe2eAT9JBrwdlD5GydbR6L0seBu8UznBJqY9NehN6L1M6Dbmx1OEO8gfzRUOiYQjaWiX",
-	"Cc8deqHYVyhGc4hDUjFIJg6JhRuraJcKTy56odhTKMaSjEMyMcQ2DouEA+3YJxGeffQCsZ9AjGIhh+XB",
-	"REeSdCXE4bVb+KB42ocP7iBn5n4W7/lEGoqZbEYa1jhgHFHMbucrJC/LYPPGwCYwGwZHWcBfy/cv26+f",
-	"GGlC0tUnsl7HyEqbkAh5UI/WnHroVHAh22IebhBrJAWIclFll3lRwDdpUfHLmYb/mYb/WRv+A9cmiDKu",
-	"869UBg5/kUIb/k63KOihk+dvlgilgJM48hIy9eoF/lSCYjc1hjyf5ULiPZ9ftefzucvHXk7SAeEwO0kr",
-	"AahOmLLKyhqUhvfVO3pRGZKMS+kwU3ENYnDFX5jXHaNoDWkEOJHZQgBMIwDDUEzoIbODXBUyM8kbOdbq",
-	"hOs+57LVSf9ZUI5bMAucz91+xEwoum93T9auYBz3nPw/6uHaGXgtmpAQit6oRA7F13ms9pFOFb2/hyGX",
-	"qSUws98hyMceQnUptkbcgQvu5Ed5icdK9FLQ0f2mXZGyW/Sh0plUTVXSOb5BBYDUb5qmeaUvQLl+vG+k",
-	"OXBd1+qFqzb7Rixy84f6y4X+sv/8lnX1uyq63/3serm1qRH+2viBjVw5yiZAdiDlZXOCOXpw0bSJmxuJ",
-	"4WXuSXmThrg5ESfvSOrXxCk0iUwgrXYnKI7K48qQqtQjjyeTdr5kTUmeDe8QP6jHTnFXWKZjiuESxTI1",
-	"odoBSJH1+0O/P2wn8oTJEXZxGnsHLvZIm9mxO06/j/X72Oe2j5Xr3YjVWC2jte1rTv0vjV/CHFfTl2Vy",
-	"qhE1Gpyvj1PRLiLKH7xEjLViZQb6yTLRSWC/Y3vOH9Sn5moiFCOOLNLzTv6o5OeqUJ+Ou8SqlpcZDee3",
-	"aJPArQA1GdwN7J6VwP0yc9lKnTB4z726f/Zk4QHEwYkHPEVheHT7yq8Wj0boHUBu7FxdjFOHYI5f5FMn",
-	"zNRpWqNOzu5JOk/SHZ2kOxKbNunWimPQdJ5Q84TadEJNrEoj1kW51FnDP+Sv8wf54RTiIdfEq0J+OBqZ",
-	"uvD9b9F88VuwzwxROb8G1KjvvdBM2YRNkplaKqzi82eOcgdD8r/VY97n632+3pz0Pl/v8/Um6os2UeV6",
-	"N2K9Vcuoq8/XbTX1Pt/DOgHUnHqJmOrznSgTdp+vemD+oD5H+HyV/FwV6tNxE1fV4n2+Htwdn+9EcDew",
-	"6+rzPXnwnnt1/+zphgOIg5PP9xSFwft8X67P9wByY/f5DuU8LxeY08x5Ljr/deY8f+6gd0uPPgB0c3r0",
-	"Ctqc5untMLQ/qcdOOaAhjTKCU+4ZaM9AP2ZAQw07zxZ7ttivjS22WC5LIxZDtdq5ssVui94LS+YnR/QR",
-	"2OKqoo7MqB+8RExkiyfKhJ0tVg/MH9TnCLZYyc9VoT4dOYaqFs8We3B32OKJ4G5g15UtPnnwnnt1/+zZ",
-	"4gOIgxNbfIrC8Oj2lV8tHo0tPoDc2NlieU/DIKMmLxY5SUJNllAFd1Z/imGTs+VjPT3T1p+otQGggwd8",
-	"HqvkJrx9OKknCD1B+BgEoVhlR6zz6oolR3rQaQV/WdarHM5HIAd1PbtgUN97WZhIDU6SBjsxqC7Ye5Af",
-	"I2hBKTdXhfxw3ErqKjwn6FHd4QQnobpGrSsheNqwPff6/ZlzgfuKgRMReHJC8Nh2lF8eHo0E3FdgKgZQ",
-	"NojeaRnIqXhpLrr9fwEAAP//",
+	"7H1tbxs58udXIXQHzCygWM7M3uKQ4F7Yyexs7jK7viRze4vBQKC6KYnrblJLsi1rjHz3P/jUD2qym92S",
+	"bMfiK9lSNx9/VSz+qlh8mCQ031CCiOCTNw8TnqxRDtWfV2nKEFd/bhjdICYwUv8lWOzkp9ht0OTNbxMu",
+	"GCaryXRCiiyb/P51OkloQQTreSjDBM1fBzzzQ/czXECBuh/5A2/mCU07n/o6nTD0nwIzlMqfTevKJkx1",
+	"t211VR9rpf8+NaVP6OLfKBGTr9PJNUxuEUkdw5hCAeUnFijnVctsw76WhUHG4G6y30D1uqvGdzDLHJMG",
+	"s2yOU2c98jfE5jidE5ijvkeKfIGY+yGGoMCUzAXOe2YkxTBD6RzdC0Q4psRZHuZzXW/t1wWlGYJkYsGh",
+	"u7SkLIdi8maCifjLnyfTsmZMBFohVq96AwuO0vmiB54bhNg8YGT2n/MPD0MJZel8D6+tBzBZzYuiPlU+",
+	"1Bce2MDsVhYiqPwZpimWkwKzmwYgfGirgCQQgUTstaX2QsER623pHmotDFugc0DMPQe+Ed+HXzlEdRw5",
+	"gFfhqDFyze7XO7s3ka1pqyPMJ58fMRdtGS01QfnHf2doOXkz+W+zSkvPjIqeKTnv0xK6JG8z6Cr9XAKp",
+	"2ZhFwecJJbzINZw7m2K/kgVzxO5wguaC3iIy6E0B+e38PwUq0IDX9jrcaPZ+YxpV+AbFOyKQ4UHdefQR",
+	"3BsK2d5p94A4xyBljr4Tvq2rNZdK0s+g1K2tleSnmKFENPS9036Qz3ZouISSO8S4lvY+TZkiLjDRz6ZI",
+	"QJzxDr3oUoT1EhwrVl+lcg1iBGZyGgS6FyPeHFHryNWxXkRzzeurMGg5mE7SgkGLgCENQ6Sn4M6+liXW",
+	"l9lwXftJvdLWtlrgEBcoDZvd6vHAKa1eGAYjx3uDa+yf/+rZwNnntGAJCm2KeXpYz/dfGllXf+fNGyMF",
+	"zbwdXE3oAAvIegZIwD3k92w8+izBfZMjbRlPulFahmvrhP1zUtMKrYWiuRq0db9bwfuUdo9m7lW/bh3r",
+	"UJs+3diSL5cKceuJTmXQI/FuUXXIo1/oPCLSJXAtGWnC3oFtg86GkvYYKW4beokzYY2QgLVgoMmdMpd4",
+	"EHQv5knBOO2xkAQVMAtqmdOMtwVMq142K3eOVGkftsbKa2Ht1W6ec5dOlleE0IIkKLckUrOWansUoJvq",
+	"D9PNgI3lfi2tonyt/6m+POxxJvvLTU1FKpD3D51+bFoW5WvFXxEUBUPtNiACF5nPpvY1YjpZVuW19+1B",
+	"atyIo+2ALXBatsjXlZ8ZLTaOHUQh6FzPibNVqciX5ve5oKtVhjr6LOdrgNg2ptkhwMGmYwYXKOtGsJco",
+	"6qVTwldXqyobi6xRqbqJzvGcNiahMZS+yfyIiROU6YZi0iEZTzVBOcTEjRvPvLiG14xk2UtTbNCAfSmh",
+	"2xwyuhF2SMYycntNtSV6W8IKcjtcDjvnNngenloKanNX77BvrH7liHk4cyNCnXq4/iAmCc3lqiPBou2h",
+	"wa9WplToq7QQKzqu1vLVsFqXmHHhnd4BmnS/FJ//Z5gaUQrLoUEoUTZo8JSGkN9LjLKe7dihcK5GuzZk",
+	"9dpD5zIULqGIDAX91ClFnfNhp71LWF/8uhSGwPCuyAH7x5Yg1u8yCF0CXS4S/6x5aXWGuJjDDX4Kirys",
+	"O4gYp2SJVzdQJGvX+u72DkKxdv5wB7PCaeG2VvmJKcW+42raTznEDqcvrFz4Lg59iVnu039+wA7aPtgW",
+	"lPipqnX2435DmWOnutgJs73vF7UEFrxnWVniDHnlTv4YWleOOZevhRLPloKBYrx3d7hXduzer8sDWutJ",
+	"bTxrTlc9DXY4p2YKqyHzT/87hqDQuGyiYEDj/aW7Ck5SNsdpU5kGzKedP61H68xEq261KT4NY+Xia8fy",
+	"TDVeyVJNfg/y32jmGMs+aNfjLurqSE1BsCBBTgPYF1No+YKqfSqb6OrPB7KkPBh108kW/kHnd4h54lfc",
+	"MtV4ydWKaqF2IKXL9G5b1GPl3ml0etrq2GGi+w1miPcquYJlAU1imbI6yiKd7aAr7ODvYJIgzuf6cceg",
+	"LHRslhuPGUZE+CKmVHv63JhNxC4Z4uvKXmn3utWrXxDncIWuSte7O36s+W2uX+ofWPvg7308gzfQzLTv",
+	"mqa7k7RD1iCgu5swzX32CSzE2jdvm8V9qCNtU7AN5UclMaaTe3xH5weswbZv+z2pl1w1fWqGyTW0f0fb",
+	"G5rhZOcSm2yYezBFPGF40x/X4VVPPCtW/UNSOdbK6qaqtZ4OflFj12kWd20bbACsNpYFTMTI3m3WlPQ5",
+	"ed0DEKq4bQidaaatsrK/PSPk5r0kyhARONHOyxyJNfXoQbnvmLe2Ga4eDiWVnHRQEGm0gZxvG/TmUPmW",
+	"gtVfT6Ac27K8ZE6XQ+Wm1pfmJBG0nbd7WusEzdKuB/b3mfWnp83SnQ17PsqDIZjOKcl2bmzxNfQGpXnF",
+	"7jg0dRdDrap2KbN6h8rW+6fgGKGkZjKPuZNoeqz9zb8xRsIjevFP3tuaf97ZcUYXGcodFt2o6ETEGGU+",
+	"g8dvhk0nAueIC5jXmSsTTO0z0mq1TSdVrE1Vkqu/n8rd2j7xF7aLM8+5i06cyjGAA0pRhoRPL+iu9S1o",
+	"acBBh26qiWYZ3fYsnDlKMZzXwybts2Xkey18ojmk3gixgJb7zykMUn616mpjVo1/iz1CNfLIzENtA2+H",
+	"rDUubnioXZcDH527u0QTUI0NbEOmql3JADnN6QL7ghoOIfX2OY+ya42OlPU3ibzm0lT2rGMwnyDsyk7j",
+	"MTW2I5LKz3R9Qjm9Ozpx6PG/2DLdDRHSMHcGK6VsnsIdHx7wvYRFJuYB79e7YF9DilQd82YVnzXg5bDq",
+	"nB0Nrs/59qAQ2KZUlSPbbH6rRY65cI+zdww7IfPe9Po4sHmiiXDISsjQugbmc0I3yDEivPz+wADp3phF",
+	"U1PzdX9TfURg1eCeyKL6gtNJ+ZkSnU1B3BMs2b1ohpLCXaskQzkVSNEN411jcIU8AQJH9Jx1LLF2FW6s",
+	"zbXRaXaz0eiO+XiCVdki4cn2UY9M71mdG86OpTSHWJ8HGKhP/FQiZKgL4qenGsszrlVD9jmNNg3ZPXZ7",
+	"I9XNWupZfwK8G7g9mbv1i3UdHUi4dflHQrU05rwI2yB1jWjp3glwkPVrf671kV82/EX3LQwimQc7NUUy",
+	"7x4d7akJc0IN8BfZE86Vi2ivoqaPqGrj3urT7ECr85ajLOd4b+AHLl8K1H0ezk6pVN0O9lkexeERrjN0",
+	"XJZDCB/RG3KIH/OYfpDKMup2h1TeSzPY1Wi53KHtefPN+xOsGQpuT7RiKJWYFAyL3WfZHLMVsEoQk8mb",
+	"yRrBVG+v1CxP/v+rq0KsX32x2RJMszf4/6Dd5KssEpMl1Vx1zW2j8iYATdYBvfXiAJIUVKf4pkAODxR4",
+	"kSGwxWIN/gn/oN9xYOIu+YXikYW0/VXIsH5VdrQMsZm8vrhUnq0NIipgdPLjhfxKB0iq7s3gBs8kLGaX",
+	"F6/1Pxt8scvVYK+Q0KGaSHOGH9LJm4ns8M9IXG3w1Qb/K9dkI99QwvWA/XB5WZ4F0+sD3GwyA7nZ/asd",
+	"1IXrKXfJwb6Ta/JljUD9m8q47Kjp34bYreqBZPeP5eTNbz3eDuNt+DrtW4yraI6vOogN3YvZWgzu3j/X",
+	"UIAtIgJsGTWagBd5Dtlu8mbyXj27QECscTn74PvPW7haIQZ+uLj8kz0F+uY3JeF649yc2UUtrVLXtJbp",
+	"lwbNanusu0aurMM91ZgBbdee1TRLjG/hjgNBQUZXAJOAWVXBwau+OdVx2HoPAnMkVBj8bw8OIdOrxRTg",
+	"JSBUACG/kqrtOw7olkiN49SCUjO9Mub+tDYkpbK2O/u9Ifr9QJAFOxPak/FZn5bnWrUKhbpbtDsP0JlV",
+	"TjXXrG+//S5no4Ljz0hPv0aY8RkBTMCSsgRN1bDRQgAb88BbaJ1O7l/ZlfiV2nSpHy50iRcMwdQE/Ovj",
+	"AW3oqpMDzxu8KqrbBvQFgyX4LI09PdF2gWg752lk50sLF3ApENtCCYMoP0p+Pm+xSNYgRYtiBUw0AJfy",
+	"I2Ep9TslgDJAl8uhglNsUijQpL0YbGiGE2Okdy0HN/a5Hpn6G92CHJIdgALklIu34HKqmm/mdwowB4SC",
+	"DOdYlOL1nwKpJI9GutSPDblqG+zeiuVSiOAdArTwVkCXS46G1iARrI4Dyio4ZQIsdt4KmFYXftA4O2AK",
+	"fgsgT+RA1QbOV1M9h0tVGyJFrsDBExP+VNu7+NvwD5LtgFhTLg1HKMBajqMyIaUoGCTmvqZwBFmyHtbr",
+	"SgdzsEAZ3QLIwRZlma8SJuVIbVxbtdROd3V0TK3d6B4mQn2Fua8mS7eGd2ZMLYbNPXEtNkxkzMR8M5Zd",
+	"fziaIic8i1OpCeNipBYjOVbVoISuN/aFylSj3LOq3FAevKx8W6Za18RWRwKOYI+FBGB2oH0Xsa6xrg9D",
+	"AmiHZTDatZ+5w76aPeiiv2paL0M66q8tFe/Vb1Yurnc3tkV78qGwbo4sG6SXja+4TMEK9O2p/T+3uc8P",
+	"QtpDK6rzTkTMvplooByAWYvICwPHr9OgHcB5QjLq5acilI4A8NIWKXymSHF+8I6mzXmYNmtIVkdZJlCK",
+	"RYiFM4NJNnvQx8JHmjtXSXa9u1IlnFAOHQVBW+eLNaFoIaJoaNHQBw4AJEBPO1gymh9PUoatNxHyJ4M8",
+	"JhHxGvFXaVqDu6AnXBZMvFqvY+GzfS46FqJj4dtzLLywzWn9oIPHvC4FO+rUiifnlRYL06P2BbM39arP",
+	"2YP5K9CStur0emdPjoQYE7x81m8E9MHyWzIK1pADRFKURhBrEP9EUgBBBYOBIC5BWnKJbUCXyRblZLsh",
+	"/DcEbQJTt45rAWwHEh3N/T8uf/Q/QKg4r7jAz3AHtmsk1ohpeeNyGMACgWSNkluUBoQJmsWzz377Yh6L",
+	"5ls0377ZuBDE0VuQw52UEIY26szohT6zk6kbbZcw48gfWsEb1baTFLiXq/aJBS52KjRfvjiJUSyHR7GM",
+	"qaV2TPKsQ2ZqZ0A9WwG7REQjqtoJiHJc1NkcjT2lwYLNKjOsgSE0gQvwi3Iz2VPCp3UzVbX4wR+xvxdB",
+	"Y7A/DvHeMBrzwOxB/xG4GTaicb0rwdu/FRb20fPYCcegGndQjYGxsnbplsi9iVjrI7nDIG0RGxhlEyEb",
+	"VfmzCLopQTUS7iExN+cO9mgbnVcIzqEy5XG1ltkGejYKJt/AKXCn74Y4NeZqaUx8wNOJSs6J6/0Yeu5b",
+	"jc3sQX2EGtDy2eudRU6Adq5hbJxyPqUV0LzrwzHS2iC+gxlOAaEgpwydH5ho0VZRfVbr4+OktYhfVXEt",
+	"sotYgLzgmqr2spYJ3Qzk+K4aOwNbCUMwWftqEc/MFI5a1AF89SvUPVeegJS+Bds1BbeEbrmaaLgDkN+6",
+	"RKPboxmF49TC4aY2crg7Nwxrj28TxoDTHLm5ix4bYaYz1M6UzzjQvjQ417l036kXH9FuOL5ha/IXn9iy",
+	"baQedsz7TzBZAzUb2o1lffv4LFEOBaBLAEGG+b7ODoV4f1iDfipGNcSohiNGNaga6VJXou+Q8BVfv2Fi",
+	"nMObLoHOg82nOmsMgFkGqFQcXt93mTh7XAxsDLUN1/n1mz5cStDkytJZxjhKGIqe9oan3SQzNgFu4aya",
+	"etwXd1ve9961OPyqHoprQ1wbziMTUvMCypMHYNVTFp+4qjXkc32Qaf44IWy1Ch8nmq2W8/nENT3qOD7q",
+	"GFbJsk8d4Fjl7Y4JwU5rfpW5yj0cqDYEor1V2VuFsXrCzCz1dGAIY5A99aKc9Dpl/WlJJVuHD90R3Huh",
+	"i2pQhuHbG7Cofp7lKJBuUhLwC4qsU9xZRNYp0kGRDhpunlCC9LSPJYa0Rs9RCENUafbZQykzgUE1DV1/",
+	"vXunXv+QBvnJ6vIZszyeT0C6B9zaD6ZBMRrnNQD7j29r1D/IjyEwv979qo2qfmgb6+usjl3oKzEAFtwq",
+	"qwj75jmMETa5BmngeYuI0rjrfMJTFuPhHXK+4nzBHUmbczlTMV6CvHfi1G2d2YrRYhPG32hJ+1m/8DTy",
+	"FqmhSA2dsVNHyV6HV4chABmSAqDFWu2fkoQWRHAgf47qtcaoaOX6HTeDNU7L6ne7yRSjau21gCrUOMys",
+	"ubGvRPPmwJTqdiCd9o13E5uoZTidqlwnMMvKRIhad8Uce85M7BVoRwiUfTvQfgm94K8uVN5LmaINE22Y",
+	"aMM8xv0wN3CF4k11Y4yVwVfWNbVr8/66MN068HIvh6oddOvMMVTumV0fZukTkFKkcvlovYRjjgp7kzy8",
+	"rS6JsRdhjOdWui4ZCzXto2g8rmisIY8CUfHz+M7Si8NvyeiRhZ6oMbO6hN6gUZMZ/2Ua0XKPlnu03OPl",
+	"Gc/adB98i0ZDz/ZdqeFUrkPv13Ao22FXbZzIQok3eMQbPFqCdKAcBdzq0ZCpAaHuWoJ84e7RWInGSoyi",
+	"j1H0MYr+6Wyxg4LozUoSEkjfWDtGBtPXV5OBAfUnMsdinP45Byzvi88BYfpNSeoK1U9glr3K6Cqdvb64",
+	"1JK2wRc7PQJOg+wdzLKPdJX+jMTVBl9t8L/ybDJIOd+/2sHBQ/xFmQrVN2eVvey9enZhbBWO2B1OEPj+",
+	"8xauVoiBHy4u/1RDSDmntURmzXlOUhYyv+9SFnK+WpYNFmgFibSKtTmFcyRNkAwKxLwZOxjN3VomhQK9",
+	"kmWE7jdrTVigJWWoaoY3lwERODtS9RzmCEAOVJnepJX0CLXdQGby2MlS5RBDAtC9QETuueQvCKskfxvI",
+	"xG4Ktmso0B1iagVIIEdv1TuAoYSyFJPVdxwscYZUccdm6eSsfMdBacJ7LV+YZfNuQ1/uWxiBmSphQQsi",
+	"VyFaCP3n74Hz5B2ot2AusSvHkqSAC0hSDpZqdHcqC6b3orQiXwzdCck5xAneqKQ9aguizPSlvlIOSDEO",
+	"vUZOibzzFrlDb41TsKYFSxTI9EaNC0yUopDrOCWoarNedkLvvuOItXOwnOz+O9mTd+8/fccBTvWm07ae",
+	"gTVerbsVlGc/1rOPfqTEdkbA9C2pb9WxMLlRwWKqILUoBFhkNLnV9xJ6RY/b21MdG2yVXVRd/WlKmkwn",
+	"dxQnKrvTZDopyC2hWzJk+40AQVvEhdbaUhJhstY+M52JRv5biqqfGJBwTISz2RuE2FwVEdQwmwNX2KVk",
+	"DXldSXbMHGUpSsdPXULJHWIcdqrH2jPzMQl4rPKs6T9Ff2whV+1AKVDZs/zdVKGjKJ3bkuZlScNa80Go",
+	"LksraUBl5o1hVSmLSlCgqCqw2E2lmChSq49yapNb5Sqk9JGS7VKByUIn07qg6D8n00laaLtqMm0vcU3B",
+	"a09xTdvOUyQgzvjet/UpqH/vGDbnz773M0xQuw0mwVT9q7oer2bNPFh9UTWj+q5ed+eE90Cv+rmxqKh1",
+	"q4lR/ZULUnu/2Exae187CqsGynzRfLVqUZBuVEupRuubupJUkgm+l083mOY/afuaPw5z6uC960z3FLy+",
+	"vLwM4XOfJ/f9MwWUgK0+66FTRKulSNkKBN2LuVyiKas8SG/lqr6EKoWEtBLBBq68BrR+eZj+evf5/wFM",
+	"wCaDiTK0/vfnf/zda6hok8k1zwm/m0wnaiMcaiUr2sBQR0AzRPYicI6IuAAf5OgQDqjdWOiH/Bsfnab9",
+	"EArrKO0Yzmu9dOb7XWrT2RnqIuF3b0Gyhowj8b8KsXz1P0fwNO/efzJXRuRQJOvI9tWocjk2bq7GQemV",
+	"v14kKdtjxFuMzqw0V/ksRymGXVy4ZXk0A/kuZZ/Kl39R755NXr1PKKd3aOgRpshiV7jWI6jmHxYpptbx",
+	"WOFRfsNpjg5Dvy3tQqG7h8p2CcQM3W8oE/5LSaxU3FAu2jLxk347MqKREY2MaGREIyP6zBjRf64pWCHB",
+	"1Q6O3MrdolqTWLLGd0ju7gjAavVOKUGdaeu/jYjk4xtDeonzWUM/HLkenUM39dypucVqBQM5TNFb8JEm",
+	"paDpfbqgAPJbpZPiARRri/2iTmSREvR0WTPDjmV5aTOqdSClbYA9JCmzUTkBzubr3buUhea0VCWHBeFg",
+	"Iv7y50qIOjTVE5IuL4pUOD6hEAW8ngFODsg4YbYi2csm2Adna5qlg6gEI8Z/k+89nSg/7yi4NcrO67Lo",
+	"wMMIcooytIIZkLDT+7ojgF0W1pfb07kWRRAfc2VQo+nR8UrNREnYj/c7nTh05gItmbAiCsMpOGconx9G",
+	"OcslIwqIFpCbwlhBoCApYjUZeSNxscZkJYUFC+swZIblP4bg7KfQ6rCdagz0Q/m3Ynq+jvDRGDGsaOnr",
+	"Xfn3rwVOPZ6bEwqoo+hmN88tN3sU0A6fUEVFHL55KSmJfbna8w4NMfbOXLBi2Mc3xtBIwZpt4d0IRkW9",
+	"K6Xjh8u/HLFYppNV8luUgiVVecd/9KUP0qeSTAIhADNpj+6i/qxonqdTnsHcUK99M8swuQ12uAfp4Y+y",
+	"xBesi/9KGVjbiEeOEkpSPgWvgaDgx79cXr4FP15eBh6ez/ASGT/6OH/dE2q710fbbSnAeBSWgmfUOTXf",
+	"Uek7rWkcc1yAslteHjKB5pTqkjId25NjUgjET6+dZAP7nE+ULPEqyO2kn3ym4W4H8HAwTbH8CWY3TPZe",
+	"6HTOVbQAXfwbJc6EB5912Am3MdAIM3CLdjHnwd7irFFmDnkArGQhMddzSRGxSbeHycRcy4QquyLpVCCt",
+	"f/2UPz9vKI9j0coYmE6Ho+r4jY01bkbDHH7zzgGS9KWFErgUiG2hBEWUJiVNn7dYJGuQokWxArluDje5",
+	"eEBGV4ASnc1mOV6Muik7Hc/AZw/6D73YhCweOoyFX+/0H79q+PdbprV64rVwvWFC3j2sjnGJcrTnNKrC",
+	"f0bYYkYWLhqy0LkhdErPLKVbklGYjhSj9/b1pxenSIt9u+rmD7wZQ45ViuWYQY+lKnGGO2KdYT6lBIEd",
+	"Eh5u7uC+RYbumIFYx9e0Vm92qly5A+YjPI19ivijLDf6Q95MrioDFJNbb6j4/QYzxAeya2Flc7wiUBQM",
+	"dS4V0Unw8pN//cotKzcoxxdDclCwHoM+wf9UPvzyiLDuQBzbb9eiTEAKd/wtIEWW7THuU53/YEkZQHfx",
+	"gt1yLw93yneRUUUaq7OfkCFwizZixBJZYjg4WO3ZA/kUwWSmy+/hjg++iZFyRCJ67V2LlHJ0GgB3M1Am",
+	"EVCApv5sUwadk5q2/Ted991wB1nMy1zXxNtaWjM1OMqFNwLGGp6dWxKdlzlHoblFVQrmX1BMMRoP1McD",
+	"9fFAfTxQH1OMxhSjMcVoTDEaU4zGFKMxxWhMMRpTjEanekwxGlOMjksxavZNJWr2LmUPJX70pitHvflH",
+	"6/TPkZ3SFVMUj+lFnRVd31HR9ZyPk/9SgjTu1O7zUM13pKNzI5XkgDN0A3VlPEoXj9LFo3SPe5TuKZVT",
+	"wMm52v2qRgcNcejpO1WlfnE69jxXqZ7IUopOw+g0jE7D6DSMTsPoNIxOw+g0jE7D6DSMTsPoNIxOw+g0",
+	"jE7D6DSMZJXDaQgPcxXWiCOPz1DTTPI/uMEXO91LL7mU/ozE1QZfbfC/8mwyCHH3r3Zw8Bh+0RvK8puz",
+	"OmlYSzuOOeCI3eEEge8/b+FqhRj44eLyT3vA2D9+aLJvwSzjvdP6Tj0VfJDl5JvWl3ZeRutPd0oiNfRR",
+	"/VXqz+6wzfqwknZXG+seBZheqFe9yk79OntQW6u+zEKlZFzv5EfobUi66E4O/exsCJhlXQIQ8V+/Ucjh",
+	"ieoHfAnpUOgbZ/dsAwuuMt57z/OqmyfqcqC91zfqxfMSCe/pXU6ncrO9hdx4lyKkbfb5mrdVY/sN2Bjo",
+	"jIe4LPRCFeM8ztuJeIZ4kY+C/Cf9ZsR8xPxgzDOLnQNBr8sZjnrNQo8A/WdDX0fMR8wPxLz1fBwIeVXM",
+	"GMTTzTjA003Ee8T7GLwr5BwMd7rpQnt/QvWYTT1mU3+KbOqdYA/Ooh5TqMcU6ueXQj1AdvxrQkDSqrPO",
+	"WBXTVZ0gXVUXYr1pqvaP3wT5p+xZmmFuqug/Okv/UfNIxxATpTrL0elDaoJ3LKNex3Qk1uMG9KANaBPz",
+	"wwn2PeQPZtr7RCKQcvfLRGTeo1AcKhSDGfg+qeil4vvEIoyT90tFpOajUBwoFEMp+j6Z6OPq+0UigLTv",
+	"kojI3UeBOEwgBnH4/fLgIvMpWUpxeB0WfCufjsG3e8iZhp9kfT5xunIm63G6FQ64QAzz29kSqatm+Kw2",
+	"sDnc9IPDFPBX8/5V8/UzI00oWX6hq1WG/DR2iiKoB2tOO3Q6NJcrrhvxWkqNtJBVtpkXDXyXFpW/XFj4",
+	"X1j4XzThf7HS17C5rQJZxE3xjYrA8W8haaI/6AoSO3Tq8NoCIQIEzdIoIGPvLRFPJSd+S6MvbMCsIzFs",
+	"4JsOG3ju8nFQhEGPcARGGKjVIkYYxAiDly9t44IRwsTMv9KUeRB4uZvpXXZ+Kt+x1lufXF4px7SOvpPj",
+	"Kv/CotIgDK0gS4GgKqcVgCQFMEnkXB4zh9X1TuXPeqtGVOdhOCR7iM5HM52YcZtMJ8HZIT5hLi2K7/fz",
+	"PyxhlnXkpzlpCogpeC2bkFOG3up0Q7tvM/nDI519/ekeJkIlQMLcf9OtGJoqIaTYCnFHLriVxeslHn7c",
+	"1Be6ak0IXo2N0nOlLhNUwCwwq2uNy/7NvDg1jfg9aPXVexeblWGqtGaZtVWs0Q5AFnmTcYEpb4CZ5Z9q",
+	"eYJCF91qTa22fnvxKV3r7+yh+nJuv+w+AO1dmK937e8Cz0a7G3HixOzfPpVZaoc2IFuQirI5Ykt6dNH0",
+	"iVvP5cmGyIwy96TcaU3cgsjT95TENXEMVapuYNAbJ5SlJt8HZDp31+PJpH8nu2K02PRvXn/Wj53jhtXk",
+	"M8zgAmUqt6/enCiRjVvXuHVtZsKG+Qk2mBZ7Ry72RPvsoZvhuMU+0hZbKem4wX7RG2w9x+Fmgl7fK6Pc",
+	"famPssopD1zmX5YtbKTGZQm/Pk1F+4go5TZKxDDzWt0tM1omWlfT7BnFswf9aUmkFGVIII/0vFc/avm5",
+	"3unPwO1rWcvLjNSNe8dR4NaAGg3uGnYvDHC/TkP2eGcM3suo7p89i3kEcQgiKM9RGB7dvoqrxaMxjUeQ",
+	"Gz+JiMmS9nOIH9RT5xWmr/vsmOgPggPZHrU9lj28Q8zeyYYFB1c3H6IYjEzsgZM14DsuUK7PrOAhIZYK",
+	"y17Hc4ZJQKjXR/XUGZPlllmsLhiKPHnkyU/Ok5+I0B5189opmPIz5LR/5YhJdRpp7RdNa6spDl+k1TLc",
+	"vUjPHtRHUASYWq+vd+ojcKtnCz/8lvoXT4RUItxGjRXtKDTDqZBRMlNJhVd8/lOgIsDI/b/6sRgSEkNC",
+	"oqkbQ0JiSEgMCYm281PYzmohHmAI6PU9NCQkbJmPISHH9RHqOY0SMTYkZKRM+ENC9AOzB/05ICREy8/1",
+	"Tn8G7i7LWmJISAR3KyRkJLhr2A0NCTl78F5Gdf/seZAjiENQSMg5CkMMCXm5ISFHkBt/SEiZB4zPICG0",
+	"IAnK5Vj20opl5lJ+1Xjv/NI7NvvvSSXEaUFSDuhSd1f3IgrLmKyPZiiVlAiUZZq0LoE8QFIq8F80wB+2",
+	"znxjEnCaJaIF/qCl4ssa7UBCCyLAkjLF+YMFWmHCAWUAyeldMpoDQrcgZhI4LPnjI4iLf3npuw3MLCbn",
+	"eRuY7Py3eRvYtxFf2HdxWA/c3ReHldAWrCC3/dD+oh875yBDkm4oJiJ6XqPn9TGDDCvYRS/py/CSKl0a",
+	"vaQv2kuq5zh8ldbLcKiXNGw1fmEJ+LXUnN5LWlbUkhkrt1EiRnlJR8qE30uqH5g96M8BXlItP9c7/RnI",
+	"rZe1RC9pBHfLSzoS3DXshnpJzx68l1HdP3sv6RHEIYi9PkdheHT7Kq4Wj+YlPYLc+GlsdbViL9Wn7gI9",
+	"S6ZPlVCetij/lMOmZisevogUYPedDzUAHf0ExqlKrsM7nu+IzGXP2cpIXL5o4lJNcbj9oW9rDqQtgyyL",
+	"l2VVa4k5PWlp69kHg5XYKAujKMtR0uAnLPVd/Q/qYwBdqeTmeqc+Are4torIVUZUt7jKUaiuUBtKVJ43",
+	"bC+jfn/mHOWhYhBEUJ6dEDy2HRWXh0cjJw8VmJKZVA1id1YGCiZfmslu/1cAAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
