@@ -96,8 +96,8 @@ func changes(change string) string {
 }
 
 // claim says who asks for the recording, and why.
-func (t *teller) claim(parties []Party, c recorder.Claim) string {
-	i := slices.IndexFunc(parties, func(p Party) bool { return p.Leg == c.Leg })
+func (t *teller) claim(parties []Judged, c recorder.Claim) string {
+	i := slices.IndexFunc(parties, func(p Judged) bool { return p.Leg == c.Leg })
 	if i >= 0 && parties[i].Records && parties[i].Reason == c.Reason {
 		return parties[i].Text
 	}
@@ -113,10 +113,10 @@ func (t *teller) claim(parties []Party, c recorder.Claim) string {
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
 // party says of one party why it wants a recording or not.
-func (t *teller) party(parties []dialplan.Party, i int, v dialplan.Verdict) Party {
+func (t *teller) party(parties []dialplan.Party, i int, v dialplan.Verdict) Judged {
 	p := parties[i]
 	name := t.who(p)
-	out := Party{Leg: p.Leg, Name: name, Role: p.Role}
+	out := Judged{Leg: p.Leg, Name: name, Role: p.Role}
 	if t.hidden[p.Leg] {
 		out.Hidden, out.Text = true, "what the rules of "+name+" say is shown to that tenant only"
 		return out

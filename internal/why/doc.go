@@ -32,8 +32,8 @@ type Event struct {
 	Data json.RawMessage
 }
 
-// Party is one party of a talk as it was judged.
-type Party struct {
+// Judged is one party of a talk as it was judged.
+type Judged struct {
 	Leg      string        `json:"leg"` // uniqueid
 	Name     string        `json:"name"`
 	UserUUID string        `json:"user_uuid,omitempty"`
@@ -71,7 +71,7 @@ type Step struct {
 	RecordingUUID string          `json:"recording_uuid,omitempty"`
 	Actor         string          `json:"actor,omitempty"`
 	Text          string          `json:"text"`
-	Parties       []Party         `json:"parties,omitempty"`
+	Parties       []Judged        `json:"parties,omitempty"`
 	// Input is all that a decision depended on, so that it can be made again;
 	// nil if a part of it is another tenant's.
 	Input *dialplan.Input `json:"input,omitempty"`

@@ -1308,6 +1308,15 @@ type Exported struct {
 	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
 }
 
+// Flags defines model for Flags.
+type Flags struct {
+	IncomingExternal bool `json:"incoming_external"`
+	IncomingInternal bool `json:"incoming_internal"`
+	OnDemand         bool `json:"on_demand"`
+	OutgoingExternal bool `json:"outgoing_external"`
+	OutgoingInternal bool `json:"outgoing_internal"`
+}
+
 // GroupList defines model for GroupList.
 type GroupList struct {
 	Filtered int64         `json:"filtered"`
@@ -1321,6 +1330,24 @@ type Hold struct {
 	By     string  `json:"by"`
 	CdrId  int64   `json:"cdr_id"`
 	Reason string  `json:"reason"`
+}
+
+// Input defines model for Input.
+type Input struct {
+	Parties []Party `json:"parties"`
+}
+
+// Judged defines model for Judged.
+type Judged struct {
+	Hidden   *bool   `json:"hidden,omitempty"`
+	Leg      string  `json:"leg"`
+	Name     string  `json:"name"`
+	Note     *string `json:"note,omitempty"`
+	Reason   *string `json:"reason,omitempty"`
+	Records  bool    `json:"records"`
+	Role     string  `json:"role"`
+	Text     string  `json:"text"`
+	UserUuid *string `json:"user_uuid,omitempty"`
 }
 
 // LineOwner defines model for LineOwner.
@@ -1397,6 +1424,24 @@ type NewUser struct {
 	Purpose              *string `json:"purpose,omitempty"`
 	Username             *string `json:"username"`
 	Uuid                 *string `json:"uuid,omitempty"`
+}
+
+// Party defines model for Party.
+type Party struct {
+	Endpoint    string  `json:"endpoint"`
+	Flags       Flags   `json:"flags"`
+	Group       *string `json:"group,omitempty"`
+	GroupAuto   *string `json:"group_auto,omitempty"`
+	GroupToggle *bool   `json:"group_toggle,omitempty"`
+	Kind        string  `json:"kind"`
+	Leg         string  `json:"leg"`
+	Queue       *string `json:"queue,omitempty"`
+	QueueAuto   *string `json:"queue_auto,omitempty"`
+	QueueToggle *bool   `json:"queue_toggle,omitempty"`
+	Role        string  `json:"role"`
+	TenantUuid  *string `json:"tenant_uuid,omitempty"`
+	TrunkAuto   *string `json:"trunk_auto,omitempty"`
+	UserUuid    *string `json:"user_uuid,omitempty"`
 }
 
 // Password defines model for Password.
@@ -1589,6 +1634,26 @@ type UserList struct {
 	Filtered int64  `json:"filtered"`
 	Items    []User `json:"items"`
 	Total    int64  `json:"total"`
+}
+
+// Why defines model for Why.
+type Why struct {
+	CdrId   int64     `json:"cdr_id"`
+	Steps   []WhyStep `json:"steps"`
+	Summary string    `json:"summary"`
+}
+
+// WhyStep defines model for WhyStep.
+type WhyStep struct {
+	Actor         *string   `json:"actor,omitempty"`
+	Input         *Input    `json:"input,omitempty"`
+	Kind          string    `json:"kind"`
+	Outcome       *string   `json:"outcome,omitempty"`
+	Parties       *[]Judged `json:"parties,omitempty"`
+	RecordingUuid *string   `json:"recording_uuid,omitempty"`
+	Rule          *string   `json:"rule,omitempty"`
+	Text          string    `json:"text"`
+	Time          *string   `json:"time"`
 }
 
 // AuthGetApiApiYmldefaultJSONResponseBody defines parameters for AuthGetApiApiYml.
@@ -2521,6 +2586,17 @@ type CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams struct {
 
 // CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody defines parameters for CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink.
 type CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetCdrByCdrIdWhyParams defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -6857,6 +6933,68 @@ func (t CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONRespo
 }
 
 func (t *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a Problem
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -11488,6 +11626,11 @@ type ClientInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
@@ -12846,6 +12989,21 @@ func (c *Client) CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context
 // Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 func (c *Client) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *Client) CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetCdrByCdrIdWhyRequest(c.Server, cdrId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -18066,6 +18224,55 @@ func NewCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(server s
 	return req, nil
 }
 
+// NewCallLogdGetCdrByCdrIdWhyRequest constructs an http.Request for the CallLogdGetCdrByCdrIdWhy method
+func NewCallLogdGetCdrByCdrIdWhyRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/why", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetConfigRequest constructs an http.Request for the CallLogdGetConfig method
 func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams) (*http.Request, error) {
 	var err error
@@ -22801,6 +23008,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse, error)
 
+	// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error)
+
 	// CallLogdGetConfigWithResponse Get the configuration in force, without passwords
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -25579,6 +25793,54 @@ func (r CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse) Conten
 	return ""
 }
 
+type CallLogdGetCdrByCdrIdWhyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Why
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSON200() *Why {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSONDefault() *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetCdrByCdrIdWhyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetCdrByCdrIdWhyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetCdrByCdrIdWhyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -26891,13 +27153,19 @@ type ConfdGetExtensionsFeaturesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfFeature `json:"items"`
+		Total int64         `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *struct {
+	Items []ConfFeature `json:"items"`
+	Total int64         `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27028,13 +27296,19 @@ type ConfdGetGroupsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetGroupsResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27254,13 +27528,19 @@ type ConfdGetLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUserLine `json:"items"`
+		Total int64          `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetLinesResponse) GetJSON200() *struct {
+	Items []ConfUserLine `json:"items"`
+	Total int64          `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27350,13 +27630,19 @@ type ConfdGetQueuesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetQueuesResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27624,13 +27910,19 @@ type ConfdGetTrunksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfTrunk `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetTrunksResponse) GetJSON200() *struct {
+	Items []ConfTrunk `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27850,13 +28142,19 @@ type ConfdGetUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUser `json:"items"`
+		Total int64      `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetUsersResponse) GetJSON200() *struct {
+	Items []ConfUser `json:"items"`
+	Total int64      `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -28889,6 +29187,19 @@ func (c *ClientWithResponses) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMed
 		return nil, err
 	}
 	return ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp)
+}
+
+// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *ClientWithResponses) CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	rsp, err := c.CallLogdGetCdrByCdrIdWhy(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetCdrByCdrIdWhyResponse(rsp)
 }
 
 // CallLogdGetConfigWithResponse Get the configuration in force, without passwords
@@ -31518,6 +31829,42 @@ func ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp *
 	return response, nil
 }
 
+// ParseCallLogdGetCdrByCdrIdWhyResponse parses an HTTP response from a CallLogdGetCdrByCdrIdWhyWithResponse call
+func ParseCallLogdGetCdrByCdrIdWhyResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetCdrByCdrIdWhyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Why
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetConfigResponse parses an HTTP response from a CallLogdGetConfigWithResponse call
 func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32538,7 +32885,10 @@ func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExten
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfFeature `json:"items"`
+			Total int64         `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32642,7 +32992,10 @@ func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32814,7 +33167,10 @@ func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUserLine `json:"items"`
+			Total int64          `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32886,7 +33242,10 @@ func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33094,7 +33453,10 @@ func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfTrunk `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33266,7 +33628,10 @@ func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUser `json:"items"`
+			Total int64      `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33428,150 +33793,157 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
-	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
-	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
-	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
-	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
-	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
-	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
-	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
-	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
-	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
-	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
-	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
-	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
-	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
-	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
-	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
-	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
-	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOZTz59SVk3PbKduufM8DrFiohWn0iEN",
-	"+kMzInZH508kNozlELSb4QFNdSSnwFmQICMOFEdZaPWCrH0mmmjqT70OGeaoz7LsGoxTJc5oU1naathA",
-	"ofsMU8QG1UtOY4cm0VguqlWRxnaQNTbQUzAMEWML9bhhUJYqeMeMhBijlNtCamR7hvxcbaysKGKbejnu",
-	"9rrTq18RY3CNLivfrDnAqP1tol4aHlj94B9D22hrJFLZvisSFUdph6iBQ3M3YZTYLAOY841t3rLlvaun",
-	"JctpRthB9+iz4B7fkcUeq5/u225PmiXXTZ+Vw2Qa2r+h7TWJcViYxCYe5z+KEAspzoYd/1b1xOJ8PTwk",
-	"teelqm4mW2vp4Cc5dr0GaZ9VrCMklZnKYcgn9i7bkHTIC2geAFfFrWOsymbqKmvL1zJCZlpHoAylHIfK",
-	"u5UgviEWPSgs/kXHwDf1cCxnYmQ7nDiRDDK2bbF3Y+VbCNZwPY5yrMuychV9/oLrRl/ak5Si7aLb00Yn",
-	"SBz1PbBLljafnrVLNzbs+SgPimC0IGlcmLHFNtAatWQVu8OwsH0ErKzapMyaHapab5+CQ8QalpN5SBu+",
-	"7dK0N/+6NBIe0c179N42HLjGjlOyjFFisOgmha8hSgm1GTx2M2wWcJwgxmGSNX4to21tRlqjtllQB2PU",
-	"JZn6+7HaJ+3yWm77p/I5c9GhUTk6sC8RihG36QXVtaEFLXKIhO8neUgck+3AwpmgCMNFM65OP1uFRjcC",
-	"ttpDag0hcmi5PZB9lPJrVNcYs3r8O7wNatA25Tw0ts56yDrjYoaH3HUZ8NG7uwsV9dPawLZkqt6VjJDT",
-	"hCyxzWe/D522yzZUXWt1pKq/TaG1l6aqZz2D+QRxOXoaD6mxDaE2do7pI0rI3cEpO4t7QZdpbggXhrkx",
-	"FieiiwgWbHxE8ArmMV84vN/sgn4NSTpzypv1uYoRL7tVZ+yoc33Gt0fFSLalqhrZdvM7LTLMhXmcrWPY",
-	"C5l3Za8PA5snmgiDrLgMrWlgbkKSIcOIsOr7PSNoB09LlTW1X7c31UYE1g0eCJxpLji9lF9ZorEpiFli",
-	"AfsXTVdSuG+VpCghHEm6YbpTCq6Rxf99QJ9VzxKrV+HW2twYnXY3W43umY8nWJU1Ep5sH/XI9J7Wue7s",
-	"WEQSiFXA+Eh9YqcSIUV9ED8+1VgdgqwbsstpdGnI/rHbGal+1lLN+hPgvYTbkzk6P2nX0Z6EW59/xFVL",
-	"Y8Zytw1S34hW7h0HB9mw9mdKH9llw1700MLAw4WzU5OHi/7RUZ4aNyfUCH+RPgJbu4h2Kmr7iOo27qw+",
-	"7Q50Oq85ymqOdwZ+5PIlQT3k4eyVStltZ5/lQRwe7jpDRUQZhPARvSH7+DEP6QepLaN+d0jtvSwHux4t",
-	"kzu0O2+2eX+CNUPC7YlWDKkSw5xiXtyI5pRbAa0EcRpcBBsEI7W9krMc/O+ry5xvXn3Sx+nLZmf4v1AR",
-	"fBFF4nRFFFfdcNvIg/VAkXVAbb0YgGkE6mNeMyCGB3K8jBHYYr4Bf4f/It8wUIYVsjPJI3Nh+8uIWPWq",
-	"6OgdomrLEbw+O5eerQylMh4y+OFMfCWsEb6R3ZvDDM8FLObnZ6/VPxk+KxI52GvE1UkDpDjDn6PgIhAd",
-	"/oD4ZYYvM/yPRJGNLCMpUwP2/fl5ddRJrQ8wy+IScvP7VwVUhaspN8nBrpMr+LRBoPlNbVz21PTPktit",
-	"64Fp8dsquPh9wNtRehu+zIYW4zqa44sKH0P3fL7ho7v39w3kYItSDraUlJqA5UkCaRFcBO/ks0sE+AZX",
-	"sw++vdnC9RpR8P3Z+Xf6mODF71LC1ca5PbPLRt6dvmmt8vOMmtXuWPeNXFWHeaoxBcquPalpFhjfwoIB",
-	"TkBM1gCnDrMqw3LXQ3P6Vj0l9yAwQVxGef/+YBAytVrMAF6BlHDAxVdCtX3DANmmQuMYtaDQTK9Kc3/W",
-	"GJJKWeud/c4Q/bEnyJydCd3JuFHHqZlSrVyi7hYVpwG6cpWTzS3Xt9//ELNRw/EDUtOvEFb6jABOwYrQ",
-	"EM3ksJGcAx3zwDponQX3r/RK/EpuuuQPZ6rEM4pgFHQRnZEYh6Wl0Yfpa/3cAKp/IluQwLQAkIOEMP4G",
-	"nM9kx8pJngHMQEpAjBPMK4D/mSOZyqzEt/yxheyu1WGtWMgzgncIkNxaAVmtGBpbgxBYeWRHVMEI5WBZ",
-	"WCugSmDtyDF2oCz4DYAsFAPVGDhbTc1MBXVtKM0TCQ0WljEcDQPM3obf0rgAfEOYWP0gBxsxjnIdFPIg",
-	"4Mg3KLE1hSFIw824XtdakIEliskWQAa2KI5tlVAhTNL67tRS7VB6OyYVELqHIZdfYWarSXNG7p2ZUktJ",
-	"SR25Fu3rnjIxX83yNBxTI3dYFoO30oR+RZIrkhirelBcVxv9QrnezIKMMMuqck2Y87LyVGiU53d0APlB",
-	"gFjHNX/5ojbPR0V8L9oLj3WFdXWWCkA9LKPRrpxlPfbV/EEV/UVxEzFSoUtdqXgnf9NycVVc6xbtyIfE",
-	"egb5pkZ61fiakOE0R1+f2v9Ll8D5mQt7aE3U2XCP2YtAAWUPzGpEnpVw/DJz2gGcJiS9Xn6qXfEBAF7Z",
-	"IrnNFMlPD97etDkN02YD0/VBlgkUYe5i4cxhGM8f1NnWiebOZRhfFZeyhCPKoaEgqOt8sSYUybkXDSUa",
-	"KmoawBSoaQcrSpLDScq49cZD/miQx6lHvEL8ZRQ14M7JEZeFMuhm0LFwo5/zjgXvWPj6HAsvbHPajNa2",
-	"mNeVYHudWvPkrNZibnpUv2Dzy+rf5w/lX46WtFanV4UOf3cxJlj1rN0IGILl12QUbCADKI1Q5EGsQPw+",
-	"jQAENQxGgrgCacUldgFd5WoTk22G8E8I6iSDZh3XAVgBQhWS+m/nP9gfSAk/reCmG1iA7QbxDaJK3pgY",
-	"BrBEINyg8BZFDrFO5eI5ZL99Kh/z5ps3377auBDE0BuQwEJICEWZPPh2pg4exPLexhWMGbKHVrBWtd2T",
-	"1ublqht2zXgh44vFi4GPYtk/imVKLY2zXicdMtM4yGbZCuglwhtR9U6AV+MiDxgo7EkN5mxWlcPqGELj",
-	"uAC/KDeTPup4XDdTXYsd/B77OxE0JfanId4aRlM+MH9QfzhuhkvRuCoq8A5vhbl+9DR2wj6oxhxUU8JY",
-	"Wrtkm4q9Cd+oc4XjIK0R6xhl4yHrVfmzCLqpQDUR7i4xN6cOdm8bnVYIzr4yZXG1VkemBzYK5aHpY+BO",
-	"Jbg/NuYauRhswFPZFk6J6/3F9fCqHJv5g/xwNaDFs1eFRo6Ddm5gbJpyPqYV0L6wwDDSyiC+gzGOQEpA",
-	"Qig6PTCRvKuihqzWx8dJZxG/rONaRBcxB0nOFFVtZS1Dko3k+C5bOwNdCUUw3Nhq4c/MFPZa1AB8+StU",
-	"PZeegIi8AdsNAbcp2TI50bAAkN2aRKPfo+mF49jCYaY2ElicGoaVx7cNY8BIgszcxYCNMFdpNufSZ+xo",
-	"X5Y4VwlB38oXH9FuOLxhWyZhPbJl28qfapj39zDcADkbyo2lffv4JFEOOSArAEGM2a7OdoX4cFiDespH",
-	"NfiohgNGNcgayUpVohLh24pvpsmf5vAmK6CS+bIZIFSKTBwDIhSH1fddZf+dFgPrQ23ddX7zugKTEiwT",
-	"/qhUSQyFFHlPe8vTXmZkLQPc3Fk1+bgt7ra6k7lvcfgsH/Jrg18bTiMTUvsWvaMHYDXzrh65qg1kC3WQ",
-	"afE4IWyNCh8nmq2RuPbINT3qOD7qGNYZf48d4FgnH/YJwY5rflUJly0cqDIEvL1V21t5afW4mVnyaccQ",
-	"Rid76kU56VXe7eOSSroOG7o9uHdCF+WgjMO3NWBR/jxPkCPdJCXgV+RZJ7+z8KyTp4M8HTTePCEpUtM+",
-	"lRhSGj1BLgxRrdnnD5XMOAbVtHT9VfFWvv5z5OQna8qnz/J4OgHpFnArP5gCxWScNwBsP76tUP8gPsbA",
-	"/Kr4rIyqYWiX1tdJHbtQef0B5kwrKw/79jmMCTa5AqnjeQuPUr/rfMJTFtPh7XK+4nTB7UmbUzlTMV2C",
-	"8iyCg7bOfE1JnrnxN0rSPqgXnkbePDXkqaETdupI2evx6lAEIEVCAJRYy/1TGJI85QyIn716bTAqSrl+",
-	"w8rBmqZl1bv9ZEqpavXdZjLU2M2sudavePNmz5TqeiCN9o11ExvKZTiayVwnMI6rRIhKd/kce8ZM7DVo",
-	"JwiUftvRfnG94K8pVNZLmbwN420Yb8M8xv0w13CN/E11U4yV0VfWtbVr+/46N9068nIvg6oddevMIVTu",
-	"iV0fpukTEBEkc/kovYR9jgp9HTa8rS+J0RdhTOdW+i4ZczXtvWg8rmhsIPMCUfPz+E7Ti+NvyRiQhYGo",
-	"sXJ1cb1BoyEz9ss0vOXuLXdvufvLM5616T76Fo2Wnh26UsOoXMfer2FQtuOu2jiSheJv8PA3eHQEaU85",
-	"crjVoyVTI0LdlQTZwt29seKNFR9F76PofRT909liewXRlyuJSyB9a+2YGEzfXE1GBtQfyRzzcfqnHLC8",
-	"Kz57hOm3JakvVD+EcfwqJuto/vrsXElahs8KNQJGg+wtjONfyDr6gPhlhi8z/I8kDkYp5/tXBRw9xJ+k",
-	"qVB/c1LZy97JZ5elrcIQvcMhAt/ebOF6jSj4/uz8uwZCqjltJDJrz3MYUZf5fRtRl/PVomywRGuYCqtY",
-	"mVM4QcIEiSFH1Jqxg5LErGUiyNErUYbrfrPRhCVaEYrqZlhzGaQcxweqnsEEAciALNOatJIcoLZrSMs8",
-	"dqJUMcQwBeieo1TsucQvCMskfxmkvJiB7QZydIeoXAFCyNAb+Q6gKCQ0wun6GwZWOEayuEOzdGJWvmGg",
-	"MuGtli+M40W/oS/2LTSFsSxhSfJUrEIk5+rPPxznyTpQb8BCYFeMZRoBxmEaMbCSo1vILJjWi9LyZDl2",
-	"JyTmEIc4k0l75BZEmukrdaUcEGLseo2cFHnjLXL73honYU1yGkqQqY0a4ziVikKs4yRFdZvVsuN69x1D",
-	"tJuD5Wj334mevH338RsGcKQ2nbr1FGzwetOvoCz7sYF99CMltisFTN2S+kYeCxMbFcxnElLLnINlTMJb",
-	"dS+hVfSYvj3VsMGW2UXl1Z9lScEsuCM4lNmdglmQp7cp2aZjtt8IpGiLGFdaW0giDDfKZ6Yy0Yh/K1G1",
-	"EwMCjiE3NjtDiC5kEU4N0zlwuV5KNpA1lWTPzBEaoWj61IUkvUOUwV712HhmMSUBj1aeDf0n6Y8tZLId",
-	"KAIye5a9mzJ0FEULXdKiKmlca37mssvCShpRWfnGuKqkRcUJkFQVWBYzISaS1BqinLrkVrUKSX0kZbtS",
-	"YKLQYNYUFPVnMAuiXNlVway7xLUFrzvFDW27iBCHOGY73zanoPm9YdiMP9vej3GKum0oE0w1v2rq8XrW",
-	"ygfrL+pm1N816+6d8AHo1T+3FhW5brUxqr4yQWrnF51Ja+drQ2H1QJVftF+tW+SkG+VSqtB60VSSUjLB",
-	"t+LpFtP8nbKv2eMwpwbeu8l0z8Dr8/NzFz73eXLfHwggKdiqsx4qRbRciqStkKJ7vhBLNKG1B+mNWNVX",
-	"UKaQEFYiyODaakCrl8fpr7c3/wNwCrIYhtLQ+s+b3/5mNVSUyWSa55DdBbNAboRdrWRJG5TUEVAMkb4I",
-	"nKGUn4GfxeikDBC9sVAP2Tc+Kk37PhTWQdoxntd66cz320insyupi5DdvQHhBlKG+H/kfPXq3yfwNG/f",
-	"fSyvjEggDzee7WtQ5WJszFyNgdKrfj0LI7rDiHcYnXllrrJ5giIM+7hwzfIoBvJtRD9WL/8q3z2ZvHof",
-	"UULu0NgjTJ7FrnGtRlDOP8wjTLTjscaj+IaRBO2Hfl3amUT3AJVtEog5us8I5fZLSbRUXBPGuzLxXr3t",
-	"GVHPiHpG1DOinhF9Zozo3zcErBFncgeX3ordolyTaLjBd0js7lKA5eodkRT1pq3/OiKSD28MqSXOZg19",
-	"f+B6VA7dyHKn5hbLFQwkMEJvwC8krARN7dM5AZDdSp3kD6BoW+xXeSIrrUBPVg0z7FCWlzKjOgdSugbY",
-	"QxhRHZXj4Gy+Kt5G1DWnpSzZLQgHp/zHv9RC1KOpnpB0eVGkwuEJBS/gzQxwYkCmCbMWyUE2QT8435A4",
-	"GkUllGL8k3jv6UT5eUfBbVB8WpdFOx5GEFMUozWMgYCd2tcdAOyisKHcnsa1yIP4kCuDHE2LjpdqxkvC",
-	"brzf8cShNxdoxYTlXhiOwTlD8fw4ylksGV5AlIBc56UVBPI0QrQhIxcCFxucroWwYK4dhrRk+Q8hOLsp",
-	"tHpspwYD/VD9LZmeLxN8NKUY1rT0VVH9/TnHkcVzc0QBNRTd7uap5Wb3AtrjE6qpiP03LxUlsStXO96h",
-	"McbeiQuWD/v4yhgaIVjzLbybwKjId4V0fH/+4wGLpSpZJbtFEVgRmXf8B1v6IHUqqUwgBGAs7NHC68+a",
-	"5nk65enMDQ3aN/MYp7fODncnPfyLKPEF6+K/Ego2OuKRoZCkEZuB14AT8MOP5+dvwA/n546H52O8QqUf",
-	"fZq/7gm13euD7bYkYCwKS8LT65yG76jynTY0TnlcgNBbVh0ygeUp1RWhKrYnwWnOETu+dhINHHI+kXSF",
-	"105uJ/XkMw1324OHg1GExU8wvqai91ylc66jBcjynyg0Jjy4UWEnTMdAI0zBLSp8zoOdxVmhrDzkAbCU",
-	"hbC8nkuIiE66PU4mFkomZNm9K7Fyw7L5g/pDyYgL5pX3nV0V6o/PCoDDC2qjHn+b1WB0g9X0Vq55L0w7",
-	"XHcdtTBhCSll4awlC+OlZx6RbRoTGE0Uo3f69acXJ7+b/3rVzb9wNmVPXyuWQ8ZqVarEGKWFVWLsiKQI",
-	"FIhbKIW9++aJhUPGjxxe02q92atyheHOJjhIhhSx2OAxT+NeBJeszGEnN3HWCNf7DFPERpICbmUzvE4h",
-	"zynqXSo8t/nycxZ9ZppMGJWaiCIxKFiNwZDgf6wefnn79/74Ad1v06KcgggW7A1I8zjeIQpn6tj2ilCA",
-	"7vy9oBqrN7CQlGtMJNclj6xBisAtyviEJbLCsHOMzbMH8jFiYMouv4MFG32BHGEo9ejVV8QRwtBxANwf",
-	"61LmL3HQ1Dc608kpqWnd/7Lztou5IPXpZJuaeNvIxiQHR3oeJsBYwbN3S6LSySbINSWizBz7K/KZEf05",
-	"YH8O2J8D9ueAfWZEnxnRZ0b0mRF9ZkSfGdFnRvSZEX1mRO9U95kRfWbEaZkRy31ThZqdu6RdiR+16UrQ",
-	"YNrEJv1zYKd0zRT500VeZ3nXt1d0A8d6xL8kRQp3cve5r+Y70ImfiUpyxNGfkbrSnwDyJ4D8CaDHPQH0",
-	"lMrJ4cBP41rIUgeNceipqyCFfjE69iw3QB7JUvJOQ+809E5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPRO",
-	"Q+809E5D7zT0ZJXBaQj3cxU2iCOLz1DRTOI/mOGzQvXSSi5FHxC/zPBlhv+RxMEoxN2/KuDoMfykNpTV",
-	"Nyd10rCRLRkzwBC9wyEC395s4XqNKPj+7Py7HWDsHj8skwbBOGaD0/pWPuV8kOXom9aXdl5G6U8jwtUE",
-	"efVXqz+9wy7Xh7Wwu7pYtyjA6Ey+alV28tf5g9xaDWUWqiTjqhAfrpe4qKJ7OfSTsyFgHPcJgMd/8yIU",
-	"gydqGPAVpF2hXzq75xnMmUzUbT3PKxPmN+VAea+v5YunJRLW07uMzMRmewtZ6V3ykNZJsxveVoXtC5CV",
-	"0JkOcVHomSzGeJy3F/EUsTyZBPmP6k2PeY/50ZinGjt7gl6VMx71ioWeAPqbkr72mPeYH4l57fnYE/Ky",
-	"mCmIJ9k0wJPM493jfQreJXL2hjvJ+tA+nAfaJ4H2SaCfIgl0L9htyZ+d0+6cdM4dn3DnCAl3+vBqTbSz",
-	"e4DAiWHXpwHGEe2eAT9JBrwdlD5GydbR6L0seBu8UznBJqY9NehN6L1M6Dbmx1OEO8gfzRUOiYQjaWiX",
-	"Cc8deqHYVyhGc4hDUjFIJg6JhRuraJcKTy56odhTKMaSjEMyMcQ2DouEA+3YJxGeffQCsZ9AjGIhh+XB",
-	"REeSdCXE4bVb+KB42ocP7iBn5n4W7/lEGoqZbEYa1jhgHFHMbucrJC/LYPPGwCYwGwZHWcBfy/cv26+f",
-	"GGlC0tUnsl7HyEqbkAh5UI/WnHroVHAh22IebhBrJAWIclFll3lRwDdpUfHLmYb/mYb/WRv+A9cmiDKu",
-	"869UBg5/kUIb/k63KOihk+dvlgilgJM48hIy9eoF/lSCYjc1hjyf5ULiPZ9ftefzucvHXk7SAeEwO0kr",
-	"AahOmLLKyhqUhvfVO3pRGZKMS+kwU3ENYnDFX5jXHaNoDWkEOJHZQgBMIwDDUEzoIbODXBUyM8kbOdbq",
-	"hOs+57LVSf9ZUI5bMAucz91+xEwoum93T9auYBz3nPw/6uHaGXgtmpAQit6oRA7F13ms9pFOFb2/hyGX",
-	"qSUws98hyMceQnUptkbcgQvu5Ed5icdK9FLQ0f2mXZGyW/Sh0plUTVXSOb5BBYDUb5qmeaUvQLl+vG+k",
-	"OXBd1+qFqzb7Rixy84f6y4X+sv/8lnX1uyq63/3serm1qRH+2viBjVw5yiZAdiDlZXOCOXpw0bSJmxuJ",
-	"4WXuSXmThrg5ESfvSOrXxCk0iUwgrXYnKI7K48qQqtQjjyeTdr5kTUmeDe8QP6jHTnFXWKZjiuESxTI1",
-	"odoBSJH1+0O/P2wn8oTJEXZxGnsHLvZIm9mxO06/j/X72Oe2j5Xr3YjVWC2jte1rTv0vjV/CHFfTl2Vy",
-	"qhE1Gpyvj1PRLiLKH7xEjLViZQb6yTLRSWC/Y3vOH9Sn5moiFCOOLNLzTv6o5OeqUJ+Ou8SqlpcZDee3",
-	"aJPArQA1GdwN7J6VwP0yc9lKnTB4z726f/Zk4QHEwYkHPEVheHT7yq8Wj0boHUBu7FxdjFOHYI5f5FMn",
-	"zNRpWqNOzu5JOk/SHZ2kOxKbNunWimPQdJ5Q84TadEJNrEoj1kW51FnDP+Sv8wf54RTiIdfEq0J+OBqZ",
-	"uvD9b9F88VuwzwxROb8G1KjvvdBM2YRNkplaKqzi82eOcgdD8r/VY97n632+3pz0Pl/v8/Um6os2UeV6",
-	"N2K9Vcuoq8/XbTX1Pt/DOgHUnHqJmOrznSgTdp+vemD+oD5H+HyV/FwV6tNxE1fV4n2+Htwdn+9EcDew",
-	"6+rzPXnwnnt1/+zphgOIg5PP9xSFwft8X67P9wByY/f5DuU8LxeY08x5Ljr/deY8f+6gd0uPPgB0c3r0",
-	"Ctqc5untMLQ/qcdOOaAhjTKCU+4ZaM9AP2ZAQw07zxZ7ttivjS22WC5LIxZDtdq5ssVui94LS+YnR/QR",
-	"2OKqoo7MqB+8RExkiyfKhJ0tVg/MH9TnCLZYyc9VoT4dOYaqFs8We3B32OKJ4G5g15UtPnnwnnt1/+zZ",
-	"4gOIgxNbfIrC8Oj2lV8tHo0tPoDc2NlieU/DIKMmLxY5SUJNllAFd1Z/imGTs+VjPT3T1p+otQGggwd8",
-	"HqvkJrx9OKknCD1B+BgEoVhlR6zz6oolR3rQaQV/WdarHM5HIAd1PbtgUN97WZhIDU6SBjsxqC7Ye5Af",
-	"I2hBKTdXhfxw3ErqKjwn6FHd4QQnobpGrSsheNqwPff6/ZlzgfuKgRMReHJC8Nh2lF8eHo0E3FdgKgZQ",
-	"NojeaRnIqXhpLrr9fwEAAP//",
+	"7H1tc9u2tu5fwfDembYziuW0+3buJHM+2Emadp90NydOT8+eTkYDkZCEbZJgAdAyt8f//QwAgi8iQIKU",
+	"ZDsWPlmWSLw+a2HhWQsLd0FIkoykKOUseHUXsHCDEig/XkQRRUx+zCjJEOUYyf9CzAvxlxcZCl79GTBO",
+	"cboOZkGax3Hw5X4WhCRPOR14KMYpWrx0eOb7/mcYhxz1P/JvnC1CEvU+dT8LKPorxxRF4ueydVUTZqrb",
+	"urq6j43Sv8zK0gOy/BcKeXA/Cy5heI3SyDCMEeRQ/MUcJaxumW7YfVUYpBQWwW4D5eumGt/AODZMGozj",
+	"BY6M9YjfEF3gaJHCBA09kidLRM0PUQQ5JumC42RgRiIMYxQt0C1HKcMkNZaH2ULV2/h1SUiMYBpocKgu",
+	"rQhNIA9eBTjlP/4tmFU145SjNaLNqjOYMxQtlgPwzBCiC4eR2X3OPjwUhYRGix28dh7A6XqR582psqE+",
+	"t8AGxteiEE7EzzCKsJgUGH9sAcKGthpIHKUw5TttabyQM0QHW7qDWg3DDugMEDPPgW3Ed+FXDVETRwbg",
+	"1ThqjVy7+83O7kxkZ9qaCLPJ5wfMeFdGK01Qffi/FK2CV8H/mddael6q6LmU8yEtoUqyNoOso6sKSO3G",
+	"LHO2CEnK8kTBubcp+itRMEP0Bodowck1Ske9ySG7XvyVoxyNeG2nw61m7zamVYVtUKwjAike1Z0HH8Gd",
+	"oRDtnfUPiHEMImroe8q2TbVmUknqGRSZtbWU/AhTFPKWvjfaD+LZHg0XkvQGUaakfUhTRohxnKpnI8Qh",
+	"jlmPXjQpwmYJhhVrqFKxBtEUxmIaOLrlE96cUOvE1bFZRHvNG6rQaTmYBVFOoUbAmIahdKDg3r5WJTaX",
+	"WXdd+0m+0tW2SuAQ4yhym936cccprV8YByPDe6NrHJ7/+lnH2WckpyFybUr59Lie7740sa7hzpdvTBS0",
+	"8m3nalwHmEM6MEAc7iB/YOMxZAnumhxRx3hSjVIy3Fgn9MegoRU6C0V7NejqfrOCtyntAc08qH7NOtag",
+	"Nm26sSNfJhVi1hO9ymBA4s2iapBHu9BZRKRP4Doy0oa9AdslOltK2mKkmG3oFY65NkIc1oKRJndETeKR",
+	"olu+CHPKyICFxAmHsVPLjGa8LmBW97JduXGkKvuwM1ZWC2un9vI5c+np6l1Twe6wDrsKu6FkJEyGK1eP",
+	"zaqibK34CUGeU9RtA0rhMrZZpbZGzIJVXV535+ukCEtA6w7oAmdVi2xdeU9Jnhls8JyThZILY6sinqzK",
+	"3xecrNcx6umzmK8RwG9Ns0EEnI2vGC5R3C8lVqplkJBwX5+0smktU6VSUk00juesNQmtobRN5gecGkEZ",
+	"ZQSnPZLxWBOUQJyacWOZF9PwliNZ9bIs1mnAPlfQbQ8Zybgekqmc1k5TdYnWltA8vR4vh71z6zwPjy0F",
+	"jblrdtg2Vr8zRC2scylCvXq4+SBOQ5LgdC0NCWVRjH61NkZcXyU5X5NptVavutW6wpRx6/SO0KS7pdg8",
+	"KOPUiFRYBg1CUmnFOU+pC328wige2NDsC+d6tBtD1qzddS5d4eKKSFfQz4xS1Dsfetr7hPXZr0tuCHTv",
+	"ihiw37YposOku+sSaHIy2GfNSkxTxPgCZvgxSOaqbhdq+V0CscE3CWtPs4nqXWGa2JSMHRWjbHTdgmqS",
+	"6mqN/bjNCDVsqJYFL3ehw3gOYc4GdPcKx8gKbvGja10JZky85sqPaqYA8ulOyPHOw6kbrD5HXaMnjfFs",
+	"+AbVNOjhnJVTWA+ZffrfUAS5wmUbBSMaby/dVHAY0QWO2hrLYT71/Cll1fTMdur+KS65wR3H5O7iZBa5",
+	"zlpnfkzSdAlMLSLdWVkHHuurbNfg77xjqs7UkZlhDJo9MU2k3MYfh6UycbRTuaUGl6TpJbvX+GcSG4A5",
+	"pCeasRZN3S7x7KyVICMOfFFZaPWCrH0mmmjqzy9plhvmJ4Ndp3zf+vgRUl4M2gW6VFND/p5Ha5PMb3AU",
+	"IcsSF6O1cVyta0ZKrJEnlsHVRCwzt4CS2GZ6WVi/Pr2/G4KF1rUdJWuqW1PWYBrJ2k4ziF3fzqu7oZq6",
+	"Ihn3HJa2GggGdJthitjg8pvT2KFJNJZGZ1WksR1kjQ30LQxDxNhCPW4YlKUKbjMLd4xRym0hZ7I9Q37g",
+	"tvivKGKb2lzt9rrTq18RY3CNLqrYBXMAXvvbRL00PLD6wS9DNJM1Uq9s3yWJiqO0Q9TAobmbMEpsljPM",
+	"+cY2b9ny1tUTmeU0I+ygHNYsuMU3ZLGHdaj7ttuTZsl102flMJmG9h9o+5HEOCxMYhOP869GiIUUZ8OB",
+	"MVb1xOJ8PTwktWeyqm4mW2vp4Gc5dr0btr5VUUcQq20chyGf2LtsQ9IhL7l5AFwVt45BLJupq6x3hpYR",
+	"MtOeAmUo5ThU3t8E8Q2x6EGxI150NsCmHo7lFI1soBNnmEHGti12e6x8C8EarsdRjnVZVi6vz5+mLLNx",
+	"PNdK74L6wK22SvezYK29dZ1y5C8LmKtAXMvPfZ66a2xZXG2WXxU8af7F3hb1c19beky9fl3OaZ5e22se",
+	"bRA2GLXSKJTDpKfNDIIa0G0cpGi76MK90TwSR30P7G4wm0/P2qUbG/Z0VhCKYLQgaVyYp59toDW006p7",
+	"D+Oq6vNSyapNK1qzQ1Xr7VNwiIDscjIPuTdvx33Ym/+xtBQfMBbm6L1tRLkYO07JMkaJwayfFOOLKCXU",
+	"ZvXabfFZwHGCGIdJcwkojyTYLPVGbbOgjlirSzL191O1Rd8l/914kfI5c9GhUTk6UNQRihG36QXVtSGr",
+	"JnI4LtTPhJM4JtsB6ylBEYaLZvCxfrY6P9KIam0PqTXO0qHl9tM+o5Rfo7rGmNXj3yG3UYPbLuehQYnp",
+	"IeuMixkecuttwEfvFj9U/HiLxWjJVL01HSGnCVlim4myj89hl0WsutbqSFV/28/QXpqqnvUM5iMEL+pp",
+	"PKTGNsQj2rnjTyghNwf3a1i4Vl2muSFc7M6MAYsRXUSwYOOPTaxgHvOFw/vNLujXkPT5THmzPnw24mW3",
+	"6owdda7P+PaoQPK2VFUj225+p0WGuTCPs3UMeyHztuz1YWDzSBNhkBWXoTUNzFVIMmQYEVZ9v+cxg8Ej",
+	"pWVN7dftTbWxwXWDB6ILmwtOL+9blmhsCmKWgOn+RdPVM9C3SlKUEI4k5zTdcw/XKOXHduz3LLF6FW6t",
+	"zY3RaXez1eie+XiEVVkj4dH2UQ/M8Wqd606RRiSBWJ2qGalP7HwypKgP4sfnm6uT4nVDdjmNLhfdP3Y7",
+	"I9VPXatZfwS8l3B7tACGz9p/uCfh1uckc9XSmLHcbYPUN6KVj8/BSzqs/ZnSRz10rrXooYWBhwtnzzYP",
+	"F/2jo9x1bp7IEU5DnSeg9hPuVNR2FNZt3Fl92h3odF5zlNUc7wz8yOVLgnrIzd0rlbLbzo7rg3i93HWG",
+	"Chs1COEDusT2cWYf0hlWW0b9PrHahV0Odj1aJp94d95s8/4Ia4aE26OtGH9sChtl4dhbxlHm3ts/NsUV",
+	"R5mpwyxPEkiLEUFw+g3dCEsHZYWGRZET8yqBddgcTIvfVsGrP/u7pKLs7mcNgjyOg/svfS5OkvOQ2O23",
+	"UeF5ZXCdMX2DOeVSc8XMx8a4DbHCu2uOonJLL6Ylrk0uzWFOMS+uRK/KLalejHEavAo2CEZqmy+1TfA/",
+	"Ly5yvnnxWee+Kfue4f9ERXB/L+dxRZTPpOE+lFlwgCKNQRlwB2AagfpM9gyIUYYcL2MEtphvwB/w3+Qb",
+	"BsozAOxM+jO4GDl5fEW9Kvp3g6ja+gYvz87lRGcolYcXgh/OxFdievlGdm8OMzwX6ml+fvZS/ZPhsyKR",
+	"Qr9GXB0LRIq7/iUKXgWiw+8Rv8jwRYb/mSjSm2UkZWrAvj8/r84lKzsFZllcqr757YsCqsIVckyCtuts",
+	"DT5vEGh+U29yemr6V+lgqOtxkyTt9RKy1G8U1qFl9yrWG93y+YaP7t4fG8jBFqUcbCkpVU2lh4K38tkl",
+	"AnyDq9kH315t4XqNKPj+7Pw7fab/1Z9ypVH4b8/sspEkr29aq2R6o2a1O9Z9I1fVYZ5qTIHaX53UNAuM",
+	"b2HBACcgJmuAU4dZlWdo1kNz+kY9JZU6TBCXR7L+vDMImbJaZgCvQEo44OIrodq+YYBs0zMZo2/QgkIz",
+	"vSi3nbPGkFQLt2aYdoboy54gc3ZqdSfjSuU+YUq1com6a1ScBujKVU42t1zf/vwiZqOG43ukpl8hrPRd",
+	"ApyCFaEhmslhIzkHOvaGddA6C25f6DX4hdz8yx/OVIlnFMEo6CI6IzEOS8OjD9Mf9XMDqP6ZbEEC0wJA",
+	"DhLC+GtwPpMdKyd5BjADKQExTjCvAP5XjqRFV+Jb/thCdtf6tVYs5BnBGwRIbq2ArFYMja1BCKw8Xyuq",
+	"YIRysCysFVAlsHbkGDtQFvwaQBaKgWoMnK2mZlqhujaU5omEBgvLWKKGAWZvw29pXAC+IUysfpCDjRhH",
+	"uQ4KeRBw5BuU2JrCEKThZlyvay3IwBLFZAsgA1sUx7ZKqBAmuQvs1NI4I9XTMamA0C0MufwKM1tNmrt0",
+	"78yUWkpq9Mi16JiLKRPz1SxPw7FdcqdvMXgrTehXJLkiibGqB8V1tdEvlOvNLMgIs6wqHwlzXlYeC43y",
+	"sK0+zXIQINaHLO7v1bb5qIjvRXvhsa6wrg4+A6iHZTTaldO2x76a36mi7xU3ESMVQteVirfyNy0Xl8VH",
+	"3aId+ZBYzyDf1EivGl9TMZzm6OtT+3/rEji/cGEPrYlK5OIx+ypQQNkDsxqRZyUc72dOO4DThKTXy4+1",
+	"Kz4AwCtbJLeZIvnpwdubNqdh2mxguj7IMoEizF0snDkM4/mdOmg/0dy5COPL4kKWcEQ5NBQEdZ3P1oQi",
+	"OfeioURDRe8DmAI17WBFSXI4SRm33njIHw3yOPWIV4i/iKIG3Dk54rJQBn8NOhau9HPeseAdC1+fY+GZ",
+	"bU6bpwYs5nUl2F6n1jw5q7WYmx7VL9j8svr3+V35ydGS1ur0stDHMFyMCVY9azcChmD5NRkFG8gASiMV",
+	"QOdB/Cp4l0YAghoGI0FcgbTiEruArhKrisk2Q/hnBHVGYLOO6wCsAKEKjf5/5z/YH0gJP63gpitYgO0G",
+	"8Q2iSt6YGAawRCDcoPAaRQ6xTuXiOWS/fS4f8+abN9++2rgQxNBrkMBCSAhFmTyAeaYOwMTykuUVjBmy",
+	"h1awVrXdE//m5coQDc8LGV8sXgx8FMv+USxTammcOTzpkJnGgUrLVkAvEd6IqncCvBoXecBAYU9qMGez",
+	"qhxWxxAaxwX4WbmZ9JHb47qZ6lrs4PfY34mgKbE/DfHWMJrygfmd+uC4GS5F47KowDu8Feb60dPYCfug",
+	"GnNQTQljae2SbSr2JnyjjryNg7RGrGOUjYesV+VPIuimAtVEuLvE3Jw62L1tdFohOPvKlMXVWh2ZHtgo",
+	"lIemj4E7ddvGsTHXyAliA57K+nFKXO8H18Orcmzmd/KPqwEtnr0sNHIctHMDY9OU8zGtgPbtKYaRVgbx",
+	"DYxxBFICEkLR6YGJ5F0VNWS1PjxOOov4RR3XIrqIOUhypqhqK2sZkmwkx3fR2hnoSiiC4cZWC39iprDX",
+	"ogbgy1+h6rn0BETkNdhuCLhOyZbJiYYFgOzaJBr9Hk0vHMcWDjO1kcDi1DCsPL5tGANGEmTmLgZshLlK",
+	"9zqXPmNH+7LEuUpM+0a++IB2w+EN2zIZ8JEt21YeX8O8v4PhBsjZUG4s7dvHJ4lyyAFZAQhizHZ1tivE",
+	"h8Ma1FM+qsFHNRwwqkHWSFaqEnUhg6345nUN0xzeZAVUUmk2A4RKkYljQITisPq+qyzU02Jgfaitu85v",
+	"XpthUoJlwh+VKomhkCLvaW952svMwGWAmzurJh+3xd3mTGr6/sXhd/mQXxv82nAamZDaV3oePQCrmf/3",
+	"yFVtIFuog0yLhwlha1T4MNFsjQTKR67pQcfxQcewzjx97ADHOgm2Twh2XPOrSvxt4UCVIeDtrdreykur",
+	"x83Mkk87hjA62VPPykmv8r8fl1TSddjQ7cG9E7ooB2Ucvq0Bi/LneYIc6SYpAb8izzr5nYVnnTwd5Omg",
+	"8eYJSZGa9qnEkNLoCXJhiGrNPr+rZMYxqKal6y+LN/L1XyInP1lTPn2Wx9MJSLeAW/nBFCgm47wBYPvx",
+	"bYX6O/FnDMwvi9+VUTUM7dL6OqljFyqvP8CcaWXlYd8+hzHBJlcgdTxv4VHqd52PeMpiOrxdzlecLrg9",
+	"aXMqZyqmS1CeRXDQ1pmvKckzN/5GSdp79cLjyJunhjw1dMJOHSl7PV4digCkSAiAEmu5fwpDkqecAfGz",
+	"V68NRkUp129YOVjTtKx6t59MKVWtvttMhhq7mTUf9SvevNkzpboeSKN9Y93EhnIZjmYy1wmM4yoRotJd",
+	"PseeMRN7DdoJAqXfdrRfXC/4awqV9VImb8N4G8bbMA9xP8xHuEb+propxsroK+va2rV9f52bbh15uZdB",
+	"1Y66deYQKvfErg/T9AmICJK5fJRewj5Hhb4OG17Xl8ToizCmcyt9l4y5mvZeNB5WNDaQeYGo+Xl8o+nF",
+	"8bdkDMjCQNRYubq43qDRkBn7ZRrecveWu7fc/eUZT9p0H32LRkvPDl2pYVSuY+/XMCjbcVdtHMlC8Td4",
+	"+Bs8OoK0pxw53OrRkqkRoe5Kgmzh7t5Y8caKj6L3UfQ+iv7xbLG9gujLlcQlkL61dkwMpm+uJiMD6o9k",
+	"jvk4/VMOWN4Vnz3C9NuS1BeqH8I4fhGTdTR/eXauJC3DZ4UaAaNB9gbG8Qeyjt4jfpHhiwz/M4mDUcr5",
+	"9kUBRw/xZ2kq1N+cVPayt/LZZWmrMERvcIjAt1dbuF4jCr4/O/+ugZBqThuJzNrzHEbUZX7fRNTlfLUo",
+	"GyzRGqbCKlbmFE6QMEFiyBG1ZuygJDFrmQhy9EKU4brfbDRhiVaEoroZ1lwGKcfxgapnMEEAMiDLtCat",
+	"JAeo7SOkZR47UaoYYpgCdMtRKvZc4heEZZK/DFJezMB2Azm6QVSuACFk6LV8B1AUEhrhdP0NAyscI1nc",
+	"oVk6MSvfMFCZ8FbLF8bxot/QF/sWmsJYlrAkeSpWIZJz9fGL4zxZB+o1WAjsirFMI8A4TCMGVnJ0C5kF",
+	"03pRWp4sx+6ExBziEGcyaY/cgkgzfaWulANCjF2vkZMib7xFbt9b4ySsSU5DCTK1UWMcp1JRiHWcpKhu",
+	"s1p2XO++Y4h2c7Ac7f470ZM3bz99wwCO1KZTt56CDV5v+hWUZT82sI9+oMR2pYCpW1Jfy2NhYqOC+UxC",
+	"aplzsIxJeK3uJbSKHtO3pxo22DK7qLz6sywpmAU3BIcyu1MwC/L0OiXbdMz2G4EUbRHjSmsLSYThRvnM",
+	"VCYa8W8lqnZiQMAx5MZmZwjRhSzCqWE6By7XS8kGsqaS7Jk5QiMUTZ+6kKQ3iDLYqx4bzyymJODRyrOh",
+	"/yT9sYVMtgNFQGbPsndTho6iaKFLWlQljWvNL1x2WVhJIyor3xhXlbSoOAGSqgLLYibERJJaQ5RTl9yq",
+	"ViGpj6RsVwpMFBrMmoKiPgazIMqVXRXMuktcW/C6U9zQtosIcYhjtvNtcwqa3xuGzfiz7f0Yp6jbhjLB",
+	"VPOrph6vZ618sP6ibkb9XbPu3gkfgF79c2tRketWG6PqKxOkdn7RmbR2vjYUVg9U+UX71bpFTrpRLqUK",
+	"ra+aSlJKJvhWPN1imr9T9jV7GObUwHs3me4ZeHl+fu7C5z5N7vs9ASQFW3XWQ6WIlkuRtBVSdMsXYokm",
+	"tPYgvRar+grKFBLCSgQZXFsNaPXyOP315uq/AU5BFsNQGlp/v/rtH1ZDRZlMpnkO2U0wC+RG2NVKlrRB",
+	"SR0BxRDpi8AZSvkZ+EWMTsoA0RsL9ZB946PStO9DYR2kHeN5refOfL+JdDq7kroI2c1rEG4gZYj/R85X",
+	"L/7/BJ7mzdtP5ZURCeThxrN9DapcjI2ZqzFQetWvZ2FEdxjxDqMzr8xVNk9QhGEfF65ZHsVAvonop+rl",
+	"X+W7J5NX7xNKyA0ae4TJs9g1rtUIyvmHeYSJdjzWeBTfMJKg/dCvSzuT6B6gsk0CMUe3GaHcfimJloqP",
+	"hPGuTLxTb3tG1DOinhH1jKhnRJ8YI/rHhoA14kzu4NJrsVuUaxINN/gGid1dCrBcvSOSot609V9HRPLh",
+	"jSG1xNmsoe8PXI/KoRtZ7tTcYrmCgQRG6DX4QMJK0NQ+nRMA2bXUSf4AirbFfpUnstIK9GTVMMMOZXkp",
+	"M6pzIKVrgN2FEdVROQ7O5sviTURdc1rKkt2CcHDKf/xbLUQ9muoRSZdnRSocnlDwAt7MACcGZJowa5Ec",
+	"ZBP0g/MNiaNRVEIpxj+L9x5PlJ92FNwGxad1WbTjYQQxRTFawxgI2Kl93QHALgobyu1pXIs8iA+5MsjR",
+	"tOh4qWa8JOzG+x1PHHpzgVZMWO6F4RicMxTPj6OcxZLhBUQJyMe8tIJAnkaINmTklcDFBqdrISyYa4ch",
+	"LVn+QwjObgqtHtupwUDfVZ8l03M/wUdTimFNS18W1effcxxZPDdHFFBD0e1unlpudi+gPT6hmorYf/NS",
+	"URK7crXjHRpj7J24YPmwj6+MoRGCNd/CmwmMinxXSMf35z8esFiqklWyaxSBFZF5x3+wpQ9Sp5LKBEIA",
+	"xsIeLbz+rGmex1OeztzQoH0zj3F67exwd9LDH0SJz1gX/0Qo2OiIR4ZCkkZsBl4CTsAPP56fvwY/nJ87",
+	"Hp6P8QqVfvRp/rpH1HYvD7bbkoCxKCwJT69zGr6jynfa0DjlcQFCr1l1yASWp1RXhKrYngSnOUfs+NpJ",
+	"NHCE82m+3RTjHFB/bArP+R1K+sRgGkD6DoYbEKEQy+ATGWxN8xjNAE6znDOZGpzkPCQJUnnCtwKCSxTK",
+	"IB8VLN/wbHoRliJ8BQuw3RQAqvivLWRAn1EChAos7Sue203Rbx6QdIXXTvKmnnyigaZ7SAOMIix+gvFH",
+	"KnrPVSL1Ok6HLP+FQmOqkSsV8MX06QOEKbhGhcf3jlmsUFYerwJYrkJheTGeWJx0uvtxq9FCwV2W3Qty",
+	"FQDB5nfqg1qdXDCv4l7YZaE+/K4AOLzSNOrx98gNxhVZN70qKMYL046XqY4XmrA6lLJw1pKF8dIzj8g2",
+	"jQmMJorRW/3644uT59G+XnXzb5xNYdNqxXLIKMlKlRjjI7FKSR+RFIECcQuZt3ffPKV3yMitw2tarTd7",
+	"Va7YMrMJrskhRfxBlOsdKK+CC1Zmj5T0iTW2/DbDFLGRdJxb2QyvU8hzinqXCu9VeP7Zwn5nmsYblRSM",
+	"IjEoWI3BkOB/qh5+fvv3/sgd3W/TopyCCBbsNUjzON6h6GcqYcKKUIBu/I28TcJqQ7YgJpJllodFIUXg",
+	"GmVTqKoKw87RbU8eyMeIPiu7/BYWbPTVjYSh1KNXX85ICEPHAXB/lFmZOchBU1/pHEOnpKZ1/8vO267E",
+	"g9Qncm67Duo8aHJwpM9vAowVPHu3JCqRc4Jck5HKnM2/Ip+T1J/A9yfw/Ql8fwLf5yT1OUl9TlKfk9Tn",
+	"JPU5SX1OUp+T1Ock9U51n5PU5ySdlpNUx9Rq1Ozc4u5K/KhNV4IGE5Y26Z8DO6Vrpsif6/M6y7u+vaIb",
+	"OFAn/iUpUriTu899Nd+BztpNVJIjDt2N1JX+7J0/e+fP3j3s2bvHVE4OR+0aF7KWOmiMQ09dwir0i9Gx",
+	"Z7l79UiWkncaeqehdxp6p6F3GnqnoXcaeqehdxp6p6F3GnqnoXcaeqehdxp6p6EnqwxOQ7ifq7BBHFl8",
+	"hopmEv/BDJ8VqpdWcil6j/hFhi8y/M8kDkYh7vZFAUeP4We1oay+OamTho085ZgBhugNDhH49moL12tE",
+	"wfdn59/tAGP3+GGZNAjGMRuc1jfyKeeDLEfftD638zJKfxoRribIq79a/ekddrk+rIXd1cW6RQFGZ/JV",
+	"q7KTv87v5NZqKLNQJRmXhfjjen2SKrqXQz85GwLGcZ8AePw3ryAyeKKGAV9B2hX6pbN7nsGcyRT51vO8",
+	"8qqKphwo7/VH+eJpiYT19C4jM7HZ3kJWepc8pHW6+oa3VWH7FchK6EyHuCj0TBZjPM7bi3iKWJ5Mgvwn",
+	"9abHvMf8aMxTjZ09Qa/KGY96xUJPAP1VSV97zHvMj8S89nzsCXlZzBTEk2wa4Enm8e7xPgXvEjl7w51k",
+	"fWgfzgPtk0D7JNCPkQS6F+y25M/OaXdOOueOT7hzhIQ7fXi1JtrZPUDgxLDr0wDjiHbPgJ8kA94OSh+j",
+	"ZOto9F4WvA3eqZxgE9OeGvQm9F4mdBvz4ynCHeSP5gqHRMKRNLTLhOcOvVDsKxSjOcQhqRgkE4fEwo1V",
+	"tEuFJxe9UOwpFGNJxiGZGGIbh0XCgXbskwjPPnqB2E8gRrGQw/JgoiNJuhLi8NItfFA87cMHd5Azcz+L",
+	"93QiDcVMNiMNaxwwjihm1/MVkpdlsHljYBOYDYOjLOCn8v2L9usnRpqQdPWZrNcxstImJEIe1KM1px46",
+	"FVzItpiHG8QaSQGiXFTZZV4U8E1aVPxypuF/puF/1ob/wLUJooyP+VcqA4e/SKENf6dbFPTQyfM3S4RS",
+	"wEkceQmZevUCfyxBsZsaQ57PciHxns+v2vP51OVjLyfpgHCYnaSVAFQnTFllZQ1Kw7vqHb2oDEnGhXSY",
+	"qbgGMbjiE+Z1xyhaQxoBTmS2EHmFOAxDMaGHzA5yWcjMJK/lWKsTrvucy1Yn/WdBOW7BLHA+d/sJM6Ho",
+	"vt09WbuCcdxz8v+oh2tn4KVoQkIoeq0SORRf57HaBzpV9O4WhlymlsDMfocgH3sI1aXYGnEHLriTH+U5",
+	"HivJmitdvTBUH4asyFLpmZLCcMJh7Jgvr8Gx/Vm+OCsb8cVh+f28USaVPu86k1qzyofHN6gAkPr93DSH",
+	"+StQzvK7RgYG1yW3XlNri3TE+ju/q79c6C/7j5ZZF+bLovvdL673bpsa4W+0d9UOXUB2IOVlc4KlfHDR",
+	"tImbG7/iZe5RKZ2GuDlxOm9J6tfEKQyOzG2tNk4ojsqT1JCqrCgPJ5N2KmdNSZ4Nb17fq8dOccNaZoqK",
+	"4RLFMmui2pxIkfVbV791becYhckRNpgaewcu9kj77LGbYb/FPtAWWyppv8F+1htsNcfuZoJa32uj3Hxd",
+	"grTKCXNc5p+XLVxKjckSfnmcinYRUcmtl4hx5rXM2j9ZJjpJ/3eM4vmd+qtJpAjFiCOL9LyVPyr5uSzU",
+	"X8fta1XL84wg9HvHSeBWgJoM7gZ2z0rg3s9c9ngnDN5zr+6fPIt5AHFwIihPURge3L7yq8WDMY0HkBs7",
+	"iRjj1CEA5oN86oQpRM231AntPXvo2cOjs4dHovkm3fRxDP7wBJm+3xmiQp16su9Zk31yit3XbLkMW2Nm",
+	"5K/zO/nHKS5GrteXhfzjaADrwve/FfXZbw9rEe6iRou2F5rxG8RJMlNLhVV8/spR7mDk/pd6zDvKvaPc",
+	"m7reUe4d5d5R7m3nx7Cd5UI8whBQ67uro9xtmfeO8sN6TtSceomY6iifKBN2R7l6YH6n/o5wlCv5uSzU",
+	"X8fdZVWLd5R7cHcc5RPB3cCuq6P85MF77tX9k+dBDiAOTo7yUxQG7yh/vo7yA8iN3VE+lFy/XGBOM7m+",
+	"6PzXmVz/qYPeLQ//ANDNefgraHOap9fD0P6sHjvlKJA0yghOuafGPTX+kFEgNew8jf08aGypSz2N/axp",
+	"bDXH7qu0WoZdaWy31fiZpbNUUnN8GruqqCMzWm69REyisSfKhJ3GVg/M79TfETS2kp/LQv11JD+qWjyN",
+	"7cHdobEngruBXVca++TBe+7V/ZOnsQ8gDk409ikKw4PbV361eDAa+wByY6ex5U0lg1SfvFrnJJk+WUIV",
+	"Dlt9FMMmZ8tHx3oKsD9VcQNABw+RPVbJTXj7AFzPXA4cfvHE5bMmLuUUu9sf6vIzR9rSybJ4Xla1kpjj",
+	"k5a6nl0waIn1sjCJspwkDXbCUl19eSf/jKArpdxcFvKP4xZXV+G5So/qDlc5CdU1al2JytOG7bnX70+c",
+	"o9xXDJwIypMTgoe2o/zy8GDk5L4CUzGTskH0RstATsVLc9Ht/w0AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
