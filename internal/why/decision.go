@@ -39,7 +39,7 @@ func verb(o Outcome, change string) string {
 	case change == foundInJournal:
 		return "Nobody saw this talk; by the rules it had to be recorded"
 	case o == Recorded:
-		return "Recorded"
+		return "To be recorded"
 	case o == NotShown:
 		return "No rule of this tenant records it"
 	}
