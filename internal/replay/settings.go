@@ -48,11 +48,11 @@ type Trunk struct {
 	AutoRecord *dialplan.AutoRecord `json:"auto_record,omitempty" yaml:"auto_record"`
 }
 
-// Read reads settings from YAML or, if they begin with a brace, JSON. What it
-// does not know it refuses: a misspelt rule would silently change nothing.
+// Read reads settings from JSON or YAML. What it does not know it refuses: a
+// misspelt rule would silently change nothing.
 func Read(data []byte) (s Settings, err error) {
-	if text := bytes.TrimSpace(data); bytes.HasPrefix(text, []byte("{")) {
-		dec := json.NewDecoder(bytes.NewReader(text))
+	if json.Valid(data) { // YAML does not allow all of it, such as tabs
+		dec := json.NewDecoder(bytes.NewReader(data))
 		dec.DisallowUnknownFields()
 		err = oneOf(dec.Decode, &s)
 	} else {
