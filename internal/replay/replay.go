@@ -153,8 +153,9 @@ func byPermission(r dialplan.Reason) bool {
 	switch r {
 	case dialplan.RefusedUser, dialplan.RefusedGroup, dialplan.RefusedQueue, dialplan.RefusedTrunk, dialplan.EndpointUnknown, dialplan.NoneNoUser:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (r Replay) judge(e Stored, data recorder.RequestData) *Difference {

@@ -106,8 +106,9 @@ func (t *teller) claim(parties []Judged, c recorder.Claim) string {
 		return t.leg(c.Leg) + " asked for it with *3 at " + clock(c.At)
 	case dialplan.API:
 		return "it was asked for " + t.leg(c.Leg) + " through the API at " + clock(c.At)
+	default:
+		return t.leg(c.Leg) + " has asked since " + clock(c.At) + " (" + reasonText(c.Reason) + ")"
 	}
-	return t.leg(c.Leg) + " has asked since " + clock(c.At) + " (" + reasonText(c.Reason) + ")"
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
@@ -138,13 +139,19 @@ func (t *teller) party(parties []dialplan.Party, i int, v dialplan.Verdict) Judg
 	default:
 		out.Text = name + ": " + reasonText(v.Reason)
 	}
-	switch v.Note {
-	case dialplan.EndpointUnknown:
-		out.Text += " (the other side is in no directory, so the call counts as external)"
-	case dialplan.Resync:
-		out.Text += " (found in the middle of the talk: who had called is not known, either rule counts)"
-	}
+	out.Text += noteText(v.Note)
 	return out
+}
+
+func noteText(note dialplan.Reason) string {
+	switch note {
+	case dialplan.EndpointUnknown:
+		return " (the other side is in no directory, so the call counts as external)"
+	case dialplan.Resync:
+		return " (found in the middle of the talk: who had called is not known, either rule counts)"
+	default:
+		return ""
+	}
 }
 
 // source is what decided for a party before its user's rules.
