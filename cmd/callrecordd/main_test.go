@@ -42,6 +42,7 @@ type host struct {
 	t      *testing.T
 	config string
 	state  config.State
+	store  *store.Store // the daemon's, if there is one
 }
 
 func newHost(t *testing.T) *host {
@@ -129,6 +130,7 @@ func (h *host) open() *store.Store {
 func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 	h.t.Helper()
 	st := h.open()
+	h.store = st
 	dir, err := directory.New(h.t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
 	if err != nil {
 		h.t.Fatal(err)

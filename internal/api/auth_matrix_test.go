@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
@@ -135,6 +136,14 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	folder := filepath.Join(w.server.root, w.tenants[tenant], "monitor")
 	w.must(os.MkdirAll(folder, 0o750))
 	w.must(os.WriteFile(filepath.Join(folder, rec+".wav"), []byte("RIFF audio of "+tenant), 0o600))
+
+	w.why[id] = append(talkOf(w.tenants[tenant], "user-of-"+tenant, rec,
+		dialplan.Party{Leg: "17.1", Kind: dialplan.KindUser, UserUUID: "user-of-" + tenant, Tenant: w.tenants[tenant], Role: dialplan.RoleCaller},
+		dialplan.Party{
+			Leg: "17.2", Kind: dialplan.KindUser, UserUUID: "user-of-side", Tenant: w.tenants["side"], Role: dialplan.RolePeer,
+			Queue: "queue-of-side", QueueAuto: dialplan.AutoAlways,
+		},
+	), finalOf("rec-of-side"))
 
 	archive := uuid.NewString()
 	w.keep.exports = append(w.keep.exports, export.Export{

@@ -33,6 +33,7 @@ type town struct {
 	dir      *directory.Service
 	calls    *fakeCalls
 	keep     *fakeKeep
+	why      fakeWhy
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -76,9 +77,10 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		w.must(err)
 		w.tenants[pair[0]] = tenant.UUID
 	}
+	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
 	w.server = New(Options{
-		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Root: t.TempDir(), Now: w.now, Log: log,
+		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },

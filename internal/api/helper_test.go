@@ -103,6 +103,7 @@ type world struct {
 	cdrs   *fakeCDRs
 	tokens *fakeTokens
 	keep   *fakeKeep
+	why    fakeWhy
 	root   string
 	ready  string // why not, empty if it is
 	health Health
@@ -124,9 +125,10 @@ func newWorld(t *testing.T) *world {
 			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
 		}},
 	}
+	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return w.cdrs.records })
 	server := New(Options{
-		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Root: w.root,
+		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Why: w.why, Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
 		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),

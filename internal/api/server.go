@@ -18,6 +18,7 @@ type Options struct {
 	Tokens  Tokens
 	Tenants Tenants
 	Keep    Keep
+	Why     Why
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -47,6 +48,7 @@ type Server struct {
 	tokens  Tokens
 	tenants Tenants
 	keep    Keep
+	why     Why
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
@@ -68,7 +70,7 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}

@@ -271,7 +271,7 @@ func (m *Machine) logRequest(w *wish, kind string) {
 	}
 	ev.Data = RequestData{
 		Leg: w.Party.Leg, Op: w.Op, By: w.By, Reason: w.reason,
-		NoTalk: w.t == nil, Idle: w.idle, Party: &w.Party,
+		NoTalk: w.t == nil, Idle: w.idle, State: m.PartyState(w.Party.Leg), Party: &w.Party,
 	}
 	m.emit(Log{ev})
 }

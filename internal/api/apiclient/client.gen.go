@@ -1321,6 +1321,15 @@ type Exported struct {
 	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
 }
 
+// Flags defines model for Flags.
+type Flags struct {
+	IncomingExternal bool `json:"incoming_external"`
+	IncomingInternal bool `json:"incoming_internal"`
+	OnDemand         bool `json:"on_demand"`
+	OutgoingExternal bool `json:"outgoing_external"`
+	OutgoingInternal bool `json:"outgoing_internal"`
+}
+
 // GroupList defines model for GroupList.
 type GroupList struct {
 	Filtered int64         `json:"filtered"`
@@ -1340,6 +1349,24 @@ type Hold struct {
 type Infos struct {
 	Uuid        string `json:"uuid"`
 	WazoVersion string `json:"wazo_version"`
+}
+
+// Input defines model for Input.
+type Input struct {
+	Parties []Party `json:"parties"`
+}
+
+// Judged defines model for Judged.
+type Judged struct {
+	Hidden   *bool   `json:"hidden,omitempty"`
+	Leg      string  `json:"leg"`
+	Name     string  `json:"name"`
+	Note     *string `json:"note,omitempty"`
+	Reason   *string `json:"reason,omitempty"`
+	Records  bool    `json:"records"`
+	Role     string  `json:"role"`
+	Text     string  `json:"text"`
+	UserUuid *string `json:"user_uuid,omitempty"`
 }
 
 // LineOwner defines model for LineOwner.
@@ -1416,6 +1443,24 @@ type NewUser struct {
 	Purpose              *string `json:"purpose,omitempty"`
 	Username             *string `json:"username"`
 	Uuid                 *string `json:"uuid,omitempty"`
+}
+
+// Party defines model for Party.
+type Party struct {
+	Endpoint    string  `json:"endpoint"`
+	Flags       Flags   `json:"flags"`
+	Group       *string `json:"group,omitempty"`
+	GroupAuto   *string `json:"group_auto,omitempty"`
+	GroupToggle *bool   `json:"group_toggle,omitempty"`
+	Kind        string  `json:"kind"`
+	Leg         string  `json:"leg"`
+	Queue       *string `json:"queue,omitempty"`
+	QueueAuto   *string `json:"queue_auto,omitempty"`
+	QueueToggle *bool   `json:"queue_toggle,omitempty"`
+	Role        string  `json:"role"`
+	TenantUuid  *string `json:"tenant_uuid,omitempty"`
+	TrunkAuto   *string `json:"trunk_auto,omitempty"`
+	UserUuid    *string `json:"user_uuid,omitempty"`
 }
 
 // Password defines model for Password.
@@ -1608,6 +1653,26 @@ type UserList struct {
 	Filtered int64  `json:"filtered"`
 	Items    []User `json:"items"`
 	Total    int64  `json:"total"`
+}
+
+// Why defines model for Why.
+type Why struct {
+	CdrId   int64     `json:"cdr_id"`
+	Steps   []WhyStep `json:"steps"`
+	Summary string    `json:"summary"`
+}
+
+// WhyStep defines model for WhyStep.
+type WhyStep struct {
+	Actor         *string   `json:"actor,omitempty"`
+	Input         *Input    `json:"input,omitempty"`
+	Kind          string    `json:"kind"`
+	Outcome       *string   `json:"outcome,omitempty"`
+	Parties       *[]Judged `json:"parties,omitempty"`
+	RecordingUuid *string   `json:"recording_uuid,omitempty"`
+	Rule          *string   `json:"rule,omitempty"`
+	Text          string    `json:"text"`
+	Time          *string   `json:"time"`
 }
 
 // AuthGetApiApiYmldefaultJSONResponseBody defines parameters for AuthGetApiApiYml.
@@ -2554,6 +2619,17 @@ type CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams struct {
 
 // CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody defines parameters for CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink.
 type CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetCdrByCdrIdWhyParams defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -7054,6 +7130,68 @@ func (t CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONRespo
 }
 
 func (t *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a Problem
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -12175,6 +12313,11 @@ type ClientInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
@@ -13633,6 +13776,21 @@ func (c *Client) CallLogdGetCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context
 // Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 func (c *Client) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *Client) CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetCdrByCdrIdWhyRequest(c.Server, cdrId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -19074,6 +19232,55 @@ func NewCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(server s
 	return req, nil
 }
 
+// NewCallLogdGetCdrByCdrIdWhyRequest constructs an http.Request for the CallLogdGetCdrByCdrIdWhy method
+func NewCallLogdGetCdrByCdrIdWhyRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/why", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetConfigRequest constructs an http.Request for the CallLogdGetConfig method
 func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams) (*http.Request, error) {
 	var err error
@@ -24127,6 +24334,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse, error)
 
+	// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error)
+
 	// CallLogdGetConfigWithResponse Get the configuration in force, without passwords
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -27017,6 +27231,54 @@ func (r CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse) Status
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetCdrByCdrIdWhyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Why
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSON200() *Why {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSONDefault() *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetCdrByCdrIdWhyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetCdrByCdrIdWhyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetCdrByCdrIdWhyResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -30678,6 +30940,19 @@ func (c *ClientWithResponses) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMed
 	return ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp)
 }
 
+// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *ClientWithResponses) CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	rsp, err := c.CallLogdGetCdrByCdrIdWhy(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetCdrByCdrIdWhyResponse(rsp)
+}
+
 // CallLogdGetConfigWithResponse Get the configuration in force, without passwords
 //
 // Returns a wrapper object for the known response body format(s).
@@ -33471,6 +33746,42 @@ func ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp *
 	return response, nil
 }
 
+// ParseCallLogdGetCdrByCdrIdWhyResponse parses an HTTP response from a CallLogdGetCdrByCdrIdWhyWithResponse call
+func ParseCallLogdGetCdrByCdrIdWhyResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetCdrByCdrIdWhyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Why
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetConfigResponse parses an HTTP response from a CallLogdGetConfigWithResponse call
 func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -35611,158 +35922,165 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tbxs58udXIXQHzCygWM7M3uKQ4F7Yyexs7jK7viRze4vBQKC6KYnrblJLsi1rjHz3P/jUD2qym92S",
-	"bMfiK9lSNx9/VSz+qlh8mCQ031CCiOCTNw8TnqxRDtWfV2nKEFd/bhjdICYwUv8lWOzkp9ht0OTNbxMu",
-	"GCaryXRCiiyb/P51OkloQQTreSjDBM1fBzzzQ/czXECBuh/5A2/mCU07n/o6nTD0nwIzlMqfTevKJkx1",
-	"t211VR9rpf8+NaVP6OLfKBGTr9PJNUxuEUkdw5hCAeUnFijnVctsw76WhUHG4G6y30D1uqvGdzDLHJMG",
-	"s2yOU2c98jfE5jidE5ijvkeKfIGY+yGGoMCUzAXOe2YkxTBD6RzdC0Q4psRZHuZzXW/t1wWlGYJkYsGh",
-	"u7SkLIdi8maCifjLnyfTsmZMBFohVq96AwuO0vmiB54bhNg8YGT2n/MPD0MJZel8D6+tBzBZzYuiPlU+",
-	"1Bce2MDsVhYiqPwZpimWkwKzmwYgfGirgCQQgUTstaX2QsER623pHmotDFugc0DMPQe+Ed+HXzlEdRw5",
-	"gFfhqDFyze7XO7s3ka1pqyPMJ58fMRdtGS01QfnHf2doOXkz+W+zSkvPjIqeKTnv0xK6JG8z6Cr9XAKp",
-	"2ZhFwecJJbzINZw7m2K/kgVzxO5wguaC3iIy6E0B+e38PwUq0IDX9jrcaPZ+YxpV+AbFOyKQ4UHdefQR",
-	"3BsK2d5p94A4xyBljr4Tvq2rNZdK0s+g1K2tleSnmKFENPS9036Qz3ZouISSO8S4lvY+TZkiLjDRz6ZI",
-	"QJzxDr3oUoT1EhwrVl+lcg1iBGZyGgS6FyPeHFHryNWxXkRzzeurMGg5mE7SgkGLgCENQ6Sn4M6+liXW",
-	"l9lwXftJvdLWtlrgEBcoDZvd6vHAKa1eGAYjx3uDa+yf/+rZwNnntGAJCm2KeXpYz/dfGllXf+fNGyMF",
-	"zbwdXE3oAAvIegZIwD3k92w8+izBfZMjbRlPulFahmvrhP1zUtMKrYWiuRq0db9bwfuUdo9m7lW/bh3r",
-	"UJs+3diSL5cKceuJTmXQI/FuUXXIo1/oPCLSJXAtGWnC3oFtg86GkvYYKW4beokzYY2QgLVgoMmdMpd4",
-	"EHQv5knBOO2xkAQVMAtqmdOMtwVMq142K3eOVGkftsbKa2Ht1W6ec5dOlleE0IIkKLckUrOWansUoJvq",
-	"D9PNgI3lfi2tonyt/6m+POxxJvvLTU1FKpD3D51+bFoW5WvFXxEUBUPtNiACF5nPpvY1YjpZVuW19+1B",
-	"atyIo+2ALXBatsjXlZ8ZLTaOHUQh6FzPibNVqciX5ve5oKtVhjr6LOdrgNg2ptkhwMGmYwYXKOtGsJco",
-	"6qVTwldXqyobi6xRqbqJzvGcNiahMZS+yfyIiROU6YZi0iEZTzVBOcTEjRvPvLiG14xk2UtTbNCAfSmh",
-	"2xwyuhF2SMYycntNtSV6W8IKcjtcDjvnNngenloKanNX77BvrH7liHk4cyNCnXq4/iAmCc3lqiPBou2h",
-	"wa9WplToq7QQKzqu1vLVsFqXmHHhnd4BmnS/FJ//Z5gaUQrLoUEoUTZo8JSGkN9LjLKe7dihcK5GuzZk",
-	"9dpD5zIULqGIDAX91ClFnfNhp71LWF/8uhSGwPCuyAH7x5Yg1u8yCF0CXS4S/6x5aXWGuJjDDX4Kirys",
-	"O4gYp2SJVzdQJGvX+u72DkKxdv5wB7PCaeG2VvmJKcW+42raTznEDqcvrFz4Lg59iVnu039+wA7aPtgW",
-	"lPipqnX2435DmWOnutgJs73vF7UEFrxnWVniDHnlTv4YWleOOZevhRLPloKBYrx3d7hXduzer8sDWutJ",
-	"bTxrTlc9DXY4p2YKqyHzT/87hqDQuGyiYEDj/aW7Ck5SNsdpU5kGzKedP61H68xEq261KT4NY+Xia8fy",
-	"TDVeyVJNfg/y32jmGMs+aNfjLurqSE1BsCBBTgPYF1No+YKqfSqb6OrPB7KkPBh108kW/kHnd4h54lfc",
-	"MtV4ydWKaqF2IKXL9G5b1GPl3ml0etrq2GGi+w1miPcquYJlAU1imbI6yiKd7aAr7ODvYJIgzuf6cceg",
-	"LHRslhuPGUZE+CKmVHv63JhNxC4Z4uvKXmn3utWrXxDncIWuSte7O36s+W2uX+ofWPvg7308gzfQzLTv",
-	"mqa7k7RD1iCgu5swzX32CSzE2jdvm8V9qCNtU7AN5UclMaaTe3xH5weswbZv+z2pl1w1fWqGyTW0f0fb",
-	"G5rhZOcSm2yYezBFPGF40x/X4VVPPCtW/UNSOdbK6qaqtZ4OflFj12kWd20bbACsNpYFTMTI3m3WlPQ5",
-	"ed0DEKq4bQidaaatsrK/PSPk5r0kyhARONHOyxyJNfXoQbnvmLe2Ga4eDiWVnHRQEGm0gZxvG/TmUPmW",
-	"gtVfT6Ac27K8ZE6XQ+Wm1pfmJBG0nbd7WusEzdKuB/b3mfWnp83SnQ17PsqDIZjOKcl2bmzxNfQGpXnF",
-	"7jg0dRdDrap2KbN6h8rW+6fgGKGkZjKPuZNoeqz9zb8xRsIjevFP3tuaf97ZcUYXGcodFt2o6ETEGGU+",
-	"g8dvhk0nAueIC5jXmSsTTO0z0mq1TSdVrE1Vkqu/n8rd2j7xF7aLM8+5i06cyjGAA0pRhoRPL+iu9S1o",
-	"acBBh26qiWYZ3fYsnDlKMZzXwybts2Xkey18ojmk3gixgJb7zykMUn616mpjVo1/iz1CNfLIzENtA2+H",
-	"rDUubnioXZcDH527u0QTUI0NbEOmql3JADnN6QL7ghoOIfX2OY+ya42OlPU3ibzm0lT2rGMwnyDsyk7j",
-	"MTW2I5LKz3R9Qjm9Ozpx6PG/2DLdDRHSMHcGK6VsnsIdHx7wvYRFJuYB79e7YF9DilQd82YVnzXg5bDq",
-	"nB0Nrs/59qAQ2KZUlSPbbH6rRY65cI+zdww7IfPe9Po4sHmiiXDISsjQugbmc0I3yDEivPz+wADp3phF",
-	"U1PzdX9TfURg1eCeyKL6gtNJ+ZkSnU1B3BMs2b1ohpLCXaskQzkVSNEN411jcIU8AQJH9Jx1LLF2FW6s",
-	"zbXRaXaz0eiO+XiCVdki4cn2UY9M71mdG86OpTSHWJ8HGKhP/FQiZKgL4qenGsszrlVD9jmNNg3ZPXZ7",
-	"I9XNWupZfwK8G7g9mbv1i3UdHUi4dflHQrU05rwI2yB1jWjp3glwkPVrf671kV82/EX3LQwimQc7NUUy",
-	"7x4d7akJc0IN8BfZE86Vi2ivoqaPqGrj3urT7ECr85ajLOd4b+AHLl8K1H0ezk6pVN0O9lkexeERrjN0",
-	"XJZDCB/RG3KIH/OYfpDKMup2h1TeSzPY1Wi53KHtefPN+xOsGQpuT7RiKJWYFAyL3WfZHLMVsEoQk8mb",
-	"yRrBVG+v1CxP/v+rq0KsX32x2RJMszf4/6Dd5KssEpMl1Vx1zW2j8iYATdYBvfXiAJIUVKf4pkAODxR4",
-	"kSGwxWIN/gn/oN9xYOIu+YXikYW0/VXIsH5VdrQMsZm8vrhUnq0NIipgdPLjhfxKB0iq7s3gBs8kLGaX",
-	"F6/1Pxt8scvVYK+Q0KGaSHOGH9LJm4ns8M9IXG3w1Qb/K9dkI99QwvWA/XB5WZ4F0+sD3GwyA7nZ/asd",
-	"1IXrKXfJwb6Ta/JljUD9m8q47Kjp34bYreqBZPeP5eTNbz3eDuNt+DrtW4yraI6vOogN3YvZWgzu3j/X",
-	"UIAtIgJsGTWagBd5Dtlu8mbyXj27QECscTn74PvPW7haIQZ+uLj8kz0F+uY3JeF649yc2UUtrVLXtJbp",
-	"lwbNanusu0aurMM91ZgBbdee1TRLjG/hjgNBQUZXAJOAWVXBwau+OdVx2HoPAnMkVBj8bw8OIdOrxRTg",
-	"JSBUACG/kqrtOw7olkiN49SCUjO9Mub+tDYkpbK2O/u9Ifr9QJAFOxPak/FZn5bnWrUKhbpbtDsP0JlV",
-	"TjXXrG+//S5no4Ljz0hPv0aY8RkBTMCSsgRN1bDRQgAb88BbaJ1O7l/ZlfiV2nSpHy50iRcMwdQE/Ovj",
-	"AW3oqpMDzxu8KqrbBvQFgyX4LI09PdF2gWg752lk50sLF3ApENtCCYMoP0p+Pm+xSNYgRYtiBUw0AJfy",
-	"I2Ep9TslgDJAl8uhglNsUijQpL0YbGiGE2Okdy0HN/a5Hpn6G92CHJIdgALklIu34HKqmm/mdwowB4SC",
-	"DOdYlOL1nwKpJI9GutSPDblqG+zeiuVSiOAdArTwVkCXS46G1iARrI4Dyio4ZQIsdt4KmFYXftA4O2AK",
-	"fgsgT+RA1QbOV1M9h0tVGyJFrsDBExP+VNu7+NvwD5LtgFhTLg1HKMBajqMyIaUoGCTmvqZwBFmyHtbr",
-	"SgdzsEAZ3QLIwRZlma8SJuVIbVxbtdROd3V0TK3d6B4mQn2Fua8mS7eGd2ZMLYbNPXEtNkxkzMR8M5Zd",
-	"fziaIic8i1OpCeNipBYjOVbVoISuN/aFylSj3LOq3FAevKx8W6Za18RWRwKOYI+FBGB2oH0Xsa6xrg9D",
-	"AmiHZTDatZ+5w76aPeiiv2paL0M66q8tFe/Vb1Yurnc3tkV78qGwbo4sG6SXja+4TMEK9O2p/T+3uc8P",
-	"QtpDK6rzTkTMvplooByAWYvICwPHr9OgHcB5QjLq5acilI4A8NIWKXymSHF+8I6mzXmYNmtIVkdZJlCK",
-	"RYiFM4NJNnvQx8JHmjtXSXa9u1IlnFAOHQVBW+eLNaFoIaJoaNHQBw4AJEBPO1gymh9PUoatNxHyJ4M8",
-	"JhHxGvFXaVqDu6AnXBZMvFqvY+GzfS46FqJj4dtzLLywzWn9oIPHvC4FO+rUiifnlRYL06P2BbM39arP",
-	"2YP5K9CStur0emdPjoQYE7x81m8E9MHyWzIK1pADRFKURhBrEP9EUgBBBYOBIC5BWnKJbUCXyRblZLsh",
-	"/DcEbQJTt45rAWwHEh3N/T8uf/Q/QKg4r7jAz3AHtmsk1ohpeeNyGMACgWSNkluUBoQJmsWzz377Yh6L",
-	"5ls0377ZuBDE0VuQw52UEIY26szohT6zk6kbbZcw48gfWsEb1baTFLiXq/aJBS52KjRfvjiJUSyHR7GM",
-	"qaV2TPKsQ2ZqZ0A9WwG7REQjqtoJiHJc1NkcjT2lwYLNKjOsgSE0gQvwi3Iz2VPCp3UzVbX4wR+xvxdB",
-	"Y7A/DvHeMBrzwOxB/xG4GTaicb0rwdu/FRb20fPYCcegGndQjYGxsnbplsi9iVjrI7nDIG0RGxhlEyEb",
-	"VfmzCLopQTUS7iExN+cO9mgbnVcIzqEy5XG1ltkGejYKJt/AKXCn74Y4NeZqaUx8wNOJSs6J6/0Yeu5b",
-	"jc3sQX2EGtDy2eudRU6Adq5hbJxyPqUV0LzrwzHS2iC+gxlOAaEgpwydH5ho0VZRfVbr4+OktYhfVXEt",
-	"sotYgLzgmqr2spYJ3Qzk+K4aOwNbCUMwWftqEc/MFI5a1AF89SvUPVeegJS+Bds1BbeEbrmaaLgDkN+6",
-	"RKPboxmF49TC4aY2crg7Nwxrj28TxoDTHLm5ix4bYaYz1M6UzzjQvjQ417l036kXH9FuOL5ha/IXn9iy",
-	"baQedsz7TzBZAzUb2o1lffv4LFEOBaBLAEGG+b7ODoV4f1iDfipGNcSohiNGNaga6VJXou+Q8BVfv2Fi",
-	"nMObLoHOg82nOmsMgFkGqFQcXt93mTh7XAxsDLUN1/n1mz5cStDkytJZxjhKGIqe9oan3SQzNgFu4aya",
-	"etwXd1ve9961OPyqHoprQ1wbziMTUvMCypMHYNVTFp+4qjXkc32Qaf44IWy1Ch8nmq2W8/nENT3qOD7q",
-	"GFbJsk8d4Fjl7Y4JwU5rfpW5yj0cqDYEor1V2VuFsXrCzCz1dGAIY5A99aKc9Dpl/WlJJVuHD90R3Huh",
-	"i2pQhuHbG7Cofp7lKJBuUhLwC4qsU9xZRNYp0kGRDhpunlCC9LSPJYa0Rs9RCENUafbZQykzgUE1DV1/",
-	"vXunXv+QBvnJ6vIZszyeT0C6B9zaD6ZBMRrnNQD7j29r1D/IjyEwv979qo2qfmgb6+usjl3oKzEAFtwq",
-	"qwj75jmMETa5BmngeYuI0rjrfMJTFuPhHXK+4nzBHUmbczlTMV6CvHfi1G2d2YrRYhPG32hJ+1m/8DTy",
-	"FqmhSA2dsVNHyV6HV4chABmSAqDFWu2fkoQWRHAgf47qtcaoaOX6HTeDNU7L6ne7yRSjau21gCrUOMys",
-	"ubGvRPPmwJTqdiCd9o13E5uoZTidqlwnMMvKRIhad8Uce85M7BVoRwiUfTvQfgm94K8uVN5LmaINE22Y",
-	"aMM8xv0wN3CF4k11Y4yVwVfWNbVr8/66MN068HIvh6oddOvMMVTumV0fZukTkFKkcvlovYRjjgp7kzy8",
-	"rS6JsRdhjOdWui4ZCzXto2g8rmisIY8CUfHz+M7Si8NvyeiRhZ6oMbO6hN6gUZMZ/2Ua0XKPlnu03OPl",
-	"Gc/adB98i0ZDz/ZdqeFUrkPv13Ao22FXbZzIQok3eMQbPFqCdKAcBdzq0ZCpAaHuWoJ84e7RWInGSoyi",
-	"j1H0MYr+6Wyxg4LozUoSEkjfWDtGBtPXV5OBAfUnMsdinP45Byzvi88BYfpNSeoK1U9glr3K6Cqdvb64",
-	"1JK2wRc7PQJOg+wdzLKPdJX+jMTVBl9t8L/ybDJIOd+/2sHBQ/xFmQrVN2eVvey9enZhbBWO2B1OEPj+",
-	"8xauVoiBHy4u/1RDSDmntURmzXlOUhYyv+9SFnK+WpYNFmgFibSKtTmFcyRNkAwKxLwZOxjN3VomhQK9",
-	"kmWE7jdrTVigJWWoaoY3lwERODtS9RzmCEAOVJnepJX0CLXdQGby2MlS5RBDAtC9QETuueQvCKskfxvI",
-	"xG4Ktmso0B1iagVIIEdv1TuAoYSyFJPVdxwscYZUccdm6eSsfMdBacJ7LV+YZfNuQ1/uWxiBmSphQQsi",
-	"VyFaCP3n74Hz5B2ot2AusSvHkqSAC0hSDpZqdHcqC6b3orQiXwzdCck5xAneqKQ9aguizPSlvlIOSDEO",
-	"vUZOibzzFrlDb41TsKYFSxTI9EaNC0yUopDrOCWoarNedkLvvuOItXOwnOz+O9mTd+8/fccBTvWm07ae",
-	"gTVerbsVlGc/1rOPfqTEdkbA9C2pb9WxMLlRwWKqILUoBFhkNLnV9xJ6RY/b21MdG2yVXVRd/WlKmkwn",
-	"dxQnKrvTZDopyC2hWzJk+40AQVvEhdbaUhJhstY+M52JRv5biqqfGJBwTISz2RuE2FwVEdQwmwNX2KVk",
-	"DXldSXbMHGUpSsdPXULJHWIcdqrH2jPzMQl4rPKs6T9Ff2whV+1AKVDZs/zdVKGjKJ3bkuZlScNa80Go",
-	"LksraUBl5o1hVSmLSlCgqCqw2E2lmChSq49yapNb5Sqk9JGS7VKByUIn07qg6D8n00laaLtqMm0vcU3B",
-	"a09xTdvOUyQgzvjet/UpqH/vGDbnz773M0xQuw0mwVT9q7oer2bNPFh9UTWj+q5ed+eE90Cv+rmxqKh1",
-	"q4lR/ZULUnu/2Exae187CqsGynzRfLVqUZBuVEupRuubupJUkgm+l083mOY/afuaPw5z6uC960z3FLy+",
-	"vLwM4XOfJ/f9MwWUgK0+66FTRKulSNkKBN2LuVyiKas8SG/lqr6EKoWEtBLBBq68BrR+eZj+evf5/wFM",
-	"wCaDiTK0/vfnf/zda6hok8k1zwm/m0wnaiMcaiUr2sBQR0AzRPYicI6IuAAf5OgQDqjdWOiH/Bsfnab9",
-	"EArrKO0Yzmu9dOb7XWrT2RnqIuF3b0Gyhowj8b8KsXz1P0fwNO/efzJXRuRQJOvI9tWocjk2bq7GQemV",
-	"v14kKdtjxFuMzqw0V/ksRymGXVy4ZXk0A/kuZZ/Kl39R755NXr1PKKd3aOgRpshiV7jWI6jmHxYpptbx",
-	"WOFRfsNpjg5Dvy3tQqG7h8p2CcQM3W8oE/5LSaxU3FAu2jLxk347MqKREY2MaGREIyP6zBjRf64pWCHB",
-	"1Q6O3MrdolqTWLLGd0ju7gjAavVOKUGdaeu/jYjk4xtDeonzWUM/HLkenUM39dypucVqBQM5TNFb8JEm",
-	"paDpfbqgAPJbpZPiARRri/2iTmSREvR0WTPDjmV5aTOqdSClbYA9JCmzUTkBzubr3buUhea0VCWHBeFg",
-	"Iv7y50qIOjTVE5IuL4pUOD6hEAW8ngFODsg4YbYi2csm2Adna5qlg6gEI8Z/k+89nSg/7yi4NcrO67Lo",
-	"wMMIcooytIIZkLDT+7ojgF0W1pfb07kWRRAfc2VQo+nR8UrNREnYj/c7nTh05gItmbAiCsMpOGconx9G",
-	"OcslIwqIFpCbwlhBoCApYjUZeSNxscZkJYUFC+swZIblP4bg7KfQ6rCdagz0Q/m3Ynq+jvDRGDGsaOnr",
-	"Xfn3rwVOPZ6bEwqoo+hmN88tN3sU0A6fUEVFHL55KSmJfbna8w4NMfbOXLBi2Mc3xtBIwZpt4d0IRkW9",
-	"K6Xjh8u/HLFYppNV8luUgiVVecd/9KUP0qeSTAIhADNpj+6i/qxonqdTnsHcUK99M8swuQ12uAfp4Y+y",
-	"xBesi/9KGVjbiEeOEkpSPgWvgaDgx79cXr4FP15eBh6ez/ASGT/6OH/dE2q710fbbSnAeBSWgmfUOTXf",
-	"Uek7rWkcc1yAslteHjKB5pTqkjId25NjUgjET6+dZAP7nE+ULPEqyO2kn3ym4W4H8HAwTbH8CWY3TPZe",
-	"6HTOVbQAXfwbJc6EB5912Am3MdAIM3CLdjHnwd7irFFmDnkArGQhMddzSRGxSbeHycRcy4QquyLpVCCt",
-	"f/2UPz9vKI9j0coYmE6Ho+r4jY01bkbDHH7zzgGS9KWFErgUiG2hBEWUJiVNn7dYJGuQokWxArluDje5",
-	"eEBGV4ASnc1mOV6Muik7Hc/AZw/6D73YhCweOoyFX+/0H79q+PdbprV64rVwvWFC3j2sjnGJcrTnNKrC",
-	"f0bYYkYWLhqy0LkhdErPLKVbklGYjhSj9/b1pxenSIt9u+rmD7wZQ45ViuWYQY+lKnGGO2KdYT6lBIEd",
-	"Eh5u7uC+RYbumIFYx9e0Vm92qly5A+YjPI19ivijLDf6Q95MrioDFJNbb6j4/QYzxAeya2Flc7wiUBQM",
-	"dS4V0Unw8pN//cotKzcoxxdDclCwHoM+wf9UPvzyiLDuQBzbb9eiTEAKd/wtIEWW7THuU53/YEkZQHfx",
-	"gt1yLw93yneRUUUaq7OfkCFwizZixBJZYjg4WO3ZA/kUwWSmy+/hjg++iZFyRCJ67V2LlHJ0GgB3M1Am",
-	"EVCApv5sUwadk5q2/Ted991wB1nMy1zXxNtaWjM1OMqFNwLGGp6dWxKdlzlHoblFVQrmX1BMMRoP1McD",
-	"9fFAfTxQH1OMxhSjMcVoTDEaU4zGFKMxxWhMMRpTjEanekwxGlOMjksxavZNJWr2LmUPJX70pitHvflH",
-	"6/TPkZ3SFVMUj+lFnRVd31HR9ZyPk/9SgjTu1O7zUM13pKNzI5XkgDN0A3VlPEoXj9LFo3SPe5TuKZVT",
-	"wMm52v2qRgcNcejpO1WlfnE69jxXqZ7IUopOw+g0jE7D6DSMTsPoNIxOw+g0jE7D6DSMTsPoNIxOw+g0",
-	"jE7D6DSMZJXDaQgPcxXWiCOPz1DTTPI/uMEXO91LL7mU/ozE1QZfbfC/8mwyCHH3r3Zw8Bh+0RvK8puz",
-	"OmlYSzuOOeCI3eEEge8/b+FqhRj44eLyT3vA2D9+aLJvwSzjvdP6Tj0VfJDl5JvWl3ZeRutPd0oiNfRR",
-	"/VXqz+6wzfqwknZXG+seBZheqFe9yk79OntQW6u+zEKlZFzv5EfobUi66E4O/exsCJhlXQIQ8V+/Ucjh",
-	"ieoHfAnpUOgbZ/dsAwuuMt57z/OqmyfqcqC91zfqxfMSCe/pXU6ncrO9hdx4lyKkbfb5mrdVY/sN2Bjo",
-	"jIe4LPRCFeM8ztuJeIZ4kY+C/Cf9ZsR8xPxgzDOLnQNBr8sZjnrNQo8A/WdDX0fMR8wPxLz1fBwIeVXM",
-	"GMTTzTjA003Ee8T7GLwr5BwMd7rpQnt/QvWYTT1mU3+KbOqdYA/Ooh5TqMcU6ueXQj1AdvxrQkDSqrPO",
-	"WBXTVZ0gXVUXYr1pqvaP3wT5p+xZmmFuqug/Okv/UfNIxxATpTrL0elDaoJ3LKNex3Qk1uMG9KANaBPz",
-	"wwn2PeQPZtr7RCKQcvfLRGTeo1AcKhSDGfg+qeil4vvEIoyT90tFpOajUBwoFEMp+j6Z6OPq+0UigLTv",
-	"kojI3UeBOEwgBnH4/fLgIvMpWUpxeB0WfCufjsG3e8iZhp9kfT5xunIm63G6FQ64QAzz29kSqatm+Kw2",
-	"sDnc9IPDFPBX8/5V8/UzI00oWX6hq1WG/DR2iiKoB2tOO3Q6NJcrrhvxWkqNtJBVtpkXDXyXFpW/XFj4",
-	"X1j4XzThf7HS17C5rQJZxE3xjYrA8W8haaI/6AoSO3Tq8NoCIQIEzdIoIGPvLRFPJSd+S6MvbMCsIzFs",
-	"4JsOG3ju8nFQhEGPcARGGKjVIkYYxAiDly9t44IRwsTMv9KUeRB4uZvpXXZ+Kt+x1lufXF4px7SOvpPj",
-	"Kv/CotIgDK0gS4GgKqcVgCQFMEnkXB4zh9X1TuXPeqtGVOdhOCR7iM5HM52YcZtMJ8HZIT5hLi2K7/fz",
-	"PyxhlnXkpzlpCogpeC2bkFOG3up0Q7tvM/nDI519/ekeJkIlQMLcf9OtGJoqIaTYCnFHLriVxeslHn7c",
-	"1Be6ak0IXo2N0nOlLhNUwCwwq2uNy/7NvDg1jfg9aPXVexeblWGqtGaZtVWs0Q5AFnmTcYEpb4CZ5Z9q",
-	"eYJCF91qTa22fnvxKV3r7+yh+nJuv+w+AO1dmK937e8Cz0a7G3HixOzfPpVZaoc2IFuQirI5Ykt6dNH0",
-	"iVvP5cmGyIwy96TcaU3cgsjT95TENXEMVapuYNAbJ5SlJt8HZDp31+PJpH8nu2K02PRvXn/Wj53jhtXk",
-	"M8zgAmUqt6/enCiRjVvXuHVtZsKG+Qk2mBZ7Ry72RPvsoZvhuMU+0hZbKem4wX7RG2w9x+Fmgl7fK6Pc",
-	"famPssopD1zmX5YtbKTGZQm/Pk1F+4go5TZKxDDzWt0tM1omWlfT7BnFswf9aUmkFGVIII/0vFc/avm5",
-	"3unPwO1rWcvLjNSNe8dR4NaAGg3uGnYvDHC/TkP2eGcM3suo7p89i3kEcQgiKM9RGB7dvoqrxaMxjUeQ",
-	"Gz+JiMmS9nOIH9RT5xWmr/vsmOgPggPZHrU9lj28Q8zeyYYFB1c3H6IYjEzsgZM14DsuUK7PrOAhIZYK",
-	"y17Hc4ZJQKjXR/XUGZPlllmsLhiKPHnkyU/Ok5+I0B5189opmPIz5LR/5YhJdRpp7RdNa6spDl+k1TLc",
-	"vUjPHtRHUASYWq+vd+ojcKtnCz/8lvoXT4RUItxGjRXtKDTDqZBRMlNJhVd8/lOgIsDI/b/6sRgSEkNC",
-	"oqkbQ0JiSEgMCYm281PYzmohHmAI6PU9NCQkbJmPISHH9RHqOY0SMTYkZKRM+ENC9AOzB/05ICREy8/1",
-	"Tn8G7i7LWmJISAR3KyRkJLhr2A0NCTl78F5Gdf/seZAjiENQSMg5CkMMCXm5ISFHkBt/SEiZB4zPICG0",
-	"IAnK5Vj20opl5lJ+1Xjv/NI7NvvvSSXEaUFSDuhSd1f3IgrLmKyPZiiVlAiUZZq0LoE8QFIq8F80wB+2",
-	"znxjEnCaJaIF/qCl4ssa7UBCCyLAkjLF+YMFWmHCAWUAyeldMpoDQrcgZhI4LPnjI4iLf3npuw3MLCbn",
-	"eRuY7Py3eRvYtxFf2HdxWA/c3ReHldAWrCC3/dD+oh875yBDkm4oJiJ6XqPn9TGDDCvYRS/py/CSKl0a",
-	"vaQv2kuq5zh8ldbLcKiXNGw1fmEJ+LXUnN5LWlbUkhkrt1EiRnlJR8qE30uqH5g96M8BXlItP9c7/RnI",
-	"rZe1RC9pBHfLSzoS3DXshnpJzx68l1HdP3sv6RHEIYi9PkdheHT7Kq4Wj+YlPYLc+GlsdbViL9Wn7gI9",
-	"S6ZPlVCetij/lMOmZisevogUYPedDzUAHf0ExqlKrsM7nu+IzGXP2cpIXL5o4lJNcbj9oW9rDqQtgyyL",
-	"l2VVa4k5PWlp69kHg5XYKAujKMtR0uAnLPVd/Q/qYwBdqeTmeqc+Are4torIVUZUt7jKUaiuUBtKVJ43",
-	"bC+jfn/mHOWhYhBEUJ6dEDy2HRWXh0cjJw8VmJKZVA1id1YGCiZfmslu/1cAAAD//w==",
+	"7H37j9s48ue/QvgOmFnAaXdm9haHBPdDd5LN5nuZ3b505uYWg8CgJdrmtkR6SKrdmkb+9wNJUQ+LlCjZ",
+	"7pf5k7ttiY/ipx6sKhbvJxFNN5QgIvjkzf2ER2uUQvXnRRwzxNWfG0Y3iAmM1H8RFrn8FPkGTd78PuGC",
+	"YbKaTCckS5LJt+/TSUQzIljPQwkmaP7a45mfup/hAgrU/cifeDOPaNz51PfphKE/MsxQLH8uRlcOYaqn",
+	"bbqr5lhr/du0aH1CF/9BkZh8n04uYXSDSGwhYwwFlJ9YoJRXIzMD+142BhmD+WR3gOp1W4/vYJJYFg0m",
+	"yRzH1n7kb4jNcTwnMEV9j2TpAjH7QwxBgSmZC5z2rEiMYYLiOboTiHBMibU9zOe639qvC0oTBMnEgENP",
+	"aUlZCsXkzQQT8be/TqZlz5gItEKs3vUGZhzF80UPPDcIsbkHZXafc5OHoYiyeL6D19YDmKzmWVZfKhfq",
+	"MwdsYHIjGxFU/gzjGMtFgclVAxAutFVAEohAInbGUnsh44j1jnQHtQaGLdBZIGZfAxfFd+FXkqiOIwvw",
+	"Khw1KNecfn2yOwvZWrY6wlz8+Rlz0ebRUhKUf/x3hpaTN5P/Nquk9KwQ0TPF531SQrfkHAZdxdclkJqD",
+	"WWR8HlHCs1TDuXMo5ivZMEfsFkdoLugNIoPeFJDfzP/IUIYGvLYz4cawdwfT6MJFFCdFIMODpvPgFNwh",
+	"hRzvtJsgVhrEzDJ3wrd1sWYTSfoZFNulteL8GDMUiYa8t9oP8tkOCRdRcosY19zeJyljxAUm+tkYCYgT",
+	"3iEXbYKw3oJFY/V1KnUQIzCRyyDQnRjx5oheR2rHehNNndfXoZc6mE7ijEGDgCEDQ6Sn4c65li3W1ay/",
+	"rP2iXmlLW81wiAsU+61u9bjnklYvDIOR5b3BPfavf/Ws5+pzmrEI+Q6leHrYzHdfGtlX/+SLN0YyWvG2",
+	"dze+BBaQ9RBIwB3k92w8+izBXZMjbhlPelCah2t6wvw5qUmFlqJoaoO27LcLeJfQ7pHMveLXLmMtYtMl",
+	"G1v8ZRMhdjnRKQx6ON7OqhZ+dDOdg0W6GK7FI03YW7BdoLMhpB1Git2GXuJEGCPEQxcMNLljZmMPgu7E",
+	"PMoYpz0WkqACJl4js5rxpoFpNctm51ZKlfZhi1ZOC2un9+I5e+tkeUEIzUiEUuNEavZSbY88ZFP9YboZ",
+	"sLHc7aXVlGv0H+rqYcdnsqtuaiJSgbyfdPqxadmUaxR/R1BkDLXHgAhcJC6b2jWI6WRZtdfet3uJ8YId",
+	"zQRMg9NyRK6pfGQ021h2EJmgc70m1lHFIl0Wv88FXa0S1DFnuV4D2LaxzBYG9jYdE7hASTeCnY6iXneK",
+	"v3Y1orKhZAuRqodopee0sQgNUroW8zMmVlDGG4pJB2c81gKlEBM7bhzrYiNvQclylkWzXgT7WkK3STK6",
+	"EYYkYz1yO0M1LTpHwjJyM5wPO9fWex0emwtqa1efsItWv3LEHD7zgoU65XD9QUwimkqtI8Gi7aHBr1am",
+	"lO+rNBMrOq7X8lW/XpeYceFc3gGSdLcVV/xnmBhRAssiQShRNqj3kvo4v5cYJT3bsX3hXFG7RrJ6775r",
+	"6QsXX0T6gn5q5aLO9TDL3sWsL14v+SHQfyqSYP/aEsT6Qwa+KtAWInGvmtOtzhAXc7jBj+EiL/v2coxT",
+	"ssSrKyiitU2/26ODUKytP9zCJLNauC0tPylaMe/YhvYhhdgS9IVVCN/mQ19ilrrknxuwg7YPZgQlfqpu",
+	"rfO421Bm2akuclFs7/tZLYIZ71ErS5wgJ9/JH337SjHn8jVfx7NxwUAxPro7PCo7du/XFQGtzaRGz1rQ",
+	"VS+DIee0WMKKZO7lf8cQFBqXTRQMGLy7dVvDUczmOG4KU4/1NOun5WjdM9Hq++9J4XTdifju6k07y7XU",
+	"sP0x5f9MIXGwdEvp9zzW1dmulGq9Y+vONpGphQb1mdgWUnkYjuP+szm/xzrtak4647dzh+P/QRMLMPvk",
+	"RD2JpS7bFZ69pRLk1MOVVTRavqB6n8oh2ubziSwp92bh6WQL/6TzW8QcyUB2AdV4yT6KTWZByQa2cy66",
+	"DIgryETeaziZVm0D+a8sXtkkzxrHMXIo2gStrKRyai5CnYlFjiU2XlJuHwGjics2dbhFu7TPboYdWlWG",
+	"puqpGk3Rg42SlSFrYf6urWl7xzlWL1o3ZY6xWjww6G6DGeK9RkDGEo8hsURZ5WWT1nHQFbb4t2EUIc7n",
+	"+nELURY6d9EuYhKMiHBlFKrx9IX5m0JoyRBfV/Z8e9atWf2COIcrdFGmptjzK5vfpvqlfsKaB7/1+eGc",
+	"iZjF+C5pnB9lHLIHAe3ThHHqst9hJtauddss7nwDzZuMbSg/qJNvOrnDt3S+h41q5rY7k3rL1dCnBZls",
+	"pP0n2l7RBEe5jW2SYeHzGPGI4U1/3pNTPPEkW/WTpAo8l91N1WgdE/yqaNe5bezSiiZBXG8mBYzEyNlt",
+	"1pT0JUHYCeAruE2KaTFM02W1P3VQyO4XlihDROBIB/dTJNbUIQflvnze2obbZjjU6Wp1l3o5VTeQ823D",
+	"/T+UvyVj9ffjycemLaezsyvgqC2zYY7ApdmLdYFbb9i+TycrE85staN+mcNM51k7fu4KZd5gh3J1WX5l",
+	"bqz9F/dY9M9dY+kw9bpluWAZuXH3PNggrLkcC6NQkcksmx0EFaCbOCBoO2/DvTY8msRdD+xuc+tPT5ut",
+	"Wwf2dDQIQzCeU5Lk9uXna+jM3HXK3sPE8rrCeKprm0arT6gcvXsJDpFvXyzmIT0EzbQe9/CvCkvxAVOd",
+	"jj7bWhKTdeKMLhKUWsz6USnciDHKXFav2xafTgROERcwrauA4sSJy1Kv9TadVAmJVUu2+X4pt+i70RE/",
+	"70zxnL3pyCocPRzlMUqQcMkFPbU+qyb2OA3W7Y+nSUK3PdZTimIM5/XccvNseTyolmPWJKkzjdZj5O7D",
+	"XIOEX627Gs0q+rdc7KjmYS/WoeaYMyRr0cUOD7X1tuCjc4sfaS99w4vR4KlqazqAT1O6wC4TZZ/Ix64v",
+	"s5xaYyJl/81oR1M1lTPrIOYj5KaaZTykxLakm7o92F9QSm8PHl1x+FpNm/aBCLk7s2Z0xmwew5wPPxWz",
+	"hFki5h7v16dgXkMq8jTmzSqJdcDLft1ZJ+rdn/XtQecEmlxVUrY5/NaILGthp7OThp2QeV/M+jCweaSF",
+	"sPCKD2lthLmO6AZZKMLL7/c8RdKb2F301HzdPVSXN7gacE/6ZV3hdPp9ixatQ0HckVHerTR9IwNdWpKh",
+	"lAqkfE7j8wfgChFx7PSCDhVrtHBDN9eo05xmY9Ad6/EIWtkg4dH2UQ/s4zUy199FGtMUYn1oaqA8cfuT",
+	"IUNdED++v7ksBFANZNen0fZFd9Nuh1Ldrmu96o+A9wJuj5ZG8dXED/d0uHUFyXylNOY889sgdVG0jPF5",
+	"REn7pT/X8qjDnetsuk8xiGjuHdkW0bybOjpc5xeJHBA0NGUgqjjhTkfNQGE1xh3t05xAa/LGR1mu8Q7h",
+	"B6ovBeq+MHcnV6ppeweuDxL18pcZOnnVwoQPGBLbJ5h9yGBYZRl1x8SqEHZB7Ipatph4e91c6/4IOkPB",
+	"7dE0xm/r3OWy8JwtF2jjP9vf1vm1QBvbhHmWppDlA1LxzBtmEI4Jqg4tSlFQu5bAJm0Okvxfy8mb37un",
+	"pLPsvk9rDvIkmXz/1hXipJmIqNt+G5SeVyTXWatz2Ctq1TVmNjTHrc8rvKtztCu3iGI68tqUao4yhkV+",
+	"LWdVbEmNMsZk8mayRjDW23wlbSb/79VFJtavvprSRsXcN/h/o3zy/btaxyXVMZNa+FAVOQLaaQyKhDsA",
+	"SQyqI/dTIKkMBV4kCGyxWIPf4J/0Bw6KQxL8TMUzhKScOt+jX5XzK1M4J6/PztVCbxBRpzsmP5/Jr/Rp",
+	"BjW9GdzgmRRPs/Oz1/qfDT7LU8X0KyT0uQqkfdef4smbiZzwRyQuNvhig/+daqc331DCNcF+Oj8vD25r",
+	"OwVuNkkh+mZ3r3KoG9fIsTHabrB18nWNQP2bapPT0dN/igBD1Y8fJ5mol+SlbqOwSi37rjPO0Z2YrcXg",
+	"6f22hgJsERFgy2ghako5NHmvnl0gINa4XH3w4/UWrlaIgZ/Ozv9iSja8+V1pGo3/5souajUQu5a1rJU4",
+	"aFXbtO6iXNmHfakxA3p/dVLLLDG+hTkHgoKErgAmHquqTvKs+tZUH5rSe2GYIqHOrP1+b2EybbVMAV4C",
+	"QgUQ8isp2n7ggG7JmTopYJGCUjK9Krad0xpJSsVtPEw7JPq2J8i8g1rtxbjWpW24Fq1Coe4G5acBukLL",
+	"qeEW+u33b3I1Kjh+RHr5NcKK2CXABCwpi9BUkY1mApjcG95C63Ry98ro4Fdq869+ONMtnjEE4+J0nj7L",
+	"14auOub3tMGrjmCZ7GJvsHgffDVHHduhOG3hPA7vfG3hAi4FYlsoYRD4R/HP9RaLaA1itMhWoMhK4ZJ/",
+	"JCylfKcEUAbocjmUcbJNDAWatJXBhiY4Kmz2LnVwZZ7r4al/0C1IIckBFCClXLwF51M1/GJ9pwBzQChI",
+	"cIpFyV5/ZEhthgruUj82+Kq9cXR2LFUhgrcI0MzZAV0uORrag0SwOrsvu+CUCbDInR0wLS7coLFOoGj4",
+	"LYA8koSqEc7VU73gWtUbIlmqwMGjIg2vtndxj+FfJMmBWFMuDUcowFrSUZmQkhUKJKauoXAEWbQeNutK",
+	"BnOwQAndAsjBFiWJqxMm+Ug5UFq91A45dkxM6W50ByOhvsLc1ZNx+/tPZkwvRVThyL2YdKUxC/NsLLv+",
+	"tEjlJHMop1ISBmWklJGkVUUUX31jXqhMNcodWuWKcm+18rxMta6Frc4nHcAe80kE7kB7HrCusa4rFwBo",
+	"yDIY7TrfocO+mt3rpr9rt16CdPZpmyveq98MX1zmV2ZEO/yhsF7UFymQXg6+8mIKlqHnJ/b/2vZ9fhLS",
+	"HlpRXSQqYPbNRANlD8waRJ4VcPw+9doBnCYkg1x+LIfSAQBe2iKZyxTJTg/ewbQ5DdNmDcnqIGoCxVj4",
+	"WDgzGCWze12jYqS5cxEll/mFauGIfGhpCJo+X6wJRTMRWEOzhj74AiABetnBktH0cJwyTN8EyB8N8pgE",
+	"xGvEX8RxDe6CHlEtFHmTvYGFa/NcCCyEwMLzCyy8sM1p/cCNw7wuGTvI1MpPzisp5idHzQvF3tQpPmf3",
+	"xV+elrQRp5e5OcHkY0zw8lm3EdAHy+dkFKwhB4jEOvc0gPjN5AOJAQQVDAaCuARp6UtsA7qsjCwX2w7h",
+	"fyBoqo3bZVwLYDmI9KmC/3H+s/sBQsVp5QVewxxs10isEdP8xiUZwAKBaI2iGxR7pAkWyrPPfvtaPBbM",
+	"t2C+Pdu8EMTRW5DCXHIIQxt1dvlMnx1L1PXzS5hw5E6t4I1u28Uy7OrKcpBE5Co1X744CVks+2exjOml",
+	"dlz3pFNmameRHVsBoyKCEVXtBERJF3U2R2NPSTBvs6ogq2cKjacCflFhJnNa/bhhpqoXN/gD9ncyaArs",
+	"j0O8M42meGB2r//w3AwXrHGZl+Dt3woL8+hp7IRDUo09qaaAsbJ26ZbIvYlY69OiwyBtEOuZZRMgG0T5",
+	"k0i6KUE1Eu4+OTenDvZgG51WCs6+POUItZbVBno2CkW9gWPgTl9Uc2zM1crpuICnC+ackq/3s++5b0Wb",
+	"2b368DWg5bOXuUGOh3SuYWyccD6mFdC8eMhCaW0Q38IEx4BQkFKGTg9MNGuLqD6r9eFx0lLiF1Vei5wi",
+	"FiDNuHZVO72WEd0M9PFdNHYGphOGYLR29SKemCkcpKgF+OpXqGeuIgExfQu2awpuCN1ytdAwB5Df2Fij",
+	"O6IZmOPYzGF3baQwPzUM64hvE8aA0xTZfRc9NsJMV0qeqZixp31Z4FzXdH6nXnxAu+Hwhm1RR/vIlm2j",
+	"BLZl3T/AaA3Uaugwlont45NEORSALgEECea7MtsX4v1pDfqpkNUQshoOmNWgeqRL3Ym+y8TVfP2mk3EB",
+	"b7oEuh47n+qqMQAmCaBScDhj32UB93E5sCHV1l/m12+csQnBolaWrjLGUcRQiLQ3Iu1FUe0iwc3fq6Ye",
+	"d+XdZlxJ+m7l8Kt6KOiGoBtOoxJS8zbcoydg1UtnH7mrNeRzfZBp/jApbLUOHyabrVZ7/Mg9PSgdH5SG",
+	"VdH2Yyc4VvXjQ0Gw45pfZc18hw9UGwLB3qrsraywevzMLPW0Zwqjlz31ooL0+uqE4zqVTB8udAdw76Qu",
+	"KqIMw7czYVH9PEuRp7tJccAvKHidws4ieJ2COyi4g4abJ5QgvexjHUNaoqfIx0NUSfbZfckznkk1DVl/",
+	"mb9Tr3+KveJkdf4MVR5PJyHdAW4dB9OgGI3zGoDdx7c16u/lxxCYX+a/aqOqH9qF9XVSxy70lRgAC26E",
+	"VYB98xzGCJtcg9TzvEVAadh1PuIpi/Hw9jlfcbrgDk6bUzlTMZ6DnHfi1G2d2YrRbOPnv9Gc9lG/8Dj8",
+	"FlxDwTV0wkEdxXsdUR2GAGRIMoBma7V/iiKaEcGB/DmI15pHRQvXH3hBrHFSVr/b7UwpRK25FlClGvuZ",
+	"NVfmlWDe7FlS3RDSat84N7GRUsPxVNU6gUlSFkLUsivU2LNWYq9AO4KhzNue9ovvBX91pnJeyhRsmGDD",
+	"BBvmIe6HuYIrFG6qG2OsDL6yrildm/fX+cnWgZd7WUTtoFtnDiFyT+z6MOM+ATFFqpaPlks41KgwN8nD",
+	"m+qSGHMRxnjfStclY76mfWCNh2WNNeSBISr/PL417sXht2T08EJP1lihXXxv0KjxjPsyjWC5B8s9WO7h",
+	"8ownbboPvkWjIWf7rtSwCteh92tYhO2wqzaOZKGEGzzCDR4tRtqTjzxu9Wjw1IBUd81BrnT3YKwEYyVk",
+	"0Ycs+pBF/3i22F5J9IUm8Umkb+iOkcn0dW0yMKH+SOZYyNM/5YTlXfbZI02/yUldqfoRTJJXCV3Fs9dn",
+	"55rTNvgs1xSwGmTvYJJ8pqv4IxIXG3yxwf9Ok8kg4Xz3KoeDSfxVmQrVNydVvey9enZR2CocsVscIfDj",
+	"9RauVoiBn87O/1JDSLmmtUJmzXWOYuazvu9i5nO+WrYNFmgFibSKtTmFUyRNkAQKxJwVOxhN7VImhgK9",
+	"km347jdrQ1igJWWoGoazlgERODlQ9xymCEAOVJvOopX0AL1dQVbUsZOtShJDAtCdQETuueQvCKsifxvI",
+	"RD4F2zUU6BYxpQEiyNFb9Q5gKKIsxmT1AwdLnCDV3KG9dHJVfuCgNOGdli9Mknm3oS/3LYzARLWwoBmR",
+	"WohmQv/5zXOdnIR6C+YSu5KWJAZcQBJzsFTUzVUVTOdFaVm6GLoTkmuII7xRRXvUFkSZ6Ut9pRyQbOx7",
+	"jZxieestcvveGqdgTTMWKZDpjRoXmChBIfU4Jagas1Y7vnffccTaNViOdv+dnMm7919+4ADHetNpRs/A",
+	"Gq/W3QLKsR/r2Uc/UGG7gsH0Lalv1bEwuVHBYqogtcgEWCQ0utH3EjpZj5vbUy0bbFVdVF39WbQ0mU5u",
+	"KY5UdafJdJKRG0K3ZMj2GwGCtogLLbUlJ8JorWNmuhKN/LdkVbdjQMIxEtZhbxBic9WE18BMDVxhVMka",
+	"8rqQ7Fg5ymIUj1+6iJJbxDjsFI+1Z+ZjCvAY4VmTf8r9sYVcjQPFQFXPck9TpY6ieG5ampctDRvNJ6Gm",
+	"LK2kAZ0VbwzrSllUggLlqgKLfCrZRDm1+lxObedWqYWUPFK8XQow2ehkWmcU/edkOokzbVdNpm0V12S8",
+	"9hLXpO08RgLihO98W1+C+vcWsll/dr2fYILaYygKTNW/qsvxatWKB6svqmFU39X77lzwHuhVPzeUitJb",
+	"TYzqr2yQ2vnFVNLa+drSWEWo4ovmq9WIvGSjUqUarW/qQlJxJvhRPt3wNP9F29f8YTynFr933dM9Ba/P",
+	"z899/LlP0/f9kQJKwFaf9dAlopUqUrYCQXdiLlU0ZVUE6a3U6kuoSkhIKxFs4MppQOuXh8mvd9f/F2AC",
+	"NgmMlKH1X9f/+qfTUNEmk22dI347mU7URtjXSlZug8J1BLSHyFwEzhERZ+CTpA7hgJqNhX7IvfHRZdr3",
+	"cWEdZBzD/Vov3fP9Ljbl7ArXRcRv34JoDRlH4n9lYvnqf47w07x7/6W4MiKFIloHb1/NVS5pY/fVWFx6",
+	"5a9nUcx2POItj86sNFf5LEUxhl2+cOPl0R7IdzH7Ur78i3r3ZOrqfUEpvUVDjzAFL3aFa01Btf4wizE1",
+	"gccKj/IbTlO0H/pNa2cK3T2ubBtDzNDdhjLhvpTEcMUV5aLNEx/028EjGjyiwSMaPKLBI/rEPKK/rSlY",
+	"IcHVDo7cyN2i0kksWuNbJHd3BGClvWNKUGfZ+ueRkXx4Y0irOJc19NOB+9E1dGPHnZpbrDQYSGGM3oLP",
+	"NCoZTe/TBQWQ3yiZFA6gGFvsF3Uii5Sgp8uaGXYoy0ubUa0DKW0D7D6KmcnK8Qg2X+bvYuZb01K17JeE",
+	"g4n4218rJuqQVI/odHlRToXDOxQCg9crwEmCjGNmw5K93gTz4GxNk3iQK6Fg43/I9x6PlZ92FtwaJad1",
+	"WbTnYQS5RAlawQRI2Ol93QHALhvrq+1p1UUBxIfUDIqaDhmvxEzghN18v+OxQ2ct0NITlgVmOIbPGcrn",
+	"h7mcpcoIDKIZ5CorrCCQkRixGo+8kbhYY7KSzIKFCRiywst/CMbZLaHVYTvVPND35d/K0/N9RIymYMPK",
+	"LX2Zl3//muHYEbk5IoNamm5O89RqswcG7YgJVa6I/TcvpUtil692okNDjL0TZ6yQ9vHMPDSSsWZbeDvC",
+	"o6Leldzx0/nfDtgs08Uq+Q2KwZKquuM/u8oH6VNJRQEhABNpj+ZBflZunscTnt6+oV77ZpZgcuMdcPeS",
+	"w59liy9YFv+dMrA2GY8cRZTEfApeA0HBz387P38Lfj4/9zw8n+AlKuLo4+J1jyjtXh9st6UA4xBYCp5B",
+	"5tRiR2XstCZxiuMClN3w8pAJLE6pLinTuT0pJplA/PjSSQ5wQPBptl3nwwJQv63z4PM7FPdJYlpA+gFG",
+	"axCjCKvkE5VszbIETQEmm0xwVRqcZiKiKdJ1wrcSggsUqSQfnSxfi2wGFlYsfA1zsF3nAOr8ry3kwJxR",
+	"ApRJLO3Lntt13m0eULLEKy9+008+0UTTPbgBxjGWP8HkisnZC11IvcrToYv/oMhaauRaJ3xxc/oAYQZu",
+	"UB7wvWMWa5QVx6sAVlooKi7Gk8rJlLsfpo3mGu6q7co9rlLY3Zar/PlpQ3mc/7rMPusM9auJX5ks/2Ye",
+	"2v53Xu3BSV9bKIFLgdgWSlAEbtLaYouF0sKLbAVSPRxeVMECCV0BSnQdqeV4Nup2lutMIj67139oM89H",
+	"eegEMn6Z6z9+1fDvN9lq/YQLGXsT9JzeI51dFvhoJ1xbJd6NMLMKXjhr8EKnrWXlnllMtyShMB7JRu/N",
+	"64/PTsEh/XzFzZ94M8YtXQmWQ6Ybl6LEmmiM9d0OMSUI5Eg4vOJ7zy34xg+ZAnl4SWvkZqfITTC54SNi",
+	"/H2C+LNsN0Qi30wuKgMUkxvnIY27DWaID/Rr+7XN8YpAkTHUqSpCeO7ll937lRt/+KDqegxJomBNgz7G",
+	"/1I+/PIcYd0pcGbeNqVMQAxz/haQLEl2Yl1TXXlkSRlAt+Fq67rnd023IKEqXKNOXUOGwA3ajPH5lhj2",
+	"ThN98kA+RhpnMeX3MOeD70ClHJGAXnPLKaUcHQfA3R6oogSXh6S+NsW6TklMm/kXk3fdLQlZqIjejMFV",
+	"BQUVcVTwfASMNTw7tyS6InqKfKv6quLnv6BQ3DeUsgilLEIpi1DKIhT3DcV9Q3HfUNw3FPcNxX1Dcd9Q",
+	"3DcU9w1B9VDcNxT3HVfc1ySnG9QUd8UNdfzoTVeKeiv/1t0/Bw5KV56icEA2yKwQ+g6CrudkqvyXEqRx",
+	"p3af+0q+Ax1aHSkkB5xeHSgrwyHWcIg1HGJ92EOsjymcPM6s1m42LmTQkICevs1YyhdrYM9xifGRLKUQ",
+	"NAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHD4KyyBA3hfqHCmuPIETPUbib5H9zg",
+	"s1zP0ulcij8icbHBFxv87zSZDELc3ascDqbhV72hLL85qZOGtYL/mAOO2C2OEPjxegtXK8TAT2fnf9kB",
+	"xu7xw6L6FkwS3rus79RT3gdZjr5pfWnnZbT8tJckUqQP4q8Sf2aHXeiHlbS72lh3CMD4TL3qFHbq19m9",
+	"2lr1VRYqOeMylx++95Dppjt96CdnQ8Ak6WKAgP/6XV6WSFQ/4EtI+0K/CHbPNjDj6q4J53lededLnQ90",
+	"9PpKvXhaLOE8vcvpVG62t5AX0aUAaXPvQy3aqrH9BmwK6IyHuGz0TDVjPc7biXiGeJaOgvwX/WbAfMD8",
+	"YMwzg509Qa/bGY567YUeAfrrwn0dMB8wPxDzJvKxJ+RVM2MQTzfjAE83Ae8B72PwrpCzN9zppgvt/QXV",
+	"QzX1UE39Maqpd4Ldu4p6KKEeSqifXgl1D95x6wSPolUnXbEqlKs6QrmqLsQ6y1TtHr/xik+ZszTDwlQh",
+	"fnSS8aPmkY4hJkp1lqMzhtQE71iPeh3TwbEeNqB7bUCbmB/uYN9B/mBPex9LeLrc3TwRPO+BKfZlisEe",
+	"+D6u6HXF97GFn0/ezRXBNR+YYk+mGOqi7+OJPl99P0t4OO27OCL47gND7McQg3z4/fxgc+ZTspTs8Nov",
+	"+VY+HZJvd5Az9T/J+nTydOVK1vN0KxxwgRjmN7MlUlfN8FmNsCnc9IOjaODvxfsXzddPzGlCyfIrXa0S",
+	"5HZjxyiAerDkNKTTqblc+boRr5XUiDPZZdvzooFvk6LylzMD/zMD/7Mm/M9W+ho2u1Ugm7jKnikLHP4W",
+	"kib6va4gMaRTh9cWCBEgaBIHBhl7b4l4LD5xWxp9aQOFHglpA886beCp88deGQY9zOGZYaC0RcgwCBkG",
+	"L5/bxiUj+LGZW9OUdRB4uZvpVTsfyneM9dbHlxcqMK2z7yRd5V9YVBKEoRVkMRBU1bQCkMQARpFcy0PW",
+	"sLrMVf2st4qiug7DPtVDdD2a6aSg22Q68a4O8QVzaVH8uFv/YQmTpKM+zVFLQEzBazmElDL0Vpcbyp9n",
+	"8YcHOvv64Q5GQhVAwtx9060YWirBp9kKcQduuFXF6yUeftzUFV2lE7y1cSH0bKXLBBUw8azqWvNl/168",
+	"OC0G8c1L++q9i6nKMFVSs6zaKtYoB5AFv8m4xJQ3oFjlD7U6Qb5Kt9Kp1dZvJz+lS//O7qsv5+bL7gPQ",
+	"TsV8mbe/8zwbbR/EkQuzP39XZikd2oBsQSrw5ogt6cFZ08VuPZcnF47MwHOP6jutsZuX8/Q9JUEnjnGV",
+	"qhsY9MYJJXFR7wMyXbvr4XjSvZNdMZpt+jevH/Vjp7hhLeoZJnCBElXbV29OFMuGrWvYujYrYcP0CBtM",
+	"g70DN3ukffbQzXDYYh9oi62EdNhgv+gNtl5jfzNB6/fKKLdf6qOscso91fzLsoULrrFZwq+P09EuIkq+",
+	"DRwxzLxWd8uM5onW1TQ7RvHsXn8aJ1KMEiSQg3veqx81/1zm+tNz+1r28jIzdcPecRS4NaBGg7uG3bMC",
+	"uN+nPnu8EwbveRD3T96LeQB28HJQniIzPLh9FbTFg3kaD8A3biciJkva70P8pJ46rTR9PWfLQn8SHMjx",
+	"qO2xnOEtYuZONiw4uLj6FNhgZGEPHK0Bz7lAqT6zgoekWCosOwPPCSYeqV6f1VMn7Cw3nsXqgqHgJw9+",
+	"8qP7yY/k0B5189oxPOUn6NP+lSMmxWlwa79ot7ZaYn8lrdRwt5Ke3asPrwwwpa8vc/XhudUzje9/S/2L",
+	"d4RULNxGjWHtwDTDXSGjeKbiCif7/JGhzMPI/T/6sZASElJCgqkbUkJCSkhICQm282PYzkoRDzAEtH73",
+	"TQnxU/MhJeSwMUK9poEjxqaEjOQJd0qIfmB2rz8HpIRo/rnM9afn7rLsJaSEBHC3UkJGgruGXd+UkJMH",
+	"73kQ90/eD3IAdvBKCTlFZggpIS83JeQAfONOCSnrgPEZJIRmJEKppGWvW7GsXMovGu+dXnnH5vwdpYQ4",
+	"zUjMAV3q6epZBGYZU/WxIKXiEoGSRDutSyAP4JQK/GcN8PvpmWfGAcdRES3we6mKr2uUg4hmRIAlZcrn",
+	"DxZohQkHlAEkl3fJaAoI3YJQSWC/4o8PwC5u9dJ3G1ihTE7zNjA5+ed5G9jzyC/suzisB+72i8NKaAuW",
+	"kZt+aH/Vj51ykiGJNxQTESKvIfL6kEmGFexClPRlREmVLA1R0hcdJdVr7K+ltRr2jZL6aeMXVoBfc83x",
+	"o6RlRy2eMXwbOGJUlHQkT7ijpPqB2b3+HBAl1fxzmetPT9962UuIkgZwt6KkI8Fdw65vlPTkwXsexP2T",
+	"j5IegB28vNenyAwPbl8FbfFgUdID8I3bja2uVux19am7QE/S06daKE9blH9KsqnVCocvgguw+86HGoAO",
+	"fgLjWC3X4R3OdwTPZc/ZyuC4fNGOS7XE/vaHvq3Z023pZVm8LKtac8zxnZamn10wGI4NvDDKZTmKG9wO",
+	"S31X/736GOCuVHxzmasPzy2u6SL4KgOqW77KUaiuUOvrqDxt2J4H+f7EfZT7soGXg/LkmOCh7aigHh7M",
+	"Obkvw5SeSTUgdmt4IGPypZmc9v8PAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
