@@ -29,15 +29,15 @@ type term struct {
 // sums and the newest CDR of each peer from it.
 type findable struct {
 	tenant       int64
-	facet        int // without the bit for recorded, which the recordings' triggers keep
+	facet        int // its bit for recorded is kept by the recordings' triggers
 	terms, peers []int64
 }
 
-func (t *Tx) findable(c *cdr.CDR) (f findable, err error) {
+func (t *Tx) findable(c *cdr.CDR, recorded bool) (f findable, err error) {
 	if f.tenant, err = t.tenantNo(c.TenantUUID); err != nil {
 		return f, err
 	}
-	f.facet = facet(c.CallDirection, c.CallStatus, false)
+	f.facet = facet(c.CallDirection, c.CallStatus, recorded)
 	for _, x := range termsOf(c) {
 		id, err := t.termID(x)
 		if err != nil {
@@ -102,8 +102,10 @@ func (t *Tx) termID(x term) (int64, error) {
 	if x.text == "" {
 		return 0, nil
 	}
-	if id, ok := t.terms[x]; ok {
-		return id, nil
+	for _, known := range []map[term]int64{t.terms, t.known} {
+		if id, ok := known[x]; ok {
+			return id, nil
+		}
 	}
 	id, err := t.numbered("SELECT id FROM cdr_terms WHERE kind = ? AND text = ?",
 		"INSERT INTO cdr_terms (kind, text) VALUES (?, ?)", x.kind, x.text)

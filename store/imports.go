@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/recorder"
@@ -34,13 +33,13 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 	var out []Imported
 	for len(out) < len(list) {
 		var part []Imported
-		err := s.Write(ctx, Intent, func(t *Tx) error {
+		err := s.Write(ctx, BulkUnsynced, func(t *Tx) error {
 			part = nil
 			if err := t.beginBulk(); err != nil {
 				return err
 			}
 			var first, last, stored int64
-			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < groupTime); {
+			for len(out)+len(part) < len(list) && (len(part) == 0 || t.mayGoOn()) {
 				done, err := t.importCDR(list[len(out)+len(part)])
 				if err != nil {
 					return err
@@ -65,7 +64,7 @@ func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]
 		}
 		out = append(out, part...)
 	}
-	return out, s.Probe(ctx)
+	return out, s.probe(ctx, Bulk)
 }
 
 func (t *Tx) importCDR(im Import) (Imported, error) {
@@ -87,19 +86,18 @@ func (t *Tx) importCDR(im Import) (Imported, error) {
 		}
 	}
 	if !done.Known {
-		if done.ID, err = t.saveNewCDR(&im.CDR); err != nil {
+		if done.ID, err = t.saveNewCDR(&im.CDR, len(lacks) > 0); err != nil {
 			return done, err
 		}
-		if err := t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID); err != nil {
-			return done, err
+		if im.CDR.ID == 0 { // otherwise that tells whether it is there
+			if err := t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID); err != nil {
+				return done, err
+			}
 		}
 	}
 	for _, r := range lacks {
-		if err := t.InsertRecording(r); err != nil {
-			return done, err
-		}
-		if err := t.exec("UPDATE recordings SET cdr_id = ? WHERE uuid = ?", done.ID, r.UUID); err != nil {
-			return done, err
+		if err := t.insertRecording(r, done.ID); err != nil {
+			return done, fmt.Errorf("store recording %s: %w", r.UUID, err)
 		}
 	}
 	return done, nil
