@@ -24,6 +24,15 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.prepareTerms(func(yield func(*cdr.CDR) bool) {
+		for i := range cdrs {
+			if !yield(&cdrs[i]) {
+				return
+			}
+		}
+	}); err != nil {
+		return nil, err
+	}
 	for i := range cdrs {
 		c := &cdrs[i]
 		isNew := true
