@@ -26891,13 +26891,19 @@ type ConfdGetExtensionsFeaturesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfFeature `json:"items"`
+		Total int64         `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *struct {
+	Items []ConfFeature `json:"items"`
+	Total int64         `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27028,13 +27034,19 @@ type ConfdGetGroupsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetGroupsResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27254,13 +27266,19 @@ type ConfdGetLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUserLine `json:"items"`
+		Total int64          `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetLinesResponse) GetJSON200() *struct {
+	Items []ConfUserLine `json:"items"`
+	Total int64          `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27350,13 +27368,19 @@ type ConfdGetQueuesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetQueuesResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27624,13 +27648,19 @@ type ConfdGetTrunksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfTrunk `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetTrunksResponse) GetJSON200() *struct {
+	Items []ConfTrunk `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27850,13 +27880,19 @@ type ConfdGetUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUser `json:"items"`
+		Total int64      `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetUsersResponse) GetJSON200() *struct {
+	Items []ConfUser `json:"items"`
+	Total int64      `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -32538,7 +32574,10 @@ func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExten
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfFeature `json:"items"`
+			Total int64         `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32642,7 +32681,10 @@ func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32814,7 +32856,10 @@ func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUserLine `json:"items"`
+			Total int64          `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32886,7 +32931,10 @@ func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33094,7 +33142,10 @@ func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfTrunk `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33266,7 +33317,10 @@ func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUser `json:"items"`
+			Total int64      `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33428,150 +33482,151 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
-	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
-	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
-	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
-	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
-	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
-	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
-	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
-	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
-	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
-	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
-	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
-	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
-	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
-	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
-	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
-	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
-	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOZTz59SVk3PbKduufM8DrFiohWn0iEN",
-	"+kMzInZH508kNozlELSb4QFNdSSnwFmQICMOFEdZaPWCrH0mmmjqT70OGeaoz7LsGoxTJc5oU1naathA",
-	"ofsMU8QG1UtOY4cm0VguqlWRxnaQNTbQUzAMEWML9bhhUJYqeMeMhBijlNtCamR7hvxcbaysKGKbejnu",
-	"9rrTq18RY3CNLivfrDnAqP1tol4aHlj94B9D22hrJFLZvisSFUdph6iBQ3M3YZTYLAOY841t3rLlvaun",
-	"JctpRthB9+iz4B7fkcUeq5/u225PmiXXTZ+Vw2Qa2r+h7TWJcViYxCYe5z+KEAspzoYd/1b1xOJ8PTwk",
-	"teelqm4mW2vp4Cc5dr0GaZ9VrCMklZnKYcgn9i7bkHTIC2geAFfFrWOsymbqKmvL1zJCZlpHoAylHIfK",
-	"u5UgviEWPSgs/kXHwDf1cCxnYmQ7nDiRDDK2bbF3Y+VbCNZwPY5yrMuychV9/oLrRl/ak5Si7aLb00Yn",
-	"SBz1PbBLljafnrVLNzbs+SgPimC0IGlcmLHFNtAatWQVu8OwsH0ErKzapMyaHapab5+CQ8QalpN5SBu+",
-	"7dK0N/+6NBIe0c179N42HLjGjlOyjFFisOgmha8hSgm1GTx2M2wWcJwgxmGSNX4to21tRlqjtllQB2PU",
-	"JZn6+7HaJ+3yWm77p/I5c9GhUTk6sC8RihG36QXVtaEFLXKIhO8neUgck+3AwpmgCMNFM65OP1uFRjcC",
-	"ttpDag0hcmi5PZB9lPJrVNcYs3r8O7wNatA25Tw0ts56yDrjYoaH3HUZ8NG7uwsV9dPawLZkqt6VjJDT",
-	"hCyxzWe/D522yzZUXWt1pKq/TaG1l6aqZz2D+QRxOXoaD6mxDaE2do7pI0rI3cEpO4t7QZdpbggXhrkx",
-	"FieiiwgWbHxE8ArmMV84vN/sgn4NSTpzypv1uYoRL7tVZ+yoc33Gt0fFSLalqhrZdvM7LTLMhXmcrWPY",
-	"C5l3Za8PA5snmgiDrLgMrWlgbkKSIcOIsOr7PSNoB09LlTW1X7c31UYE1g0eCJxpLji9lF9ZorEpiFli",
-	"AfsXTVdSuG+VpCghHEm6YbpTCq6Rxf99QJ9VzxKrV+HW2twYnXY3W43umY8nWJU1Ep5sH/XI9J7Wue7s",
-	"WEQSiFXA+Eh9YqcSIUV9ED8+1VgdgqwbsstpdGnI/rHbGal+1lLN+hPgvYTbkzk6P2nX0Z6EW59/xFVL",
-	"Y8Zytw1S34hW7h0HB9mw9mdKH9llw1700MLAw4WzU5OHi/7RUZ4aNyfUCH+RPgJbu4h2Kmr7iOo27qw+",
-	"7Q50Oq85ymqOdwZ+5PIlQT3k4eyVStltZ5/lQRwe7jpDRUQZhPARvSH7+DEP6QepLaN+d0jtvSwHux4t",
-	"kzu0O2+2eX+CNUPC7YlWDKkSw5xiXtyI5pRbAa0EcRpcBBsEI7W9krMc/O+ry5xvXn3Sx+nLZmf4v1AR",
-	"fBFF4nRFFFfdcNvIg/VAkXVAbb0YgGkE6mNeMyCGB3K8jBHYYr4Bf4f/It8wUIYVsjPJI3Nh+8uIWPWq",
-	"6OgdomrLEbw+O5eerQylMh4y+OFMfCWsEb6R3ZvDDM8FLObnZ6/VPxk+KxI52GvE1UkDpDjDn6PgIhAd",
-	"/oD4ZYYvM/yPRJGNLCMpUwP2/fl5ddRJrQ8wy+IScvP7VwVUhaspN8nBrpMr+LRBoPlNbVz21PTPktit",
-	"64Fp8dsquPh9wNtRehu+zIYW4zqa44sKH0P3fL7ho7v39w3kYItSDraUlJqA5UkCaRFcBO/ks0sE+AZX",
-	"sw++vdnC9RpR8P3Z+Xf6mODF71LC1ca5PbPLRt6dvmmt8vOMmtXuWPeNXFWHeaoxBcquPalpFhjfwoIB",
-	"TkBM1gCnDrMqw3LXQ3P6Vj0l9yAwQVxGef/+YBAytVrMAF6BlHDAxVdCtX3DANmmQuMYtaDQTK9Kc3/W",
-	"GJJKWeud/c4Q/bEnyJydCd3JuFHHqZlSrVyi7hYVpwG6cpWTzS3Xt9//ELNRw/EDUtOvEFb6jABOwYrQ",
-	"EM3ksJGcAx3zwDponQX3r/RK/EpuuuQPZ6rEM4pgFHQRnZEYh6Wl0Yfpa/3cAKp/IluQwLQAkIOEMP4G",
-	"nM9kx8pJngHMQEpAjBPMK4D/mSOZyqzEt/yxheyu1WGtWMgzgncIkNxaAVmtGBpbgxBYeWRHVMEI5WBZ",
-	"WCugSmDtyDF2oCz4DYAsFAPVGDhbTc1MBXVtKM0TCQ0WljEcDQPM3obf0rgAfEOYWP0gBxsxjnIdFPIg",
-	"4Mg3KLE1hSFIw824XtdakIEliskWQAa2KI5tlVAhTNL67tRS7VB6OyYVELqHIZdfYWarSXNG7p2ZUktJ",
-	"SR25Fu3rnjIxX83yNBxTI3dYFoO30oR+RZIrkhirelBcVxv9QrnezIKMMMuqck2Y87LyVGiU53d0APlB",
-	"gFjHNX/5ojbPR0V8L9oLj3WFdXWWCkA9LKPRrpxlPfbV/EEV/UVxEzFSoUtdqXgnf9NycVVc6xbtyIfE",
-	"egb5pkZ61fiakOE0R1+f2v9Ll8D5mQt7aE3U2XCP2YtAAWUPzGpEnpVw/DJz2gGcJiS9Xn6qXfEBAF7Z",
-	"IrnNFMlPD97etDkN02YD0/VBlgkUYe5i4cxhGM8f1NnWiebOZRhfFZeyhCPKoaEgqOt8sSYUybkXDSUa",
-	"KmoawBSoaQcrSpLDScq49cZD/miQx6lHvEL8ZRQ14M7JEZeFMuhm0LFwo5/zjgXvWPj6HAsvbHPajNa2",
-	"mNeVYHudWvPkrNZibnpUv2Dzy+rf5w/lX46WtFanV4UOf3cxJlj1rN0IGILl12QUbCADKI1Q5EGsQPw+",
-	"jQAENQxGgrgCacUldgFd5WoTk22G8E8I6iSDZh3XAVgBQhWS+m/nP9gfSAk/reCmG1iA7QbxDaJK3pgY",
-	"BrBEINyg8BZFDrFO5eI5ZL99Kh/z5ps3377auBDE0BuQwEJICEWZPPh2pg4exPLexhWMGbKHVrBWtd2T",
-	"1ublqht2zXgh44vFi4GPYtk/imVKLY2zXicdMtM4yGbZCuglwhtR9U6AV+MiDxgo7EkN5mxWlcPqGELj",
-	"uAC/KDeTPup4XDdTXYsd/B77OxE0JfanId4aRlM+MH9QfzhuhkvRuCoq8A5vhbl+9DR2wj6oxhxUU8JY",
-	"Wrtkm4q9Cd+oc4XjIK0R6xhl4yHrVfmzCLqpQDUR7i4xN6cOdm8bnVYIzr4yZXG1VkemBzYK5aHpY+BO",
-	"Jbg/NuYauRhswFPZFk6J6/3F9fCqHJv5g/xwNaDFs1eFRo6Ddm5gbJpyPqYV0L6wwDDSyiC+gzGOQEpA",
-	"Qig6PTCRvKuihqzWx8dJZxG/rONaRBcxB0nOFFVtZS1Dko3k+C5bOwNdCUUw3Nhq4c/MFPZa1AB8+StU",
-	"PZeegIi8AdsNAbcp2TI50bAAkN2aRKPfo+mF49jCYaY2ElicGoaVx7cNY8BIgszcxYCNMFdpNufSZ+xo",
-	"X5Y4VwlB38oXH9FuOLxhWyZhPbJl28qfapj39zDcADkbyo2lffv4JFEOOSArAEGM2a7OdoX4cFiDespH",
-	"NfiohgNGNcgayUpVohLh24pvpsmf5vAmK6CS+bIZIFSKTBwDIhSH1fddZf+dFgPrQ23ddX7zugKTEiwT",
-	"/qhUSQyFFHlPe8vTXmZkLQPc3Fk1+bgt7ra6k7lvcfgsH/Jrg18bTiMTUvsWvaMHYDXzrh65qg1kC3WQ",
-	"afE4IWyNCh8nmq2RuPbINT3qOD7qGNYZf48d4FgnH/YJwY5rflUJly0cqDIEvL1V21t5afW4mVnyaccQ",
-	"Rid76kU56VXe7eOSSroOG7o9uHdCF+WgjMO3NWBR/jxPkCPdJCXgV+RZJ7+z8KyTp4M8HTTePCEpUtM+",
-	"lRhSGj1BLgxRrdnnD5XMOAbVtHT9VfFWvv5z5OQna8qnz/J4OgHpFnArP5gCxWScNwBsP76tUP8gPsbA",
-	"/Kr4rIyqYWiX1tdJHbtQef0B5kwrKw/79jmMCTa5AqnjeQuPUr/rfMJTFtPh7XK+4nTB7UmbUzlTMV2C",
-	"8iyCg7bOfE1JnrnxN0rSPqgXnkbePDXkqaETdupI2evx6lAEIEVCAJRYy/1TGJI85QyIn716bTAqSrl+",
-	"w8rBmqZl1bv9ZEqpavXdZjLU2M2sudavePNmz5TqeiCN9o11ExvKZTiayVwnMI6rRIhKd/kce8ZM7DVo",
-	"JwiUftvRfnG94K8pVNZLmbwN420Yb8M8xv0w13CN/E11U4yV0VfWtbVr+/46N9068nIvg6oddevMIVTu",
-	"iV0fpukTEBEkc/kovYR9jgp9HTa8rS+J0RdhTOdW+i4ZczXtvWg8rmhsIPMCUfPz+E7Ti+NvyRiQhYGo",
-	"sXJ1cb1BoyEz9ss0vOXuLXdvufvLM5616T76Fo2Wnh26UsOoXMfer2FQtuOu2jiSheJv8PA3eHQEaU85",
-	"crjVoyVTI0LdlQTZwt29seKNFR9F76PofRT909liewXRlyuJSyB9a+2YGEzfXE1GBtQfyRzzcfqnHLC8",
-	"Kz57hOm3JakvVD+EcfwqJuto/vrsXElahs8KNQJGg+wtjONfyDr6gPhlhi8z/I8kDkYp5/tXBRw9xJ+k",
-	"qVB/c1LZy97JZ5elrcIQvcMhAt/ebOF6jSj4/uz8uwZCqjltJDJrz3MYUZf5fRtRl/PVomywRGuYCqtY",
-	"mVM4QcIEiSFH1Jqxg5LErGUiyNErUYbrfrPRhCVaEYrqZlhzGaQcxweqnsEEAciALNOatJIcoLZrSMs8",
-	"dqJUMcQwBeieo1TsucQvCMskfxmkvJiB7QZydIeoXAFCyNAb+Q6gKCQ0wun6GwZWOEayuEOzdGJWvmGg",
-	"MuGtli+M40W/oS/2LTSFsSxhSfJUrEIk5+rPPxznyTpQb8BCYFeMZRoBxmEaMbCSo1vILJjWi9LyZDl2",
-	"JyTmEIc4k0l75BZEmukrdaUcEGLseo2cFHnjLXL73honYU1yGkqQqY0a4ziVikKs4yRFdZvVsuN69x1D",
-	"tJuD5Wj334mevH338RsGcKQ2nbr1FGzwetOvoCz7sYF99CMltisFTN2S+kYeCxMbFcxnElLLnINlTMJb",
-	"dS+hVfSYvj3VsMGW2UXl1Z9lScEsuCM4lNmdglmQp7cp2aZjtt8IpGiLGFdaW0giDDfKZ6Yy0Yh/K1G1",
-	"EwMCjiE3NjtDiC5kEU4N0zlwuV5KNpA1lWTPzBEaoWj61IUkvUOUwV712HhmMSUBj1aeDf0n6Y8tZLId",
-	"KAIye5a9mzJ0FEULXdKiKmlca37mssvCShpRWfnGuKqkRcUJkFQVWBYzISaS1BqinLrkVrUKSX0kZbtS",
-	"YKLQYNYUFPVnMAuiXNlVway7xLUFrzvFDW27iBCHOGY73zanoPm9YdiMP9vej3GKum0oE0w1v2rq8XrW",
-	"ygfrL+pm1N816+6d8AHo1T+3FhW5brUxqr4yQWrnF51Ja+drQ2H1QJVftF+tW+SkG+VSqtB60VSSUjLB",
-	"t+LpFtP8nbKv2eMwpwbeu8l0z8Dr8/NzFz73eXLfHwggKdiqsx4qRbRciqStkKJ7vhBLNKG1B+mNWNVX",
-	"UKaQEFYiyODaakCrl8fpr7c3/wNwCrIYhtLQ+s+b3/5mNVSUyWSa55DdBbNAboRdrWRJG5TUEVAMkb4I",
-	"nKGUn4GfxeikDBC9sVAP2Tc+Kk37PhTWQdoxntd66cz320insyupi5DdvQHhBlKG+H/kfPXq3yfwNG/f",
-	"fSyvjEggDzee7WtQ5WJszFyNgdKrfj0LI7rDiHcYnXllrrJ5giIM+7hwzfIoBvJtRD9WL/8q3z2ZvHof",
-	"UULu0NgjTJ7FrnGtRlDOP8wjTLTjscaj+IaRBO2Hfl3amUT3AJVtEog5us8I5fZLSbRUXBPGuzLxXr3t",
-	"GVHPiHpG1DOinhF9Zozo3zcErBFncgeX3ordolyTaLjBd0js7lKA5eodkRT1pq3/OiKSD28MqSXOZg19",
-	"f+B6VA7dyHKn5hbLFQwkMEJvwC8krARN7dM5AZDdSp3kD6BoW+xXeSIrrUBPVg0z7FCWlzKjOgdSugbY",
-	"QxhRHZXj4Gy+Kt5G1DWnpSzZLQgHp/zHv9RC1KOpnpB0eVGkwuEJBS/gzQxwYkCmCbMWyUE2QT8435A4",
-	"GkUllGL8k3jv6UT5eUfBbVB8WpdFOx5GEFMUozWMgYCd2tcdAOyisKHcnsa1yIP4kCuDHE2LjpdqxkvC",
-	"brzf8cShNxdoxYTlXhiOwTlD8fw4ylksGV5AlIBc56UVBPI0QrQhIxcCFxucroWwYK4dhrRk+Q8hOLsp",
-	"tHpspwYD/VD9LZmeLxN8NKUY1rT0VVH9/TnHkcVzc0QBNRTd7uap5Wb3AtrjE6qpiP03LxUlsStXO96h",
-	"McbeiQuWD/v4yhgaIVjzLbybwKjId4V0fH/+4wGLpSpZJbtFEVgRmXf8B1v6IHUqqUwgBGAs7NHC68+a",
-	"5nk65enMDQ3aN/MYp7fODncnPfyLKPEF6+K/Ego2OuKRoZCkEZuB14AT8MOP5+dvwA/n546H52O8QqUf",
-	"fZq/7gm13euD7bYkYCwKS8LT65yG76jynTY0TnlcgNBbVh0ygeUp1RWhKrYnwWnOETu+dhINHHI+kXSF",
-	"105uJ/XkMw1324OHg1GExU8wvqai91ylc66jBcjynyg0Jjy4UWEnTMdAI0zBLSp8zoOdxVmhrDzkAbCU",
-	"hbC8nkuIiE66PU4mFkomZNm9K7Fyw7L5g/pDyYgL5pX3nV0V6o/PCoDDC2qjHn+b1WB0g9X0Vq55L0w7",
-	"XHcdtTBhCSll4awlC+OlZx6RbRoTGE0Uo3f69acXJ7+b/3rVzb9wNmVPXyuWQ8ZqVarEGKWFVWLsiKQI",
-	"FIhbKIW9++aJhUPGjxxe02q92atyheHOJjhIhhSx2OAxT+NeBJeszGEnN3HWCNf7DFPERpICbmUzvE4h",
-	"zynqXSo8t/nycxZ9ZppMGJWaiCIxKFiNwZDgf6wefnn79/74Ad1v06KcgggW7A1I8zjeIQpn6tj2ilCA",
-	"7vy9oBqrN7CQlGtMJNclj6xBisAtyviEJbLCsHOMzbMH8jFiYMouv4MFG32BHGEo9ejVV8QRwtBxANwf",
-	"61LmL3HQ1Dc608kpqWnd/7Lztou5IPXpZJuaeNvIxiQHR3oeJsBYwbN3S6LSySbINSWizBz7K/KZEf05",
-	"YH8O2J8D9ueAfWZEnxnRZ0b0mRF9ZkSfGdFnRvSZEX1mRO9U95kRfWbEaZkRy31ThZqdu6RdiR+16UrQ",
-	"YNrEJv1zYKd0zRT500VeZ3nXt1d0A8d6xL8kRQp3cve5r+Y70ImfiUpyxNGfkbrSnwDyJ4D8CaDHPQH0",
-	"lMrJ4cBP41rIUgeNceipqyCFfjE69iw3QB7JUvJOQ+809E5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPRO",
-	"Q+809E5D7zT0ZJXBaQj3cxU2iCOLz1DRTOI/mOGzQvXSSi5FHxC/zPBlhv+RxMEoxN2/KuDoMfykNpTV",
-	"Nyd10rCRLRkzwBC9wyEC395s4XqNKPj+7Py7HWDsHj8skwbBOGaD0/pWPuV8kOXom9aXdl5G6U8jwtUE",
-	"efVXqz+9wy7Xh7Wwu7pYtyjA6Ey+alV28tf5g9xaDWUWqiTjqhAfrpe4qKJ7OfSTsyFgHPcJgMd/8yIU",
-	"gydqGPAVpF2hXzq75xnMmUzUbT3PKxPmN+VAea+v5YunJRLW07uMzMRmewtZ6V3ykNZJsxveVoXtC5CV",
-	"0JkOcVHomSzGeJy3F/EUsTyZBPmP6k2PeY/50ZinGjt7gl6VMx71ioWeAPqbkr72mPeYH4l57fnYE/Ky",
-	"mCmIJ9k0wJPM493jfQreJXL2hjvJ+tA+nAfaJ4H2SaCfIgl0L9htyZ+d0+6cdM4dn3DnCAl3+vBqTbSz",
-	"e4DAiWHXpwHGEe2eAT9JBrwdlD5GydbR6L0seBu8UznBJqY9NehN6L1M6Dbmx1OEO8gfzRUOiYQjaWiX",
-	"Cc8deqHYVyhGc4hDUjFIJg6JhRuraJcKTy56odhTKMaSjEMyMcQ2DouEA+3YJxGeffQCsZ9AjGIhh+XB",
-	"REeSdCXE4bVb+KB42ocP7iBn5n4W7/lEGoqZbEYa1jhgHFHMbucrJC/LYPPGwCYwGwZHWcBfy/cv26+f",
-	"GGlC0tUnsl7HyEqbkAh5UI/WnHroVHAh22IebhBrJAWIclFll3lRwDdpUfHLmYb/mYb/WRv+A9cmiDKu",
-	"869UBg5/kUIb/k63KOihk+dvlgilgJM48hIy9eoF/lSCYjc1hjyf5ULiPZ9ftefzucvHXk7SAeEwO0kr",
-	"AahOmLLKyhqUhvfVO3pRGZKMS+kwU3ENYnDFX5jXHaNoDWkEOJHZQgBMIwDDUEzoIbODXBUyM8kbOdbq",
-	"hOs+57LVSf9ZUI5bMAucz91+xEwoum93T9auYBz3nPw/6uHaGXgtmpAQit6oRA7F13ms9pFOFb2/hyGX",
-	"qSUws98hyMceQnUptkbcgQvu5Ed5icdK9FLQ0f2mXZGyW/Sh0plUTVXSOb5BBYDUb5qmeaUvQLl+vG+k",
-	"OXBd1+qFqzb7Rixy84f6y4X+sv/8lnX1uyq63/3serm1qRH+2viBjVw5yiZAdiDlZXOCOXpw0bSJmxuJ",
-	"4WXuSXmThrg5ESfvSOrXxCk0iUwgrXYnKI7K48qQqtQjjyeTdr5kTUmeDe8QP6jHTnFXWKZjiuESxTI1",
-	"odoBSJH1+0O/P2wn8oTJEXZxGnsHLvZIm9mxO06/j/X72Oe2j5Xr3YjVWC2jte1rTv0vjV/CHFfTl2Vy",
-	"qhE1Gpyvj1PRLiLKH7xEjLViZQb6yTLRSWC/Y3vOH9Sn5moiFCOOLNLzTv6o5OeqUJ+Ou8SqlpcZDee3",
-	"aJPArQA1GdwN7J6VwP0yc9lKnTB4z726f/Zk4QHEwYkHPEVheHT7yq8Wj0boHUBu7FxdjFOHYI5f5FMn",
-	"zNRpWqNOzu5JOk/SHZ2kOxKbNunWimPQdJ5Q84TadEJNrEoj1kW51FnDP+Sv8wf54RTiIdfEq0J+OBqZ",
-	"uvD9b9F88VuwzwxROb8G1KjvvdBM2YRNkplaKqzi82eOcgdD8r/VY97n632+3pz0Pl/v8/Um6os2UeV6",
-	"N2K9Vcuoq8/XbTX1Pt/DOgHUnHqJmOrznSgTdp+vemD+oD5H+HyV/FwV6tNxE1fV4n2+Htwdn+9EcDew",
-	"6+rzPXnwnnt1/+zphgOIg5PP9xSFwft8X67P9wByY/f5DuU8LxeY08x5Ljr/deY8f+6gd0uPPgB0c3r0",
-	"Ctqc5untMLQ/qcdOOaAhjTKCU+4ZaM9AP2ZAQw07zxZ7ttivjS22WC5LIxZDtdq5ssVui94LS+YnR/QR",
-	"2OKqoo7MqB+8RExkiyfKhJ0tVg/MH9TnCLZYyc9VoT4dOYaqFs8We3B32OKJ4G5g15UtPnnwnnt1/+zZ",
-	"4gOIgxNbfIrC8Oj2lV8tHo0tPoDc2NlieU/DIKMmLxY5SUJNllAFd1Z/imGTs+VjPT3T1p+otQGggwd8",
-	"HqvkJrx9OKknCD1B+BgEoVhlR6zz6oolR3rQaQV/WdarHM5HIAd1PbtgUN97WZhIDU6SBjsxqC7Ye5Af",
-	"I2hBKTdXhfxw3ErqKjwn6FHd4QQnobpGrSsheNqwPff6/ZlzgfuKgRMReHJC8Nh2lF8eHo0E3FdgKgZQ",
-	"NojeaRnIqXhpLrr9fwEAAP//",
+	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ7t2LYmDQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
+	"SSbmqzi2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMqPl1FEEZMfM0oyRDlG8r8Q80L85UWGgos/AsYp",
+	"TtfBLEjzOA4+f5kFIclTTgceinGKFq8dnvm+/xnGIUf9j/wLZ4uQRL1PfZkFFP2ZY4oi8XPZuqoJM9Vt",
+	"XV3dx0bpn2dl6QFZ/hOFPPgyC65geIvSyDCMEeRQ/MUcJaxumW7Yl6owSCksgt0GytdNNb6FcWyYNBjH",
+	"CxwZ6xG/IbrA0SKFCRp6JE+WiJofoghyTNIFx8nAjEQYxihaoHuOUoZJaiwPs4Wqt/HrkpAYwTTQ4FBd",
+	"WhGaQB5cBDjlP/4lmFU145SjNaLNqjOYMxQtlgPwzBCiC4eR2X3OPjwUhYRGix28dh7A6XqR582psqE+",
+	"t8AGxreiEE7EzzCKsJgUGF+3AGFDWw0kjlKY8p22NF7IGaKDLd1BrYZhB3QGiJnnwDbiu/CrhqiJIwPw",
+	"ahy1Rq7d/WZndyayM21NhNnk8xfMeFdGK01Qffj/FK2Ci+D/zWstPS9V9FzK+ZCWUCVZm0HW0U0FpHZj",
+	"ljlbhCRleaLg3NsU/ZUomCF6h0O04OQWpaPe5JDdLv7MUY5GvLbT4VazdxvTqsI2KNYRgRSP6s6jj+DO",
+	"UIj2zvoHxDgGETX0PWXbplozqST1DIrM2lpKfoQpCnlL3xvtB/Fsj4YLSXqHKFPSPqQpI8Q4TtWzEeIQ",
+	"x6xHL5oUYbMEw4o1VKlYg2gKYzENHN3zCW9OqHXi6tgsor3mDVXotBzMgiinUCNgTMNQOlBwb1+rEpvL",
+	"rLuu/Shf6WpbJXCIcRS5zW79uOOU1i+Mg5HhvdE1Ds9//azj7DOS0xC5NqV8elzPd1+aWNdw58s3Jgpa",
+	"+bZzNa4DzCEdGCAOd5A/sPEYsgR3TY6oYzypRikZbqwT+mPQ0AqdhaK9GnR1v1nB25T2gGYeVL9mHWtQ",
+	"mzbd2JEvkwox64leZTAg8WZRNcijXegsItIncB0ZacPegO0SnS0lbTFSzDb0CsdcGyEOa8FIkzuiJvFI",
+	"0T1fhDllZMBC4oTD2KllRjNeFzCre9mu3DhSlX3YGSurhbVTe/mcufR09b6pYHdYh12F3VAyEibDlavH",
+	"ZlVRtlb8FUGeU9RtA0rhMrZZpbZGzIJVXV535+ukCEtA6w7oAmdVi2xd+UBJnhls8JyThZILY6sinqzK",
+	"3xecrNcx6umzmK8RwG9Ns0EEnI2vGC5R3C8lVqplkJBwX5+0smktU6VSUk00juesNQmtobRN5i84NYIy",
+	"yghOeyTjqSYogTg148YyL6bhLUey6mVZrNOAfaqg2x4yknE9JFM5rZ2m6hKtLaF5ejteDnvn1nkenloK",
+	"GnPX7LBtrH5niFpY51KEevVw80GchiTB6VoaEsqiGP1qbYy4vkpyvibTaq1edat1hSnj1ukdoUl3S7F5",
+	"UMapEamwDBqEpNKKc55SF/p4hVE8sKHZF871aDeGrFm761y6wsUVka6gnxmlqHc+9LT3CeuLX5fcEOje",
+	"FTFgv21TRIdJd9cl0ORksM+alZimiPEFzPBTkMxV3S7U8vsEYoNvEtaeZhPVu8I0sSkZOypG2ei6BdUk",
+	"1dUa+3GfEWrYUC0LXu5Ch/EcwpwN6O4VjpEV3OJH17oSzJh4zZUf1UwB5NOdkOOdh1M3WH2OukZPGuPZ",
+	"8A2qadDDOSunsB4y+/S/pQhyhcs2CkY03l66qeAwogsctTWWw3zq+VPKqumZ7dQtd57HIVZMtOJUOqRB",
+	"f2hGxO7o/InEhrEcgnYzPKCpjuQUOAsSZMSB4igLrV6Qtc9EE039qdchwxz1WZZdg3GqxBltKktbDRso",
+	"dJ9hitigeslp7NAkGstFtSrS2A6yxgZ6CoYhYmyhHjcMylIF75iREGOUcltIjWzPkJ+rjZUVRWxTL8fd",
+	"Xnd69StiDK7RZeWbNQcYtb9N1EvDA6sf/Dy0jbZGIpXtuyJRcZR2iBo4NHcTRonNMoA539jmLVveu3pa",
+	"spxmhB10jz4L7vEdWeyx+um+7fakWXLd9Fk5TKah/RvaXpMYh4VJbOJx/qMIsZDibNjxb1VPLM7Xw0NS",
+	"e16q6maytZYOfpJj12uQ9lnFOkJSmakchnxi77INSYe8gOYBcFXcOsaqbKausrZ8LSNkpnUEylDKcai8",
+	"WwniG2LRg8LiX3QMfFMPx3ImRrbDiRPJIGPbFns3Vr6FYA3X4yjHuiwrV9HnL7hu9KU9SSnaLro9bXSC",
+	"xFHfA7tkafPpWbt0Y8Oej/KgCEYLksaFGVtsA61RS1axOwwL20fAyqpNyqzZoar19ik4RKxhOZmHtOHb",
+	"Lk17869LI+ER3bxH723DgWvsOCXLGCUGi25S+BqilFCbwWM3w2YBxwliHCZZ49cy2tZmpDVqmwV1MEZd",
+	"kqm/H6t90i6v5bZ/Kp8zFx0alaMD+xKhGHGbXlBdG1rQIodI+H6Sh8Qx2Q4snAmKMFw04+r0s1VodCNg",
+	"qz2k1hAih5bbA9lHKb9GdY0xq8e/w9ugBm1TzkNj66yHrDMuZnjIXZcBH727u1BRP60NbEum6l3JCDlN",
+	"yBLbfPb70Gm7bEPVtVZHqvrbFFp7aap61jOYTxCXo6fxkBrbEGpj55g+ooTcHZyys7gXdJnmhnBhmBtj",
+	"cSK6iGDBxkcEr2Ae84XD+80u6NeQpDOnvFmfqxjxslt1xo4612d8e1SMZFuqqpFtN7/TIsNcmMfZOoa9",
+	"kHlX9vowsHmiiTDIisvQmgbmJiQZMowIq77fM4J28LRUWVP7dXtTbURg3eCBwJnmgtNL+ZUlGpuCmCUW",
+	"sH/RdCWF+1ZJihLCkaQbpjul4BpZ/N8H9Fn1LLF6FW6tzY3RaXez1eie+XiCVVkj4cn2UY9M72md686O",
+	"RSSBWAWMj9QndioRUtQH8eNTjdUhyLohu5xGl4bsH7udkepnLdWsPwHeS7g9maPzk3Yd7Um49flHXLU0",
+	"Zix32yD1jWjl3nFwkA1rf6b0kV027EUPLQw8XDg7NXm46B8d5alxc0KN8BfpI7C1i2inoraPqG7jzurT",
+	"7kCn85qjrOZ4Z+BHLl8S1EMezl6plN129lkexOHhrjNURJRBCB/RG7KPH/OQfpDaMup3h9Tey3Kw69Ey",
+	"uUO782ab9ydYMyTcnmjFkCoxzCnmxY1oTrkV0EoQp8FFsEEwUtsrOcvB/766zPnm1Sd9nL5sdob/CxXB",
+	"F1EkTldEcdUNt408WA8UWQfU1osBmEagPuY1A2J4IMfLGIEt5hvwd/gv8g0DZVghO5M8Mhe2v4yIVa+K",
+	"jt4hqrYcweuzc+nZylAq4yGDH87EV8Ia4RvZvTnM8FzAYn5+9lr9k+GzIpGDvUZcnTRAijP8OQouAtHh",
+	"D4hfZvgyw/9IFNnIMpIyNWDfn59XR53U+gCzLC4hN79/VUBVuJpykxzsOrmCTxsEmt/UxmVPTf8sid26",
+	"HpgWv62Ciz8GvB2lt+HLbGgxrqM5vqjwMXTP5xs+unt/30AOtijlYEtJqQlYniSQFsFF8E4+u0SAb3A1",
+	"++Dbmy1crxEF35+df6ePCV78ISVcbZzbM7ts5N3pm9YqP8+oWe2Odd/IVXWYpxpToOzak5pmgfEtLBjg",
+	"BMRkDXDqMKsyLHc9NKdv1VNyDwITxGWU9x8PBiFTq8UM4BVICQdcfCVU2zcMkG0qNI5RCwrN9Ko092eN",
+	"IamUtd7Z7wzR5z1B5uxM6E7GjTpOzZRq5RJ1t6g4DdCVq5xsbrm+/fFZzEYNxw9ITb9CWOkzAjgFK0JD",
+	"NJPDRnIOdMwD66B1Fty/0ivxK7npkj+cqRLPKIJR0EV0RmIclpZGH6av9XMDqP6JbEEC0wJADhLC+Btw",
+	"PpMdKyd5BjADKQExTjCvAP5njmQqsxLf8scWsrtWh7ViIc8I3iFAcmsFZLViaGwNQmDlkR1RBSOUg2Vh",
+	"rYAqgbUjx9iBsuA3ALJQDFRj4Gw1NTMV1LWhNE8kNFhYxnA0DDB7G35L4wLwDWFi9YMcbMQ4ynVQyIOA",
+	"I9+gxNYUhiANN+N6XWtBBpYoJlsAGdiiOLZVQoUwSeu7U0u1Q+ntmFRA6B6GXH6Fma0mzRm5d2ZKLSUl",
+	"deRatK97ysR8NcvTcEyN3GFZDN5KE/oVSa5IYqzqQXFdbfQL5XozCzLCLKvKNWHOy8pToVGe39EB5AcB",
+	"Yh3X/OWL2jwfFfG9aC881hXW1VkqAPWwjEa7cpb12FfzB1X0F8VNxEiFLnWl4p38TcvFVXGtW7QjHxLr",
+	"GeSbGulV42tChtMcfX1q/y9dAudnLuyhNVFnwz1mLwIFlD0wqxF5VsLxy8xpB3CakPR6+al2xQcAeGWL",
+	"5DZTJD89eHvT5jRMmw1M1wdZJlCEuYuFM4dhPH9QZ1snmjuXYXxVXMoSjiiHhoKgrvPFmlAk5140lGio",
+	"qGkAU6CmHawoSQ4nKePWGw/5o0Eepx7xCvGXUdSAOydHXBbKoJtBx8KNfs47Frxj4etzLLywzWkzWtti",
+	"XleC7XVqzZOzWou56VH9gs0vq3+fP5SfHC1prU6vCh3+7mJMsOpZuxEwBMuvySjYQAZQGqHIg1iB+H0a",
+	"AQhqGIwEcQXSikvsArrK1SYm2wzhnxDUSQbNOq4DsAKEKiT1385/sD+QEn5awU03sADbDeIbRJW8MTEM",
+	"YIlAuEHhLYocYp3KxXPIfvtUPubNN2++fbVxIYihNyCBhZAQijJ58O1MHTyI5b2NKxgzZA+tYK1quyet",
+	"zctVN+ya8ULGF4sXAx/Fsn8Uy5RaGme9TjpkpnGQzbIV0EuEN6LqnQCvxkUeMFDYkxrM2awqh9UxhMZx",
+	"AX5RbiZ91PG4bqa6Fjv4PfZ3ImhK7E9DvDWMpnxg/qA+OG6GS9G4KirwDm+FuX70NHbCPqjGHFRTwlha",
+	"u2Sbir0J36hzheMgrRHrGGXjIetV+bMIuqlANRHuLjE3pw52bxudVgjOvjJlcbVWR6YHNgrloelj4E4l",
+	"uD825hq5GGzAU9kWTonr/cX18Kocm/mD/ONqQItnrwqNHAft3MDYNOV8TCugfWGBYaSVQXwHYxyBlICE",
+	"UHR6YCJ5V0UNWa2Pj5POIn5Zx7WILmIOkpwpqtrKWoYkG8nxXbZ2BroSimC4sdXCn5kp7LWoAfjyV6h6",
+	"Lj0BEXkDthsCblOyZXKiYQEguzWJRr9H0wvHsYXDTG0ksDg1DCuPbxvGgJEEmbmLARthrtJszqXP2NG+",
+	"LHGuEoK+lS8+ot1weMO2TMJ6ZMu2lT/VMO/vYbgBcjaUG0v79vFJohxyQFYAghizXZ3tCvHhsAb1lI9q",
+	"8FENB4xqkDWSlapEJcK3Fd9Mkz/N4U1WQCXzZTNAqBSZOAZEKA6r77vK/jstBtaH2rrr/OZ1BSYlWCb8",
+	"UamSGAop8p72lqe9zMhaBri5s2rycVvcbXUnc9/i8Lt8yK8Nfm04jUxI7Vv0jh6A1cy7euSqNpAt1EGm",
+	"xeOEsDUqfJxotkbi2iPX9Kjj+KhjWGf8PXaAY5182CcEO675VSVctnCgyhDw9lZtb+Wl1eNmZsmnHUMY",
+	"neypF+WkV3m3j0sq6Tps6Pbg3gldlIMyDt/WgEX58zxBjnSTlIBfkWed/M7Cs06eDvJ00HjzhKRITftU",
+	"Ykhp9AS5MES1Zp8/VDLjGFTT0vVXxVv5+s+Rk5+sKZ8+y+PpBKRbwK38YAoUk3HeALD9+LZC/YP4Mwbm",
+	"V8XvyqgahnZpfZ3UsQuV1x9gzrSy8rBvn8OYYJMrkDqet/Ao9bvOJzxlMR3eLucrThfcnrQ5lTMV0yUo",
+	"zyI4aOvM15TkmRt/oyTtg3rhaeTNU0OeGjphp46UvR6vDkUAUiQEQIm13D+FIclTzoD42avXBqOilOs3",
+	"rBysaVpWvdtPppSqVt9tJkON3cyaa/2KN2/2TKmuB9Jo31g3saFchqOZzHUC47hKhKh0l8+xZ8zEXoN2",
+	"gkDptx3tF9cL/ppCZb2Uydsw3obxNsxj3A9zDdfI31Q3xVgZfWVdW7u2769z060jL/cyqNpRt84cQuWe",
+	"2PVhmj4BEUEyl4/SS9jnqNDXYcPb+pIYfRHGdG6l75IxV9Pei8bjisYGMi8QNT+P7zS9OP6WjAFZGIga",
+	"K1cX1xs0GjJjv0zDW+7ecveWu78841mb7qNv0Wjp2aErNYzKdez9GgZlO+6qjSNZKP4GD3+DR0eQ9pQj",
+	"h1s9WjI1ItRdSZAt3N0bK95Y8VH0PoreR9E/nS22VxB9uZK4BNK31o6JwfTN1WRkQP2RzDEfp3/KAcu7",
+	"4rNHmH5bkvpC9UMYx69iso7mr8/OlaRl+KxQI2A0yN7COP6FrKMPiF9m+DLD/0jiYJRyvn9VwNFD/Ema",
+	"CvU3J5W97J18dlnaKgzROxwi8O3NFq7XiILvz86/ayCkmtNGIrP2PIcRdZnftxF1OV8tygZLtIapsIqV",
+	"OYUTJEyQGHJErRk7KEnMWiaCHL0SZbjuNxtNWKIVoahuhjWXQcpxfKDqGUwQgAzIMq1JK8kBaruGtMxj",
+	"J0oVQwxTgO45SsWeS/yCsEzyl0HKixnYbiBHd4jKFSCEDL2R7wCKQkIjnK6/YWCFYySLOzRLJ2blGwYq",
+	"E95q+cI4XvQb+mLfQlMYyxKWJE/FKkRyrj5+dpwn60C9AQuBXTGWaQQYh2nEwEqObiGzYFovSsuT5did",
+	"kJhDHOJMJu2RWxBppq/UlXJAiLHrNXJS5I23yO17a5yENclpKEGmNmqM41QqCrGOkxTVbVbLjuvddwzR",
+	"bg6Wo91/J3ry9t3HbxjAkdp06tZTsMHrTb+CsuzHBvbRj5TYrhQwdUvqG3ksTGxUMJ9JSC1zDpYxCW/V",
+	"vYRW0WP69lTDBltmF5VXf5YlBbPgjuBQZncKZkGe3qZkm47ZfiOQoi1iXGltIYkw3CifmcpEI/6tRNVO",
+	"DAg4htzY7AwhupBFODVM58DleinZQNZUkj0zR2iEoulTF5L0DlEGe9Vj45nFlAQ8Wnk29J+kP7aQyXag",
+	"CMjsWfZuytBRFC10SYuqpHGt+ZnLLgsraURl5RvjqpIWFSdAUlVgWcyEmEhSa4hy6pJb1Sok9ZGU7UqB",
+	"iUKDWVNQ1MdgFkS5squCWXeJawted4ob2nYRIQ5xzHa+bU5B83vDsBl/tr0f4xR121AmmGp+1dTj9ayV",
+	"D9Zf1M2ov2vW3TvhA9Crf24tKnLdamNUfWWC1M4vOpPWzteGwuqBKr9ov1q3yEk3yqVUofWiqSSlZIJv",
+	"xdMtpvk7ZV+zx2FODbx3k+megdfn5+cufO7z5L4/EEBSsFVnPVSKaLkUSVshRfd8IZZoQmsP0huxqq+g",
+	"TCEhrESQwbXVgFYvj9Nfb2/+B+AUZDEMpaH1nze//c1qqCiTyTTPIbsLZoHcCLtayZI2KKkjoBgifRE4",
+	"Qyk/Az+L0UkZIHpjoR6yb3xUmvZ9KKyDtGM8r/XSme+3kU5nV1IXIbt7A8INpAzx/8j56tW/T+Bp3r77",
+	"WF4ZkUAebjzb16DKxdiYuRoDpVf9ehZGdIcR7zA688pcZfMERRj2ceGa5VEM5NuIfqxe/lW+ezJ59T6i",
+	"hNyhsUeYPItd41qNoJx/mEeYaMdjjUfxDSMJ2g/9urQzie4BKtskEHN0nxHK7ZeSaKm4Jox3ZeK9etsz",
+	"op4R9YyoZ0Q9I/rMGNG/bwhYI87kDi69FbtFuSbRcIPvkNjdpQDL1TsiKepNW/91RCQf3hhSS5zNGvr+",
+	"wPWoHLqR5U7NLZYrGEhghN6AX0hYCZrap3MCILuVOskfQNG22K/yRFZagZ6sGmbYoSwvZUZ1DqR0DbCH",
+	"MKI6KsfB2XxVvI2oa05LWbJbEA5O+Y9/qYWoR1M9IenyokiFwxMKXsCbGeDEgEwTZi2Sg2yCfnC+IXE0",
+	"ikooxfgn8d7TifLzjoLboPi0Lot2PIwgpihGaxgDATu1rzsA2EVhQ7k9jWuRB/EhVwY5mhYdL9WMl4Td",
+	"eL/jiUNvLtCKCcu9MByDc4bi+XGUs1gyvIAoAbnOSysI5GmEaENGLgQuNjhdC2HBXDsMacnyH0JwdlNo",
+	"9dhODQb6ofosmZ4vE3w0pRjWtPRVUX3+PceRxXNzRAE1FN3u5qnlZvcC2uMTqqmI/TcvFSWxK1c73qEx",
+	"xt6JC5YP+/jKGBohWPMtvJvAqMh3hXR8f/7jAYulKlklu0URWBGZd/wHW/ogdSqpTCAEYCzs0cLrz5rm",
+	"eTrl6cwNDdo38xint84Odyc9/Iso8QXr4r8SCjY64pGhkKQRm4HXgBPww4/n52/AD+fnjofnY7xCpR99",
+	"mr/uCbXd64PttiRgLApLwtPrnIbvqPKdNjROeVyA0FtWHTKB5SnVFaEqtifBac4RO752Eg0ccj6RdIXX",
+	"Tm4n9eQzDXfbg4eDUYTFTzC+pqL3XKVzrqMFyPKfKDQmPLhRYSdMx0AjTMEtKnzOg53FWaGsPOQBsJSF",
+	"sLyeS4iITro9TiYWSiZk2b0rsXLDsvmD+qBkxAXzyvvOrgr14XcFwOEFtVGPv81qMLrBanor17wXph2u",
+	"u45amLCElLJw1pKF8dIzj8g2jQmMJorRO/3604uT381/vermXzibsqevFcshY7UqVWKM0sIqMXZEUgQK",
+	"xC2Uwt5988TCIeNHDq9ptd7sVbnCcGcTHCRDilhs8JincS+CS1bmsJObOGuE632GKWIjSQG3shlep5Dn",
+	"FPUuFZ7bfPk5i35nmkwYlZqIIjEoWI3BkOB/rB5+efv3/vgB3W/TopyCCBbsDUjzON4hCmfq2PaKUIDu",
+	"/L2gGqs3sJCUa0wk1yWPrEGKwC3K+IQlssKwc4zNswfyMWJgyi6/gwUbfYEcYSj16NVXxBHC0HEA3B/r",
+	"UuYvcdDUNzrTySmpad3/svO2i7kg9elkm5p428jGJAdHeh4mwFjBs3dLotLJJsg1JaLMHPsr8pkR/Tlg",
+	"fw7YnwP254B9ZkSfGdFnRvSZEX1mRJ8Z0WdG9JkRfWZE71T3mRF9ZsRpmRHLfVOFmp27pF2JH7XpStBg",
+	"2sQm/XNgp3TNFPnTRV5nede3V3QDx3rEvyRFCndy97mv5jvQiZ+JSnLE0Z+RutKfAPIngPwJoMc9AfSU",
+	"ysnhwE/jWshSB41x6KmrIIV+MTr2LDdAHslS8k5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPROQ+809E5D",
+	"7zT0TkPvNPRklcFpCPdzFTaII4vPUNFM4j+Y4bNC9dJKLkUfEL/M8GWG/5HEwSjE3b8q4Ogx/KQ2lNU3",
+	"J3XSsJEtGTPAEL3DIQLf3mzheo0o+P7s/LsdYOwePyyTBsE4ZoPT+lY+5XyQ5eib1pd2XkbpTyPC1QR5",
+	"9VerP73DLteHtbC7uli3KMDoTL5qVXby1/mD3FoNZRaqJOOqEH9cL3FRRfdy6CdnQ8A47hMAj//mRSgG",
+	"T9Qw4CtIu0K/dHbPM5gzmajbep5XJsxvyoHyXl/LF09LJKyndxmZic32FrLSu+QhrZNmN7ytCtsXICuh",
+	"Mx3iotAzWYzxOG8v4ilieTIJ8h/Vmx7zHvOjMU81dvYEvSpnPOoVCz0B9Dclfe0x7zE/EvPa87En5GUx",
+	"UxBPsmmAJ5nHu8f7FLxL5OwNd5L1oX04D7RPAu2TQD9FEuhesNuSPzun3TnpnDs+4c4REu704dWaaGf3",
+	"AIETw65PA4wj2j0DfpIMeDsofYySraPRe1nwNnincoJNTHtq0JvQe5nQbcyPpwh3kD+aKxwSCUfS0C4T",
+	"njv0QrGvUIzmEIekYpBMHBILN1bRLhWeXPRCsadQjCUZh2RiiG0cFgkH2rFPIjz76AViP4EYxUIOy4OJ",
+	"jiTpSojDa7fwQfG0Dx/cQc7M/Sze84k0FDPZjDSsccA4opjdzldIXpbB5o2BTWA2DI6ygL+W71+2Xz8x",
+	"0oSkq09kvY6RlTYhEfKgHq059dCp4EK2xTzcINZIChDlosou86KAb9Ki4pczDf8zDf+zNvwHrk0QZVzn",
+	"X6kMHP4ihTb8nW5R0EMnz98sEUoBJ3HkJWTq1Qv8qQTFbmoMeT7LhcR7Pr9qz+dzl4+9nKQDwmF2klYC",
+	"UJ0wZZWVNSgN76t39KIyJBmX0mGm4hrE4IpPmNcdo2gNaQQ4kdlCAEwjAMNQTOghs4NcFTIzyRs51uqE",
+	"6z7nstVJ/1lQjlswC5zP3X7ETCi6b3dP1q5gHPec/D/q4doZeC2akBCK3qhEDsXXeaz2kU4Vvb+HIZep",
+	"JTCz3yHIxx5CdSm2RtyBC+7kR3mJx0qy5kpXLwzVhyErslR6pqQwnHAYO+bLa3Bsf5QvzspGfHZYfj9t",
+	"lEmlz7vOpNas8uHxDSoApH4/N81hfgHKWX7fyMDguuTWa2ptkY5Yf+cP9ZcL/WX/0TLrwnxVdL/72fXe",
+	"bVMj/I32rtqhC8gOpLxsTrCUDy6aNnFz41e8zD0ppdMQNydO5x1J/Zo4hcGRua3VxgnFUXmSGlKVFeXx",
+	"ZNJO5awpybPhzesH9dgpbljLTFExXKJYZk1UmxMpsn7r6reu7RyjMDnCBlNj78DFHmmfPXYz7LfYB9pi",
+	"SyXtN9gveoOt5tjdTFDre22Um69LkFY5YY7L/MuyhUupMVnCr49T0S4iKrn1EjHOvJZZ+yfLRCfp/45R",
+	"PH9QfzWJFKEYcWSRnnfyRyU/V4X667h9rWp5mRGEfu84CdwKUJPB3cDuWQncLzOXPd4Jg/fcq/tnz2Ie",
+	"QBycCMpTFIZHt6/8avFoTOMB5MZOIsY4dQiA+UU+dcIUouZb6oT2nj307OHR2cMj0XyTbvo4Bn94gkzf",
+	"7wxRoU492feiyT45xe5rtlyGrTEz8tf5g/zjFBcj1+urQv5xNIB14fvfivrit4e1CHdRo0XbC834DeIk",
+	"mamlwio+f+YodzBy/1s95h3l3lHuTV3vKPeOcu8o97bzU9jOciEeYQio9d3VUe62zHtH+WE9J2pOvURM",
+	"dZRPlAm7o1w9MH9Qf0c4ypX8XBXqr+PusqrFO8o9uDuO8ongbmDX1VF+8uA99+r+2fMgBxAHJ0f5KQqD",
+	"d5S/XEf5AeTG7igfSq5fLjCnmVxfdP7rTK7/3EHvlod/AOjmPPwVtDnN09thaH9Sj51yFEgaZQSn3FPj",
+	"nhp/zCiQGnaexn4ZNLbUpZ7GftE0tppj91VaLcOuNLbbavzC0lkqqTk+jV1V1JEZLbdeIibR2BNlwk5j",
+	"qwfmD+rvCBpbyc9Vof46kh9VLZ7G9uDu0NgTwd3AriuNffLgPffq/tnT2AcQByca+xSF4dHtK79aPBqN",
+	"fQC5sdPY8qaSQapPXq1zkkyfLKEKh60+imGTs+WjYz0F2J+quAGgg4fIHqvkJrx9AK5nLgcOv3ji8kUT",
+	"l3KK3e0PdfmZI23pZFm8LKtaSczxSUtdzy4YtMR6WZhEWU6SBjthqa6+fJB/RtCVUm6uCvnHcYurq/Bc",
+	"pUd1h6uchOoata5E5WnD9tzr92fOUe4rBk4E5ckJwWPbUX55eDRycl+BqZhJ2SB6p2Ugp+Kluej2/wUA",
+	"AP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
