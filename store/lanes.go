@@ -46,7 +46,7 @@ const (
 	groupTime = 3 * time.Millisecond
 	// calmTime is the same for bulk work while there are no calls: the more is
 	// stored together, the less it costs.
-	calmTime = 30 * time.Millisecond
+	calmTime = 40 * time.Millisecond
 	// calm is how long after the last urgent write bulk work need not give way.
 	calm = time.Second
 	// knownTerms is how many numbers of texts are kept in memory.

@@ -94,13 +94,11 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 // why it is refused. What began before its tenant's bound would be removed at
 // once.
 func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Item, bounds retention.Bounds, actor string) (im store.Import, err error) {
-	it.Line = 0
-	data, err := json.Marshal(it)
-	if err != nil {
-		return im, fmt.Errorf("cannot be kept: %w", err)
+	if it.ID == 0 { // otherwise that tells whether it is there
+		if im.Key, err = keyOf(it); err != nil {
+			return im, err
+		}
 	}
-	sum := sha256.Sum256(data)
-	im.Key = sum[:]
 	k.identify(&it, req.Tenant)
 	if im.CDR, err = it.CDR(); err != nil {
 		return im, err
@@ -132,6 +130,17 @@ func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Ite
 		}
 	}
 	return im, nil
+}
+
+// keyOf is a hash of what an item consists of.
+func keyOf(it history.Item) ([]byte, error) {
+	it.Line = 0
+	data, err := json.Marshal(it)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be kept: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return sum[:], nil
 }
 
 func (k *Keeping) haveTenant(ctx context.Context, uuid string, create bool, actor string) error {

@@ -93,7 +93,7 @@ func (d *demo) says(what *regexp.Regexp) (found []string) {
 func (d *demo) sh(env []string, script string) string {
 	d.t.Helper()
 	cmd := exec.CommandContext(within(d.t), "bash", "-c",
-		`curl() { command curl --fail-with-body -sS "$@"; }; [ -e .vars ] && . ./.vars; set -e; `+script+
+		`curl() { case "$*" in -fsS*) command curl "$@" ;; *) command curl --fail-with-body -sS "$@" ;; esac; }; [ -e .vars ] && . ./.vars; set -e; `+script+
 			"\ndeclare -p RECORDING EXPORT CALL 2>/dev/null >.vars || true")
 	cmd.Dir, cmd.Env = d.dir, append(append(os.Environ(), "NO_PROXY=*", "no_proxy=*"), env...)
 	out, err := cmd.CombinedOutput()
