@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -25,7 +26,7 @@ import (
 // it, at its own port. Its tenants: master above top above mid above low, and
 // side beside mid.
 type town struct {
-	t        *testing.T
+	t        testing.TB
 	url      string
 	server   *Server
 	accounts *auth.Accounts
@@ -55,7 +56,7 @@ func (w *town) must(err error) {
 
 const adminPassword = "sésame:ouvre"
 
-func newTown(t *testing.T, service Service, cdrs CDRs) *town {
+func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	t.Helper()
 	w := &town{t: t, time: time.Date(2026, 11, 24, 3, 0, 0, 250e6, time.UTC), tenants: map[string]string{}}
 	log := slog.New(slog.DiscardHandler)
@@ -85,8 +86,8 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },
 		Debug:  func(bool, string) {},
-		Signer: auth.NewSigner([]byte("key"), w.now),
-		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
+		Signer: auth.NewSigner([]byte("key"), w.now), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		Calls: w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
 	})
 	srv := httptest.NewServer(w.server.Handler(service))

@@ -100,7 +100,7 @@ func (s *Server) Handler(own Service) http.Handler {
 			serve(rt.service.published(), rt.plain(path))
 		}
 	}
-	return edge{own, mux}
+	return edge{own, mux, bodyTime}
 }
 
 // getReady is for load balancers and monitoring: no token, and nothing but
