@@ -342,6 +342,10 @@ func TestAccountOfAnotherTenantsUser(t *testing.T) {
 	w := newTown(t, Auth, cdrs)
 	user, _, _, _ := w.resources("side")
 	body := `{"username": "thief", "password": "pw", "uuid": "` + user.UUID + `"}`
+	upper := strings.Replace(body, user.UUID, strings.ToUpper(user.UUID), 1)
+	if got := w.ask("POST", "/0.1/users", upper, "X-Auth-Token", w.hostToken("mid", "#")); got.status != http.StatusConflict {
+		t.Errorf("created with another tenant's user, in capitals: %d %s", got.status, got.body)
+	}
 	if got := w.ask("POST", "/0.1/users", body, "X-Auth-Token", w.hostToken("mid", "#")); got.status != http.StatusConflict {
 		t.Errorf("created with another tenant's user: %d %s", got.status, got.body)
 	}

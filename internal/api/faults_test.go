@@ -26,6 +26,20 @@ func TestDenialIsNotPassedByAnotherSpelling(t *testing.T) {
 	}
 }
 
+// So it does for policies, whose path may be a uuid or a slug.
+func TestDenialOfAPolicyIsNotPassedByCapitals(t *testing.T) {
+	w := newTown(t, Auth, nil)
+	var p policyJSON
+	w.into(w.ask("POST", "/0.1/policies", `{"name": "p", "acl": ["a"]}`, "Wazo-Tenant", w.tenants["mid"]), 200, &p)
+	token := w.hostToken("mid", "#", "!auth.policies."+p.UUID+".edit")
+	for _, id := range []string{p.UUID, strings.ToUpper(p.UUID)} {
+		if got := w.ask("PUT", "/0.1/policies/"+id, `{"name": "q"}`, "X-Auth-Token", token); got.status != 401 {
+			t.Errorf("%s: %d %s", id, got.status, got.body)
+		}
+		w.into(w.ask("GET", "/0.1/policies/"+id, "", "X-Auth-Token", token), 200, nil)
+	}
+}
+
 // Who may change itself may not take the line of somebody else.
 func TestUserCannotTakeALine(t *testing.T) {
 	w := newConfWorld(t)

@@ -50,7 +50,8 @@ type route struct {
 	method string
 	// path follows the version. {name:int} is an integer without sign,
 	// {name:uuid} a hyphenated uuid,
-	// {name:key} one of both, {name} any text without a slash; a request
+	// {name:key} one of both, {name:ref} a uuid or any text, {name} any text;
+	// none has a slash in it. A request
 	// that does not fit finds no route, whoever asks (cdr-api 1.12).
 	path string
 	// also are more paths below /api/<service>, without a version: the published
@@ -211,7 +212,7 @@ func (rt route) required(r *http.Request) string {
 // canonical writes a path value as it is written everywhere else: a denial must
 // not be passed by capitals in a uuid or zeros before a number.
 func canonical(kind, value string) string {
-	if kind == "" {
+	if kind == "" || kind == "ref" && uuid.Validate(value) != nil {
 		return value
 	}
 	if n, err := strconv.ParseUint(value, 10, 63); err == nil && kind != "uuid" {

@@ -36,6 +36,8 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	refused("create", err)
 	_, err = policy(some, "denied", "call-logd.secret")
 	refused("create what is denied", err)
+	_, err = policy(some, "denied", "call-logd.*")
+	refused("create what holds what is denied", err)
 	_, err = policy(some, "cdr", "call-logd.cdr.read", "!calld.#")
 	s.must(err)
 	root, err := policy(host, "root", "#")

@@ -71,7 +71,7 @@ func (a *Accounts) Login(ctx context.Context, l Login) (Session, error) {
 		return Session{}, cmp.Or(a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID), ErrLogin)
 	}
 	if l.Offline { // last: who may have no further session gets no key to one
-		if out.Refresh, out.Ended, err = a.offline(ctx, v, l); err != nil {
+		if out.Refresh, out.Ended, err = a.offline(ctx, v, l, out.Token.ID); err != nil {
 			return Session{}, errors.Join(err, a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID))
 		}
 	}
@@ -125,7 +125,7 @@ func (a *Accounts) byPassword(ctx context.Context, l Login) (Account, error) {
 // looked at and kept while the slot is held, so that a hundred guesses at once
 // are not all tried.
 func (a *Accounts) try(ctx context.Context, login, remote, stored, password string) (bool, error) {
-	account, address := "account "+strings.ToLower(login), "address "+remote
+	account, address := "account "+strings.ToLower(login), addressKey(remote)
 	allowed := func() error {
 		now := a.opt.Now()
 		return cmp.Or(a.throttle.allow(account, accountLimit(), now), a.throttle.allow(address, addressLimit(), now))
@@ -164,8 +164,9 @@ func (a *Accounts) byRefresh(ctx context.Context, l Login) (v Account, mobile bo
 }
 
 // offline returns the refresh token of the account and client: the one it has,
-// or for a mobile a new one in place of all others.
-func (a *Accounts) offline(ctx context.Context, v Account, l Login) (Secret, int, error) {
+// or for a mobile a new one in place of all others, whose sessions end, but not
+// the one that this login has just opened.
+func (a *Accounts) offline(ctx context.Context, v Account, l Login, session string) (Secret, int, error) {
 	old, err := a.opt.Repo.RefreshOf(ctx, v.UUID, l.ClientID)
 	if err != nil && !notFound(err) {
 		return "", 0, fmt.Errorf("look for refresh token: %w", err)
@@ -182,7 +183,7 @@ func (a *Accounts) offline(ctx context.Context, v Account, l Login) (Secret, int
 	ended, err := a.opt.Repo.SaveRefresh(ctx, Refresh{
 		Hash: hash(string(secret)), Nonce: nonce, AccountUUID: v.UUID, ClientID: l.ClientID,
 		Login: l.Username, Mobile: l.Mobile, CreatedAt: a.opt.Now(),
-	}, v.UUID)
+	}, session, v.UUID)
 	if err != nil {
 		return "", 0, fmt.Errorf("save refresh token: %w", err)
 	}
