@@ -76,10 +76,12 @@ func New(o Options) *Server {
 // Handler serves what a service has at its own port, and everything as Wazo's
 // nginx publishes it, below /api/<service> (design 7). Without a service it is
 // the latter alone.
-func (s *Server) Handler(own Service) http.Handler {
+func (s *Server) Handler(own Service) http.Handler { return s.handlerOf(own, s.routes()) }
+
+// handlerOf serves a route table.
+func (s *Server) handlerOf(own Service, rows []route) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.getReady)
-	rows := s.routes()
 	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
 	for _, rt := range rows {
 		serve := func(prefix, path string) {

@@ -71,6 +71,12 @@ func (s *Server) serviceRoutes() []route {
 			answers: []answerRow{{status: http.StatusOK, about: "They can"}, {status: http.StatusServiceUnavailable, about: "They cannot"}},
 			handle:  s.authStatus,
 		},
+		{
+			service: Confd, method: "GET", path: "/infos", acl: "confd.infos.read",
+			summary: "Say which installation this is, and whose interface it has",
+			answers: []answerRow{{status: http.StatusOK, about: "Its uuid, and the version of Wazo", body: infosJSON{}}},
+			handle:  s.infos,
+		},
 	}
 	for _, of := range Services() {
 		acl := string(of)
@@ -88,6 +94,22 @@ func (s *Server) serviceRoutes() []route {
 		})
 	}
 	return rows
+}
+
+// wazoVersion is that of the Wazo whose interfaces are served here. Clients hide
+// what a lower one did not have.
+const wazoVersion = "26.08"
+
+type infosJSON struct {
+	UUID    string `json:"uuid"`
+	Version string `json:"wazo_version"`
+}
+
+// infos is asked for by Wazo's applications after each login: without an answer
+// they take the login for failed (auth-and-clients 1.13).
+func (s *Server) infos(w http.ResponseWriter, _ *http.Request, _ request) error {
+	writeJSON(w, http.StatusOK, infosJSON{s.accounts.StackUUID, wazoVersion})
+	return nil
 }
 
 // authStatus fails if readers of tokens would, or who logs in.
