@@ -1323,6 +1323,12 @@ type Hold struct {
 	Reason string  `json:"reason"`
 }
 
+// Infos defines model for Infos.
+type Infos struct {
+	Uuid        string `json:"uuid"`
+	WazoVersion string `json:"wazo_version"`
+}
+
 // LineOwner defines model for LineOwner.
 type LineOwner struct {
 	Firstname string `json:"firstname"`
@@ -3222,6 +3228,20 @@ type ConfdPutGroupsByGroupsIddefaultJSONResponseBody2 = []string
 
 // ConfdPutGroupsByGroupsIddefaultJSONResponseBody defines parameters for ConfdPutGroupsByGroupsId.
 type ConfdPutGroupsByGroupsIddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdGetInfosParams defines parameters for ConfdGetInfos.
+type ConfdGetInfosParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetInfosdefaultJSONResponseBody2 defines parameters for ConfdGetInfos.
+type ConfdGetInfosdefaultJSONResponseBody2 = []string
+
+// ConfdGetInfosdefaultJSONResponseBody defines parameters for ConfdGetInfos.
+type ConfdGetInfosdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -9467,6 +9487,94 @@ func (t *ConfdPutGroupsByGroupsIddefaultJSONResponseBody) UnmarshalJSON(b []byte
 	return err
 }
 
+// AsProblem returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a Problem
+func (t ConfdGetInfosdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetInfosdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetInfosdefaultJSONResponseBody2 returns the union data inside the ConfdGetInfosdefaultJSONResponseBody as a ConfdGetInfosdefaultJSONResponseBody2
+func (t ConfdGetInfosdefaultJSONResponseBody) AsConfdGetInfosdefaultJSONResponseBody2() (ConfdGetInfosdefaultJSONResponseBody2, error) {
+	var body ConfdGetInfosdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetInfosdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetInfosdefaultJSONResponseBody as the provided ConfdGetInfosdefaultJSONResponseBody2
+func (t *ConfdGetInfosdefaultJSONResponseBody) FromConfdGetInfosdefaultJSONResponseBody2(v ConfdGetInfosdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetInfosdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetInfosdefaultJSONResponseBody, using the provided ConfdGetInfosdefaultJSONResponseBody2
+func (t *ConfdGetInfosdefaultJSONResponseBody) MergeConfdGetInfosdefaultJSONResponseBody2(v ConfdGetInfosdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetInfosdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetInfosdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the ConfdGetLinesdefaultJSONResponseBody as a Problem
 func (t ConfdGetLinesdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -11718,6 +11826,11 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
 	ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ConfdGetInfos Say which installation this is, and whose interface it has
+	//
+	// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+	ConfdGetInfos(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ConfdGetLines List: Line
 	//
 	// Corresponds with GET /api/confd/1.1/lines (the `ConfdGetLines` operationId).
@@ -13496,6 +13609,21 @@ func (c *Client) ConfdPutGroupsByGroupsIdWithBody(ctx context.Context, groupsId 
 // Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
 func (c *Client) ConfdPutGroupsByGroupsId(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdPutGroupsByGroupsIdRequest(c.Server, groupsId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdGetInfos Say which installation this is, and whose interface it has
+//
+// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+func (c *Client) ConfdGetInfos(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetInfosRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -20836,6 +20964,48 @@ func NewConfdPutGroupsByGroupsIdRequestWithBody(server string, groupsId string, 
 	return req, nil
 }
 
+// NewConfdGetInfosRequest constructs an http.Request for the ConfdGetInfos method
+func NewConfdGetInfosRequest(server string, params *ConfdGetInfosParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/infos")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewConfdGetLinesRequest constructs an http.Request for the ConfdGetLines method
 func NewConfdGetLinesRequest(server string, params *ConfdGetLinesParams) (*http.Request, error) {
 	var err error
@@ -23094,6 +23264,13 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/groups/{groups_id} (the `ConfdPutGroupsByGroupsId` operationId).
 	ConfdPutGroupsByGroupsIdWithResponse(ctx context.Context, groupsId string, params *ConfdPutGroupsByGroupsIdParams, body ConfdPutGroupsByGroupsIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutGroupsByGroupsIdResponse, error)
+
+	// ConfdGetInfosWithResponse Say which installation this is, and whose interface it has
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+	ConfdGetInfosWithResponse(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*ConfdGetInfosResponse, error)
 
 	// ConfdGetLinesWithResponse List: Line
 	//
@@ -26891,13 +27068,19 @@ type ConfdGetExtensionsFeaturesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfFeature `json:"items"`
+		Total int64         `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *struct {
+	Items []ConfFeature `json:"items"`
+	Total int64         `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27028,13 +27211,19 @@ type ConfdGetGroupsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetGroupsResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27250,17 +27439,71 @@ func (r ConfdPutGroupsByGroupsIdResponse) ContentType() string {
 	return ""
 }
 
+type ConfdGetInfosResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Infos
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetInfosdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetInfosResponse) GetJSON200() *Infos {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetInfosResponse) GetJSONDefault() *ConfdGetInfosdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetInfosResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetInfosResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetInfosResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetInfosResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUserLine `json:"items"`
+		Total int64          `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetLinesResponse) GetJSON200() *struct {
+	Items []ConfUserLine `json:"items"`
+	Total int64          `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27350,13 +27593,19 @@ type ConfdGetQueuesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetQueuesResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27624,13 +27873,19 @@ type ConfdGetTrunksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfTrunk `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetTrunksResponse) GetJSON200() *struct {
+	Items []ConfTrunk `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27850,13 +28105,19 @@ type ConfdGetUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUser `json:"items"`
+		Total int64      `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetUsersResponse) GetJSON200() *struct {
+	Items []ConfUser `json:"items"`
+	Total int64      `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -29435,6 +29696,19 @@ func (c *ClientWithResponses) ConfdPutGroupsByGroupsIdWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParseConfdPutGroupsByGroupsIdResponse(rsp)
+}
+
+// ConfdGetInfosWithResponse Say which installation this is, and whose interface it has
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/infos (the `ConfdGetInfos` operationId).
+func (c *ClientWithResponses) ConfdGetInfosWithResponse(ctx context.Context, params *ConfdGetInfosParams, reqEditors ...RequestEditorFn) (*ConfdGetInfosResponse, error) {
+	rsp, err := c.ConfdGetInfos(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetInfosResponse(rsp)
 }
 
 // ConfdGetLinesWithResponse List: Line
@@ -32538,7 +32812,10 @@ func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExten
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfFeature `json:"items"`
+			Total int64         `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32642,7 +32919,10 @@ func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32799,6 +33079,42 @@ func ParseConfdPutGroupsByGroupsIdResponse(rsp *http.Response) (*ConfdPutGroupsB
 	return response, nil
 }
 
+// ParseConfdGetInfosResponse parses an HTTP response from a ConfdGetInfosWithResponse call
+func ParseConfdGetInfosResponse(rsp *http.Response) (*ConfdGetInfosResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetInfosResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Infos
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetInfosdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetLinesResponse parses an HTTP response from a ConfdGetLinesWithResponse call
 func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32814,7 +33130,10 @@ func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUserLine `json:"items"`
+			Total int64          `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32886,7 +33205,10 @@ func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33094,7 +33416,10 @@ func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfTrunk `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33266,7 +33591,10 @@ func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUser `json:"items"`
+			Total int64      `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33428,150 +33756,152 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
-	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
-	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
-	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
-	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
-	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
-	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
-	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
-	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
-	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
-	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
-	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
-	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
-	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
-	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
-	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
-	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
-	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOZTz59SVk3PbKduufM8DrFiohWn0iEN",
-	"+kMzInZH508kNozlELSb4QFNdSSnwFmQICMOFEdZaPWCrH0mmmjqT70OGeaoz7LsGoxTJc5oU1naathA",
-	"ofsMU8QG1UtOY4cm0VguqlWRxnaQNTbQUzAMEWML9bhhUJYqeMeMhBijlNtCamR7hvxcbaysKGKbejnu",
-	"9rrTq18RY3CNLivfrDnAqP1tol4aHlj94B9D22hrJFLZvisSFUdph6iBQ3M3YZTYLAOY841t3rLlvaun",
-	"JctpRthB9+iz4B7fkcUeq5/u225PmiXXTZ+Vw2Qa2r+h7TWJcViYxCYe5z+KEAspzoYd/1b1xOJ8PTwk",
-	"teelqm4mW2vp4Cc5dr0GaZ9VrCMklZnKYcgn9i7bkHTIC2geAFfFrWOsymbqKmvL1zJCZlpHoAylHIfK",
-	"u5UgviEWPSgs/kXHwDf1cCxnYmQ7nDiRDDK2bbF3Y+VbCNZwPY5yrMuychV9/oLrRl/ak5Si7aLb00Yn",
-	"SBz1PbBLljafnrVLNzbs+SgPimC0IGlcmLHFNtAatWQVu8OwsH0ErKzapMyaHapab5+CQ8QalpN5SBu+",
-	"7dK0N/+6NBIe0c179N42HLjGjlOyjFFisOgmha8hSgm1GTx2M2wWcJwgxmGSNX4to21tRlqjtllQB2PU",
-	"JZn6+7HaJ+3yWm77p/I5c9GhUTk6sC8RihG36QXVtaEFLXKIhO8neUgck+3AwpmgCMNFM65OP1uFRjcC",
-	"ttpDag0hcmi5PZB9lPJrVNcYs3r8O7wNatA25Tw0ts56yDrjYoaH3HUZ8NG7uwsV9dPawLZkqt6VjJDT",
-	"hCyxzWe/D522yzZUXWt1pKq/TaG1l6aqZz2D+QRxOXoaD6mxDaE2do7pI0rI3cEpO4t7QZdpbggXhrkx",
-	"FieiiwgWbHxE8ArmMV84vN/sgn4NSTpzypv1uYoRL7tVZ+yoc33Gt0fFSLalqhrZdvM7LTLMhXmcrWPY",
-	"C5l3Za8PA5snmgiDrLgMrWlgbkKSIcOIsOr7PSNoB09LlTW1X7c31UYE1g0eCJxpLji9lF9ZorEpiFli",
-	"AfsXTVdSuG+VpCghHEm6YbpTCq6Rxf99QJ9VzxKrV+HW2twYnXY3W43umY8nWJU1Ep5sH/XI9J7Wue7s",
-	"WEQSiFXA+Eh9YqcSIUV9ED8+1VgdgqwbsstpdGnI/rHbGal+1lLN+hPgvYTbkzk6P2nX0Z6EW59/xFVL",
-	"Y8Zytw1S34hW7h0HB9mw9mdKH9llw1700MLAw4WzU5OHi/7RUZ4aNyfUCH+RPgJbu4h2Kmr7iOo27qw+",
-	"7Q50Oq85ymqOdwZ+5PIlQT3k4eyVStltZ5/lQRwe7jpDRUQZhPARvSH7+DEP6QepLaN+d0jtvSwHux4t",
-	"kzu0O2+2eX+CNUPC7YlWDKkSw5xiXtyI5pRbAa0EcRpcBBsEI7W9krMc/O+ry5xvXn3Sx+nLZmf4v1AR",
-	"fBFF4nRFFFfdcNvIg/VAkXVAbb0YgGkE6mNeMyCGB3K8jBHYYr4Bf4f/It8wUIYVsjPJI3Nh+8uIWPWq",
-	"6OgdomrLEbw+O5eerQylMh4y+OFMfCWsEb6R3ZvDDM8FLObnZ6/VPxk+KxI52GvE1UkDpDjDn6PgIhAd",
-	"/oD4ZYYvM/yPRJGNLCMpUwP2/fl5ddRJrQ8wy+IScvP7VwVUhaspN8nBrpMr+LRBoPlNbVz21PTPktit",
-	"64Fp8dsquPh9wNtRehu+zIYW4zqa44sKH0P3fL7ho7v39w3kYItSDraUlJqA5UkCaRFcBO/ks0sE+AZX",
-	"sw++vdnC9RpR8P3Z+Xf6mODF71LC1ca5PbPLRt6dvmmt8vOMmtXuWPeNXFWHeaoxBcquPalpFhjfwoIB",
-	"TkBM1gCnDrMqw3LXQ3P6Vj0l9yAwQVxGef/+YBAytVrMAF6BlHDAxVdCtX3DANmmQuMYtaDQTK9Kc3/W",
-	"GJJKWeud/c4Q/bEnyJydCd3JuFHHqZlSrVyi7hYVpwG6cpWTzS3Xt9//ELNRw/EDUtOvEFb6jABOwYrQ",
-	"EM3ksJGcAx3zwDponQX3r/RK/EpuuuQPZ6rEM4pgFHQRnZEYh6Wl0Yfpa/3cAKp/IluQwLQAkIOEMP4G",
-	"nM9kx8pJngHMQEpAjBPMK4D/mSOZyqzEt/yxheyu1WGtWMgzgncIkNxaAVmtGBpbgxBYeWRHVMEI5WBZ",
-	"WCugSmDtyDF2oCz4DYAsFAPVGDhbTc1MBXVtKM0TCQ0WljEcDQPM3obf0rgAfEOYWP0gBxsxjnIdFPIg",
-	"4Mg3KLE1hSFIw824XtdakIEliskWQAa2KI5tlVAhTNL67tRS7VB6OyYVELqHIZdfYWarSXNG7p2ZUktJ",
-	"SR25Fu3rnjIxX83yNBxTI3dYFoO30oR+RZIrkhirelBcVxv9QrnezIKMMMuqck2Y87LyVGiU53d0APlB",
-	"gFjHNX/5ojbPR0V8L9oLj3WFdXWWCkA9LKPRrpxlPfbV/EEV/UVxEzFSoUtdqXgnf9NycVVc6xbtyIfE",
-	"egb5pkZ61fiakOE0R1+f2v9Ll8D5mQt7aE3U2XCP2YtAAWUPzGpEnpVw/DJz2gGcJiS9Xn6qXfEBAF7Z",
-	"IrnNFMlPD97etDkN02YD0/VBlgkUYe5i4cxhGM8f1NnWiebOZRhfFZeyhCPKoaEgqOt8sSYUybkXDSUa",
-	"KmoawBSoaQcrSpLDScq49cZD/miQx6lHvEL8ZRQ14M7JEZeFMuhm0LFwo5/zjgXvWPj6HAsvbHPajNa2",
-	"mNeVYHudWvPkrNZibnpUv2Dzy+rf5w/lX46WtFanV4UOf3cxJlj1rN0IGILl12QUbCADKI1Q5EGsQPw+",
-	"jQAENQxGgrgCacUldgFd5WoTk22G8E8I6iSDZh3XAVgBQhWS+m/nP9gfSAk/reCmG1iA7QbxDaJK3pgY",
-	"BrBEINyg8BZFDrFO5eI5ZL99Kh/z5ps3377auBDE0BuQwEJICEWZPPh2pg4exPLexhWMGbKHVrBWtd2T",
-	"1ublqht2zXgh44vFi4GPYtk/imVKLY2zXicdMtM4yGbZCuglwhtR9U6AV+MiDxgo7EkN5mxWlcPqGELj",
-	"uAC/KDeTPup4XDdTXYsd/B77OxE0JfanId4aRlM+MH9QfzhuhkvRuCoq8A5vhbl+9DR2wj6oxhxUU8JY",
-	"Wrtkm4q9Cd+oc4XjIK0R6xhl4yHrVfmzCLqpQDUR7i4xN6cOdm8bnVYIzr4yZXG1VkemBzYK5aHpY+BO",
-	"Jbg/NuYauRhswFPZFk6J6/3F9fCqHJv5g/xwNaDFs1eFRo6Ddm5gbJpyPqYV0L6wwDDSyiC+gzGOQEpA",
-	"Qig6PTCRvKuihqzWx8dJZxG/rONaRBcxB0nOFFVtZS1Dko3k+C5bOwNdCUUw3Nhq4c/MFPZa1AB8+StU",
-	"PZeegIi8AdsNAbcp2TI50bAAkN2aRKPfo+mF49jCYaY2ElicGoaVx7cNY8BIgszcxYCNMFdpNufSZ+xo",
-	"X5Y4VwlB38oXH9FuOLxhWyZhPbJl28qfapj39zDcADkbyo2lffv4JFEOOSArAEGM2a7OdoX4cFiDespH",
-	"NfiohgNGNcgayUpVohLh24pvpsmf5vAmK6CS+bIZIFSKTBwDIhSH1fddZf+dFgPrQ23ddX7zugKTEiwT",
-	"/qhUSQyFFHlPe8vTXmZkLQPc3Fk1+bgt7ra6k7lvcfgsH/Jrg18bTiMTUvsWvaMHYDXzrh65qg1kC3WQ",
-	"afE4IWyNCh8nmq2RuPbINT3qOD7qGNYZf48d4FgnH/YJwY5rflUJly0cqDIEvL1V21t5afW4mVnyaccQ",
-	"Rid76kU56VXe7eOSSroOG7o9uHdCF+WgjMO3NWBR/jxPkCPdJCXgV+RZJ7+z8KyTp4M8HTTePCEpUtM+",
-	"lRhSGj1BLgxRrdnnD5XMOAbVtHT9VfFWvv5z5OQna8qnz/J4OgHpFnArP5gCxWScNwBsP76tUP8gPsbA",
-	"/Kr4rIyqYWiX1tdJHbtQef0B5kwrKw/79jmMCTa5AqnjeQuPUr/rfMJTFtPh7XK+4nTB7UmbUzlTMV2C",
-	"8iyCg7bOfE1JnrnxN0rSPqgXnkbePDXkqaETdupI2evx6lAEIEVCAJRYy/1TGJI85QyIn716bTAqSrl+",
-	"w8rBmqZl1bv9ZEqpavXdZjLU2M2sudavePNmz5TqeiCN9o11ExvKZTiayVwnMI6rRIhKd/kce8ZM7DVo",
-	"JwiUftvRfnG94K8pVNZLmbwN420Yb8M8xv0w13CN/E11U4yV0VfWtbVr+/46N9068nIvg6oddevMIVTu",
-	"iV0fpukTEBEkc/kovYR9jgp9HTa8rS+J0RdhTOdW+i4ZczXtvWg8rmhsIPMCUfPz+E7Ti+NvyRiQhYGo",
-	"sXJ1cb1BoyEz9ss0vOXuLXdvufvLM5616T76Fo2Wnh26UsOoXMfer2FQtuOu2jiSheJv8PA3eHQEaU85",
-	"crjVoyVTI0LdlQTZwt29seKNFR9F76PofRT909liewXRlyuJSyB9a+2YGEzfXE1GBtQfyRzzcfqnHLC8",
-	"Kz57hOm3JakvVD+EcfwqJuto/vrsXElahs8KNQJGg+wtjONfyDr6gPhlhi8z/I8kDkYp5/tXBRw9xJ+k",
-	"qVB/c1LZy97JZ5elrcIQvcMhAt/ebOF6jSj4/uz8uwZCqjltJDJrz3MYUZf5fRtRl/PVomywRGuYCqtY",
-	"mVM4QcIEiSFH1Jqxg5LErGUiyNErUYbrfrPRhCVaEYrqZlhzGaQcxweqnsEEAciALNOatJIcoLZrSMs8",
-	"dqJUMcQwBeieo1TsucQvCMskfxmkvJiB7QZydIeoXAFCyNAb+Q6gKCQ0wun6GwZWOEayuEOzdGJWvmGg",
-	"MuGtli+M40W/oS/2LTSFsSxhSfJUrEIk5+rPPxznyTpQb8BCYFeMZRoBxmEaMbCSo1vILJjWi9LyZDl2",
-	"JyTmEIc4k0l75BZEmukrdaUcEGLseo2cFHnjLXL73honYU1yGkqQqY0a4ziVikKs4yRFdZvVsuN69x1D",
-	"tJuD5Wj334mevH338RsGcKQ2nbr1FGzwetOvoCz7sYF99CMltisFTN2S+kYeCxMbFcxnElLLnINlTMJb",
-	"dS+hVfSYvj3VsMGW2UXl1Z9lScEsuCM4lNmdglmQp7cp2aZjtt8IpGiLGFdaW0giDDfKZ6Yy0Yh/K1G1",
-	"EwMCjiE3NjtDiC5kEU4N0zlwuV5KNpA1lWTPzBEaoWj61IUkvUOUwV712HhmMSUBj1aeDf0n6Y8tZLId",
-	"KAIye5a9mzJ0FEULXdKiKmlca37mssvCShpRWfnGuKqkRcUJkFQVWBYzISaS1BqinLrkVrUKSX0kZbtS",
-	"YKLQYNYUFPVnMAuiXNlVway7xLUFrzvFDW27iBCHOGY73zanoPm9YdiMP9vej3GKum0oE0w1v2rq8XrW",
-	"ygfrL+pm1N816+6d8AHo1T+3FhW5brUxqr4yQWrnF51Ja+drQ2H1QJVftF+tW+SkG+VSqtB60VSSUjLB",
-	"t+LpFtP8nbKv2eMwpwbeu8l0z8Dr8/NzFz73eXLfHwggKdiqsx4qRbRciqStkKJ7vhBLNKG1B+mNWNVX",
-	"UKaQEFYiyODaakCrl8fpr7c3/wNwCrIYhtLQ+s+b3/5mNVSUyWSa55DdBbNAboRdrWRJG5TUEVAMkb4I",
-	"nKGUn4GfxeikDBC9sVAP2Tc+Kk37PhTWQdoxntd66cz320insyupi5DdvQHhBlKG+H/kfPXq3yfwNG/f",
-	"fSyvjEggDzee7WtQ5WJszFyNgdKrfj0LI7rDiHcYnXllrrJ5giIM+7hwzfIoBvJtRD9WL/8q3z2ZvHof",
-	"UULu0NgjTJ7FrnGtRlDOP8wjTLTjscaj+IaRBO2Hfl3amUT3AJVtEog5us8I5fZLSbRUXBPGuzLxXr3t",
-	"GVHPiHpG1DOinhF9Zozo3zcErBFncgeX3ordolyTaLjBd0js7lKA5eodkRT1pq3/OiKSD28MqSXOZg19",
-	"f+B6VA7dyHKn5hbLFQwkMEJvwC8krARN7dM5AZDdSp3kD6BoW+xXeSIrrUBPVg0z7FCWlzKjOgdSugbY",
-	"QxhRHZXj4Gy+Kt5G1DWnpSzZLQgHp/zHv9RC1KOpnpB0eVGkwuEJBS/gzQxwYkCmCbMWyUE2QT8435A4",
-	"GkUllGL8k3jv6UT5eUfBbVB8WpdFOx5GEFMUozWMgYCd2tcdAOyisKHcnsa1yIP4kCuDHE2LjpdqxkvC",
-	"brzf8cShNxdoxYTlXhiOwTlD8fw4ylksGV5AlIBc56UVBPI0QrQhIxcCFxucroWwYK4dhrRk+Q8hOLsp",
-	"tHpspwYD/VD9LZmeLxN8NKUY1rT0VVH9/TnHkcVzc0QBNRTd7uap5Wb3AtrjE6qpiP03LxUlsStXO96h",
-	"McbeiQuWD/v4yhgaIVjzLbybwKjId4V0fH/+4wGLpSpZJbtFEVgRmXf8B1v6IHUqqUwgBGAs7NHC68+a",
-	"5nk65enMDQ3aN/MYp7fODncnPfyLKPEF6+K/Ego2OuKRoZCkEZuB14AT8MOP5+dvwA/n546H52O8QqUf",
-	"fZq/7gm13euD7bYkYCwKS8LT65yG76jynTY0TnlcgNBbVh0ygeUp1RWhKrYnwWnOETu+dhINHHI+kXSF",
-	"105uJ/XkMw1324OHg1GExU8wvqai91ylc66jBcjynyg0Jjy4UWEnTMdAI0zBLSp8zoOdxVmhrDzkAbCU",
-	"hbC8nkuIiE66PU4mFkomZNm9K7Fyw7L5g/pDyYgL5pX3nV0V6o/PCoDDC2qjHn+b1WB0g9X0Vq55L0w7",
-	"XHcdtTBhCSll4awlC+OlZx6RbRoTGE0Uo3f69acXJ7+b/3rVzb9wNmVPXyuWQ8ZqVarEGKWFVWLsiKQI",
-	"FIhbKIW9++aJhUPGjxxe02q92atyheHOJjhIhhSx2OAxT+NeBJeszGEnN3HWCNf7DFPERpICbmUzvE4h",
-	"zynqXSo8t/nycxZ9ZppMGJWaiCIxKFiNwZDgf6wefnn79/74Ad1v06KcgggW7A1I8zjeIQpn6tj2ilCA",
-	"7vy9oBqrN7CQlGtMJNclj6xBisAtyviEJbLCsHOMzbMH8jFiYMouv4MFG32BHGEo9ejVV8QRwtBxANwf",
-	"61LmL3HQ1Dc608kpqWnd/7Lztou5IPXpZJuaeNvIxiQHR3oeJsBYwbN3S6LSySbINSWizBz7K/KZEf05",
-	"YH8O2J8D9ueAfWZEnxnRZ0b0mRF9ZkSfGdFnRvSZEX1mRO9U95kRfWbEaZkRy31ThZqdu6RdiR+16UrQ",
-	"YNrEJv1zYKd0zRT500VeZ3nXt1d0A8d6xL8kRQp3cve5r+Y70ImfiUpyxNGfkbrSnwDyJ4D8CaDHPQH0",
-	"lMrJ4cBP41rIUgeNceipqyCFfjE69iw3QB7JUvJOQ+809E5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPRO",
-	"Q+809E5D7zT0ZJXBaQj3cxU2iCOLz1DRTOI/mOGzQvXSSi5FHxC/zPBlhv+RxMEoxN2/KuDoMfykNpTV",
-	"Nyd10rCRLRkzwBC9wyEC395s4XqNKPj+7Py7HWDsHj8skwbBOGaD0/pWPuV8kOXom9aXdl5G6U8jwtUE",
-	"efVXqz+9wy7Xh7Wwu7pYtyjA6Ey+alV28tf5g9xaDWUWqiTjqhAfrpe4qKJ7OfSTsyFgHPcJgMd/8yIU",
-	"gydqGPAVpF2hXzq75xnMmUzUbT3PKxPmN+VAea+v5YunJRLW07uMzMRmewtZ6V3ykNZJsxveVoXtC5CV",
-	"0JkOcVHomSzGeJy3F/EUsTyZBPmP6k2PeY/50ZinGjt7gl6VMx71ioWeAPqbkr72mPeYH4l57fnYE/Ky",
-	"mCmIJ9k0wJPM493jfQreJXL2hjvJ+tA+nAfaJ4H2SaCfIgl0L9htyZ+d0+6cdM4dn3DnCAl3+vBqTbSz",
-	"e4DAiWHXpwHGEe2eAT9JBrwdlD5GydbR6L0seBu8UznBJqY9NehN6L1M6Dbmx1OEO8gfzRUOiYQjaWiX",
-	"Cc8deqHYVyhGc4hDUjFIJg6JhRuraJcKTy56odhTKMaSjEMyMcQ2DouEA+3YJxGeffQCsZ9AjGIhh+XB",
-	"REeSdCXE4bVb+KB42ocP7iBn5n4W7/lEGoqZbEYa1jhgHFHMbucrJC/LYPPGwCYwGwZHWcBfy/cv26+f",
-	"GGlC0tUnsl7HyEqbkAh5UI/WnHroVHAh22IebhBrJAWIclFll3lRwDdpUfHLmYb/mYb/WRv+A9cmiDKu",
-	"869UBg5/kUIb/k63KOihk+dvlgilgJM48hIy9eoF/lSCYjc1hjyf5ULiPZ9ftefzucvHXk7SAeEwO0kr",
-	"AahOmLLKyhqUhvfVO3pRGZKMS+kwU3ENYnDFX5jXHaNoDWkEOJHZQgBMIwDDUEzoIbODXBUyM8kbOdbq",
-	"hOs+57LVSf9ZUI5bMAucz91+xEwoum93T9auYBz3nPw/6uHaGXgtmpAQit6oRA7F13ms9pFOFb2/hyGX",
-	"qSUws98hyMceQnUptkbcgQvu5Ed5icdK9FLQ0f2mXZGyW/Sh0plUTVXSOb5BBYDUb5qmeaUvQLl+vG+k",
-	"OXBd1+qFqzb7Rixy84f6y4X+sv/8lnX1uyq63/3serm1qRH+2viBjVw5yiZAdiDlZXOCOXpw0bSJmxuJ",
-	"4WXuSXmThrg5ESfvSOrXxCk0iUwgrXYnKI7K48qQqtQjjyeTdr5kTUmeDe8QP6jHTnFXWKZjiuESxTI1",
-	"odoBSJH1+0O/P2wn8oTJEXZxGnsHLvZIm9mxO06/j/X72Oe2j5Xr3YjVWC2jte1rTv0vjV/CHFfTl2Vy",
-	"qhE1Gpyvj1PRLiLKH7xEjLViZQb6yTLRSWC/Y3vOH9Sn5moiFCOOLNLzTv6o5OeqUJ+Ou8SqlpcZDee3",
-	"aJPArQA1GdwN7J6VwP0yc9lKnTB4z726f/Zk4QHEwYkHPEVheHT7yq8Wj0boHUBu7FxdjFOHYI5f5FMn",
-	"zNRpWqNOzu5JOk/SHZ2kOxKbNunWimPQdJ5Q84TadEJNrEoj1kW51FnDP+Sv8wf54RTiIdfEq0J+OBqZ",
-	"uvD9b9F88VuwzwxROb8G1KjvvdBM2YRNkplaKqzi82eOcgdD8r/VY97n632+3pz0Pl/v8/Um6os2UeV6",
-	"N2K9Vcuoq8/XbTX1Pt/DOgHUnHqJmOrznSgTdp+vemD+oD5H+HyV/FwV6tNxE1fV4n2+Htwdn+9EcDew",
-	"6+rzPXnwnnt1/+zphgOIg5PP9xSFwft8X67P9wByY/f5DuU8LxeY08x5Ljr/deY8f+6gd0uPPgB0c3r0",
-	"Ctqc5untMLQ/qcdOOaAhjTKCU+4ZaM9AP2ZAQw07zxZ7ttivjS22WC5LIxZDtdq5ssVui94LS+YnR/QR",
-	"2OKqoo7MqB+8RExkiyfKhJ0tVg/MH9TnCLZYyc9VoT4dOYaqFs8We3B32OKJ4G5g15UtPnnwnnt1/+zZ",
-	"4gOIgxNbfIrC8Oj2lV8tHo0tPoDc2NlieU/DIKMmLxY5SUJNllAFd1Z/imGTs+VjPT3T1p+otQGggwd8",
-	"HqvkJrx9OKknCD1B+BgEoVhlR6zz6oolR3rQaQV/WdarHM5HIAd1PbtgUN97WZhIDU6SBjsxqC7Ye5Af",
-	"I2hBKTdXhfxw3ErqKjwn6FHd4QQnobpGrSsheNqwPff6/ZlzgfuKgRMReHJC8Nh2lF8eHo0E3FdgKgZQ",
-	"NojeaRnIqXhpLrr9fwEAAP//",
+	"7H1tc9u2tu5fwfDembYziuW0+3buJHM/2El2mnva3Zw4Pfvs6XQ0MAlJ2CYBFgAtq5789zMACL6IAAlS",
+	"ku1Y+GRZIvH6rIWFZy0s3EcxzXJKEBE8enUf8XiNMqg+XiQJQ1x9zBnNERMYqf9iLLbyr9jmKHr1e8QF",
+	"w2QVzSJSpGn0x5dZFNOCCDbwUIoJWrz0eOb7/me4gAL1P/IXzhcxTXqf+jKLGPqzwAwl8ueydVUTZrrb",
+	"prq6j43S/5iVpUf0+t8oFtGXWXQJ4xtEEsswJlBA+RcLlPG6ZaZhX6rCIGNwG+02UL1uq/ENTFPLpME0",
+	"XeDEWo/8DbEFThYEZmjokSK7Rsz+EENQYEoWAmcDM5JgmKJkge4EIhxTYi0P84Wut/HrNaUpgiQy4NBd",
+	"WlKWQRG9ijARP/4tmlU1YyLQCrFm1TksOEoW1wPwzBFiC4+R2X3OPTwMxZQlix28dh7AZLUoiuZUuVBf",
+	"OGAD0xtZiKDyZ5gkWE4KTD+2AOFCWw0kgQgkYqctjRcKjthgS3dQa2DYAZ0FYvY5cI34LvyqIWriyAK8",
+	"GketkWt3v9nZnYnsTFsTYS75/Blz0ZXRShNUH/43Q8voVfS/5rWWnpcqeq7kfEhL6JKczaCr5KoCUrsx",
+	"1wVfxJTwItNw7m2K+UoWzBG7xTFaCHqDyKg3BeQ3iz8LVKARr+10uNXs3ca0qnANinNEIMOjuvPgI7gz",
+	"FLK9s/4BsY5Bwix9J3zTVGs2laSfQYldWyvJTzBDsWjpe6v9IJ/t0XAxJbeIcS3tQ5oyQVxgop9NkIA4",
+	"5T160aYImyVYVqyhSuUaxAhM5TQIdCcmvDmh1omrY7OI9po3VKHXcjCLkoJBg4AxDUNkoODevlYlNpdZ",
+	"f137Sb3S1bZa4BAXKPGb3fpxzymtXxgHI8t7o2scnv/6Wc/Z57RgMfJtSvn0uJ7vvjSxruHOl29MFLTy",
+	"be9qfAdYQDYwQALuIH9g4zFkCe6aHEnHeNKN0jLcWCfMx6ihFToLRXs16Op+u4J3Ke0BzTyofu061qI2",
+	"XbqxI182FWLXE73KYEDi7aJqkUe30DlEpE/gOjLShr0F2yU6W0raYaTYbeglToUxQjzWgpEmd8Js4kHQ",
+	"nVjEBeN0wEISVMDUq2VWM94UMKt72a7cOlKVfdgZK6eFtVN7+Zy9dLJ811SwO6zDrsJuKBkFk+HK9WOz",
+	"qihXK/6OoCgY6rYBEXiduqxSVyNm0bIur7vz9VKEJaBNB0yBs6pFrq68Z7TILTZ4IehCy4W1VYnIluXv",
+	"C0FXqxT19FnO1wjgt6bZIgLexlcKr1HaLyVOqmWQkPBfn4yyaS1TpVLSTbSO56w1Ca2hdE3mz5hYQZnk",
+	"FJMeyXisCcogJnbcOObFNrzlSFa9LIv1GrDPFXTbQ0ZzYYZkKqe101RTorMlrCA34+Wwd2695+GxpaAx",
+	"d80Ou8bqN46Yg3UuRahXDzcfxCSmGSYrZUhoi2L0q7Ux4vsqLcSKTqu1etWv1iVmXDind4Qm3S3F5UEZ",
+	"p0aUwrJoEEqUFec9pT708RKjdGBDsy+c69FuDFmzdt+59IWLLyJ9QT+zSlHvfJhp7xPWZ78u+SHQvyty",
+	"wH7dEMSGSXffJdDmZHDPmpOYZoiLBczxY5DMVd0+1PK7DGKLbxLWnmYb1bvELHMpGTcqRtnopgXVJNXV",
+	"Wvtxl1Nm2VBdb0W5Cx3GcwwLPqC7lzhFTnDLH33ryjDn8jVfftQwBVBMd0KOdx5O3WD1OeoaPWmMZ8M3",
+	"qKfBDOesnMJ6yNzT/4YhKDQu2ygY0Xh36baC44QtcNLWWB7zaeZPK6umZ7ZTt9p5HodYsdGKU+mQBv1h",
+	"GBG3o/MnmlrGcgjazfCApjpSU+AtSJBTD4qjLLR6QdU+k0209ecDWVLujbpZtIF/0cUtYo4wC7tMtV6y",
+	"taJeDS1I6bNvu2brVLm3WnaOtlq2ceguxwzxQSVXsNSjSSxVS3tVpLUddIUtJBmMY8T5Qj9uGZRrHUJk",
+	"x2OKERGuwB7VniFvWxuxS4b4ujYKur3u9OoXxDlcoYvKQ2wPc2p/m+mXhgfWPPjH0GbeGQ9Vtu+SJtuj",
+	"tEPWIKC9mzDJXPYJLMTaNW/59Z2vvycvWE75QZmCWXSHb+lijzXY9G23J82S66bPymGyDe0/0OYjTXG8",
+	"tYlNOs6LlSAeM5wPhx841RNPi9XwkNT+n6q6mWqto4Of1dj1msV9trmJ09TGsoCxmNi7fE3JkC/SPgC+",
+	"ittEepXNNFXW9rdjhOzkkkQZIgLH2seWIbGmDj0o9x2LzjbD1sOxzI2Vc/FiZnLI+abFIY6VbylYw/V4",
+	"yrEpy8mY9HktPjb60p4kgjaLbk8bnaBp0vfALmXbfHrWLt3asKejPBiCyYKSdGvHFl9DZ+yUU+wOwwX3",
+	"0cCqapsya3aoar17Cg4R8VhO5iF3Em3Hqrv5H0sj4QGdzUfvbcONbO04o9cpyiwW3aQgOsQYZS6Dx22G",
+	"zSKBM8QFzPLGr2XMr8tIa9Q2i+qQkLokW38/Vbu1XXbNbxdXPmcvOrYqRw8OKEEpEi69oLs2tKAlHvH4",
+	"/VQTTVO6GVg4M5RguGhG95lnqwDtRthYe0idgUweLXeH049Sfo3qGmNWj3+HPUIN8qich8YG3gxZZ1zs",
+	"8FC7Lgs+end3sSagWhvYlkzVu5IRcprRa+yKHNiH1NvlPKqutTpS1d8m8tpLU9WznsF8hOggM42H1NiW",
+	"gB830/UJZfT24MShw8lhyrQ3REjD3BoRlLBFArd8fFzyEhapWHi83+yCeQ0pUnXKm/XpjhEv+1Vn7ah3",
+	"fda3R0VqtqWqGtl28zstssyFfZydY9gLmbdlrw8Dm0eaCIus+AytbWCuYpojy4jw6vs943gHz2yVNbVf",
+	"dzfVRQTWDR4I32kuOL2UX1mitSmIOyIS+xdNX1K4b5VkKKMCKbphumsMrpDDC39Az1nPEmtW4dba3Bid",
+	"djdbje6Zj0dYlQ0SHm0f9cD0ntG5/uxYQjOIddj6SH3iphIhQ30QPz7VWB3FrBuyy2l0acj+sdsZqX7W",
+	"Us/6I+C9hNujuVs/G9fRnoRbn3/EV0tjzgu/DVLfiFbuHQ8H2bD251ofuWXDXfTQwiDihbdTU8SL/tHR",
+	"nho/J9QIf5E5iFu7iHYqavuI6jburD7tDnQ6bzjKao53Bn7k8qVAPeTh7JVK1W1vn+VBHB7+OkPHZVmE",
+	"8AG9Ifv4MQ/pB6kto353SO29LAe7Hi2bO7Q7b655f4Q1Q8HtkVYMpRLjgmGxvZLNKbcCRgliEr2K1ggm",
+	"enulZjn67xcXhVi/+GwO9ZfNzvF/oG30RRaJyZJqrrrhtlHH+4Em64DeenEASQLqw2YzIIcHCnydIrDB",
+	"Yg3+Cf+i33BQBjfyM8UjC2n7q7hc/arsaBViE708O1eerRwRFZUZ/XAmv5LWiFir7s1hjucSFvPzs5f6",
+	"nxyfbTM12Csk9HkHpDnDD0n0KpIdfo/ERY4vcvyvTJONPKeE6wH7/vy8OnCl1weY52kJufndiy3Uhesp",
+	"t8nBrpMr+rxGoPlNbVz21PTvktit64Fk++syevX7gLej9DZ8mQ0txnU0xxcdxIbuxHwtRnfvn2sowAYR",
+	"ATaMlpqAF1kG2TZ6Fb1Vz14jINa4mn3w7dUGrlaIge/Pzr8zhxVf/a4kXG+c2zN73cj+0zetVZagUbPa",
+	"Heu+kavqsE81ZkDbtSc1zRLjG7jlQFCQ0hXAxGNWVXDwamhO3+in1B4EZkioWPPf7y1CpleLGcBLQKgA",
+	"Qn4lVds3HNANkRrHqgWlZnpRmvuzxpBUytrs7HeG6I89QebtTOhOxpU+1M21ahUKdTdoexqgK1c51dxy",
+	"ffv9DzkbNRzfIz39GmGlzwhgApaUxWimho0WApiYB95B6yy6e2FW4hdq06V+ONMlnjEEk6iL6JymOC4t",
+	"jT5MfzTPDaD6J7oBGSRbAAXIKBevwflMdayc5BnAHBAKUpxhUQH8zwKphGolvtWPLWR3rQ5nxVKeEbxF",
+	"gBbOCuhyydHYGqTAqoNDsgpOmQDXW2cFTAusGznWDpQFvwaQx3KgGgPnqqmZL6GuDZEiU9DgcRnD0TDA",
+	"3G34laRbINaUy9UPCrCW46jWQSkPEo5ijTJXUziCLF6P63WtBTm4RindAMjBBqWpqxImhUlZ351aqh1K",
+	"b8eUAkJ3MBbqK8xdNRnOyL8zU2opKakj12J83VMm5qtZnoZjatQOy2HwVpowrEhqRZJjVQ+K72pjXijX",
+	"m1mUU+5YVT5S7r2sPBYa1SkiE0B+ECDWcc1fvujN81ER34v2bcC6xro+0QWgGZbRaNfOsh77an6vi/6i",
+	"uYkU6dClrlS8Vb8ZubjcfjQt2pEPhfUcinWN9KrxNSEjWIG+PrX/ty6B80FIe2hF9Qn1gNlXkQbKHpg1",
+	"iDwr4fhl5rUDOE1IBr38WLviAwC8skUKlylSnB68g2lzGqbNGpLVQZYJlGDhY+HMYZzO7/XZ1onmzkWc",
+	"Xm4vVAlHlENLQdDU+WxNKFqIIBpaNHTUNIAE6GkHS0azw0nKuPUmQP5okMckIF4j/iJJGnAX9IjLQhl0",
+	"M+hYuDLPBcdCcCx8fY6FZ7Y5bUZrO8zrSrCDTq15cl5rMT89al5w+WXN7/P78pOnJW3U6eXWhL/7GBO8",
+	"etZtBAzB8msyCtaQA0QSlAQQaxC/IwmAoIbBSBBXIK24xC6gq4xxcrLtEP4JQZPq0K7jOgDbgliHpP6f",
+	"8x/cDxAqTiu46QpuwWaNxBoxLW9cDgO4RiBeo/gGJR6xTuXiOWS/fS4fC+ZbMN++2rgQxNFrkMGtlBCG",
+	"cnXw7UwfPEjV7ZFLmHLkDq3grWq7J63ty1U37JqLrYovli9GIYpl/yiWKbU0znqddMhM4yCbYytglohg",
+	"RNU7AVGNizpgoLGnNJi3WVUOq2cIjecC/KzcTOao43HdTHUtbvAH7O9E0JTYn4Z4ZxhN+cD8Xn/w3AyX",
+	"onG5rcA7vBUW5tHT2AmHoBp7UE0JY2Xt0g2RexOx1ucKx0HaINYzyiZANqjyJxF0U4FqItx9Ym5OHezB",
+	"NjqtEJx9Zcrhaq2OTA9sFMpD08fAnU5wf2zMNXIxuICnsy2cEtf7s+/hVTU283v1x9eAls9ebg1yPLRz",
+	"A2PTlPMxrYD2hQWWkdYG8S1McQIIBRll6PTARIuuihqyWh8eJ51F/KKOa5FdxAJkBddUtZO1jGk+kuO7",
+	"aO0MTCUMwXjtqkU8MVM4aFEL8NWvUPdceQIS+hps1hTcELrhaqLhFkB+YxONfo9mEI5jC4ed2sjg9tQw",
+	"rD2+bRgDTjNk5y4GbIS5TrM5Vz5jT/uyxLlOCPpGvfiAdsPhDdsyCeuRLdtW/lTLvL+D8Rqo2dBuLOPb",
+	"xyeJcigAXQIIUsx3dbYvxIfDGvRTIaohRDUcMKpB1UiXuhKdCN9VfDNN/jSHN10CncyXzwBlSmTSFFCp",
+	"OJy+7yr777QY2BBq66/zm9cV2JRgmfBHp0riKGYoeNpbnvYyI2sZ4ObPqqnHXXG31c3QfYvDb+qhsDaE",
+	"teE0MiG1b9E7egBWM+/qkataQ77QB5kWDxPC1qjwYaLZGolrj1zTg47jg45hnfH32AGOdfLhkBDsuOZX",
+	"lXDZwYFqQyDYW7W9VZRWj5+ZpZ72DGH0sqeelZNe590+Lqlk6nChO4B7J3RRDco4fDsDFtXP8wx50k1K",
+	"An5BgXUKO4vAOgU6KNBB480TSpCe9qnEkNboGfJhiGrNPr+vZMYzqKal6y+3b9TrHxIvP1lTPkOWx9MJ",
+	"SHeAW/vBNCgm47wBYPfxbY36e/lnDMwvt79po2oY2qX1dVLHLnRef4AFN8oqwL59DmOCTa5B6nneIqA0",
+	"7Dof8ZTFdHj7nK84XXAH0uZUzlRMl6AiT+CgrTNfMVrkfvyNlrT3+oXHkbdADQVq6ISdOkr2erw6DAHI",
+	"kBQALdZq/xTHtCCCA/lzUK8NRkUr1294OVjTtKx+t59MKVWtudtMhRr7mTUfzSvBvNkzpboZSKt949zE",
+	"xmoZTmYq1wlM0yoRotZdIceeNRN7DdoJAmXe9rRffC/4awqV81KmYMMEGybYMA9xP8xHuELhpropxsro",
+	"K+va2rV9f52fbh15uZdF1Y66deYQKvfErg8z9AlIKFK5fLRewiFHhbkOG97Ul8SYizCmcyt9l4z5mvZB",
+	"NB5WNNaQB4Go+Xl8a+jF8bdkDMjCQNRYubr43qDRkBn3ZRrBcg+We7Dcw+UZT9p0H32LRkvPDl2pYVWu",
+	"Y+/XsCjbcVdtHMlCCTd4hBs8OoK0pxx53OrRkqkRoe5aglzh7sFYCcZKiKIPUfQhiv7xbLG9gujLlcQn",
+	"kL61dkwMpm+uJiMD6o9kjoU4/VMOWN4Vnz3C9NuS1BeqH8M0fZHSVTJ/eXauJS3HZ1s9AlaD7A1M05/p",
+	"KnmPxEWOL3L8ryyNRinnuxdbOHqIPytTof7mpLKXvVXPXpe2CkfsFscIfHu1gasVYuD7s/PvGgip5rSR",
+	"yKw9z3HCfOb3TcJ8zlfLssE1WkEirWJtTuEMSRMkhQIxZ8YORjO7lkmgQC9kGb77zUYTrtGSMlQ3w5nL",
+	"gAicHqh6DjMEIAeqTGfSSnqA2j5CVuaxk6XKIYYEoDuBiNxzyV8QVkn+csjEdgY2ayjQLWJqBYghR6/V",
+	"O4ChmLIEk9U3HCxxilRxh2bp5Kx8w0FlwjstX5imi35DX+5bGIGpKuGaFkSuQrQQ+uMfnvPkHKjXYCGx",
+	"K8eSJIALSBIOlmp0tyoLpvOitCK7HrsTknOIY5yrpD1qC6LM9KW+Ug5IMfa9Rk6JvPUWuX1vjVOwpgWL",
+	"Fcj0Ro0LTJSikOs4Jahus152fO++44h1c7Ac7f472ZM3bz99wwFO9KbTtJ6BNV6t+xWUYz82sI9+oMR2",
+	"pYDpW1Jfq2NhcqOCxUxB6roQ4Dql8Y2+l9ApetzcnmrZYKvsourqz7KkaBbdUhyr7E7RLCrIDaEbMmb7",
+	"jQBBG8SF1tpSEmG81j4znYlG/luJqpsYkHCMhbXZOUJsoYrwapjJgSvMUrKGvKkke2aOsgQl06cupuQW",
+	"MQ571WPjmcWUBDxGeTb0n6I/NpCrdqAEqOxZ7m6q0FGULExJi6qkca35IFSXpZU0orLyjXFVKYtKUKCo",
+	"KnC9nUkxUaTWEOXUJbeqVUjpIyXblQKThUazpqDoj9EsSgptV0Wz7hLXFrzuFDe07SJBAuKU73zbnILm",
+	"95Zhs/7sej/FBHXbUCaYan7V1OP1rJUP1l/Uzai/a9bdO+ED0Kt/bi0qat1qY1R/ZYPUzi8mk9bO15bC",
+	"6oEqv2i/WrfISzeqpVSj9VVTSSrJBN/Kp1tM83favuYPw5xaeO8m0z0DL8/Pz3343KfJfb+ngBKw0Wc9",
+	"dIpotRQpW4GgO7GQSzRltQfptVzVl1ClkJBWIsjhymlA65fH6a83V/8FMAF5CmNlaP3/q1//4TRUtMlk",
+	"m+eY30azSG2Efa1kRRuU1BHQDJG5CJwjIs7ABzk6hANqNhb6IffGR6dp34fCOkg7xvNaz535fpOYdHYl",
+	"dRHz29cgXkPGkfh/hVi++L8TeJo3bz+VV0ZkUMTrwPY1qHI5NnauxkLpVb+exQnbYcQ7jM68Mlf5PEMJ",
+	"hn1cuGF5NAP5JmGfqpd/Ue+eTF69Tyijt2jsEabAYte41iOo5h8WCabG8VjjUX7DaYb2Q78p7Uyhe4DK",
+	"tgnEHN3llAn3pSRGKj5SLroy8U6/HRjRwIgGRjQwooERfWKM6D/XFKyQ4GoHR27kblGtSSxe41skd3cE",
+	"YLV6J5Sg3rT1X0dE8uGNIb3Euayh7w9cj86hmzju1NxgtYKBDCboNfiZxpWg6X26oADyG6WTwgEUY4v9",
+	"ok5kkQr0dNkwww5leWkzqnMgpWuA3ccJM1E5Hs7my+2bhPnmtFQl+wXhYCJ+/FstRD2a6hFJl2dFKhye",
+	"UAgC3swAJwdkmjAbkRxkE8yD8zVNk1FUQinGP8n3Hk+Un3YU3Bqlp3VZtOdhBDlFKVrBFEjY6X3dAcAu",
+	"CxvK7WldiwKID7kyqNF06HilZoIk7Mb7HU8cenOBVkxYEYThGJwzlM+Po5zlkhEERAvIx6K0gkBBEsQa",
+	"MvJK4mKNyUoKCxbGYchKlv8QgrObQqvHdmow0PfVZ8X0fJngoynFsKalL7fV598KnDg8N0cUUEvR7W6e",
+	"Wm72IKA9PqGaith/81JRErtyteMdGmPsnbhghbCPr4yhkYI138DbCYyKeldKx/fnPx6wWKaTVfIblIAl",
+	"VXnHf3ClD9KnksoEQgCm0h7dBv1Z0zyPpzy9uaFB+2aeYnLj7XD30sM/yxKfsS7+O2VgbSIeOYopSfgM",
+	"vASCgh9+PD9/DX44P/c8PJ/iJSr96NP8dY+o7V4ebLelAONQWAqeQec0fEeV77ShccrjApTd8OqQCSxP",
+	"qS4p07E9GSaFQPz42kk2cMj5RMkSr7zcTvrJJxrutgcPB5MEy59g+pHJ3gudzrmOFqDX/0axNeHBlQ47",
+	"4SYGGmEGbtA25DzYWZw1yspDHgArWYjL67mkiJik2+NkYqFlQpXduxJrNyyf3+sPWkZ8MK+97/xyqz/8",
+	"pgE4vKA26gm3WQ1GNzhNb+2aD8K0w3XXUQsTlpBSFs5asjBeeuYJ3ZCUwmSiGL01rz++OIXd/Nerbv7C",
+	"+ZQ9fa1YDhmrVakSa5QW1omxE0oQ2CLhoBT27lsgFg4ZP3J4TWv0Zq/KlYY7n+AgGVLEcoPHA437Krrg",
+	"ZQ47tYlzRrje5ZghPpIU8Cub4xWBomCod6kI3Obzz1n0GzdkwqjURAzJQcF6DIYE/1P18PPbv/fHD5h+",
+	"2xZlAhK45a8BKdJ0hyic6WPbS8oAug33ghqsXsGtolxTqrgudWQNMgRuUC4mLJEVhr1jbJ48kI8RA1N2",
+	"+S3c8tEXyFGOSECvuSKOUo6OA+D+WJcyf4mHpr4ymU5OSU2b/pedd13MBVlIJ9vUxJtGNiY1OMrzMAHG",
+	"Gp69WxKdTjZDvikRVebYX1DIjBjOAYdzwOEccDgHHDIjhsyIITNiyIwYMiOGzIghM2LIjBgyIwanesiM",
+	"GDIjTsuMWO6bKtTs3CXtS/zoTVeGBtMmNumfAzula6YonC4KOiu4voOiGzjWI/+lBGncqd3nvprvQCd+",
+	"JirJEUd/RurKcAIonAAKJ4Ae9gTQYyonjwM/jWshSx00xqGnr4KU+sXq2HPcAHkkSyk4DYPTMDgNg9Mw",
+	"OA2D0zA4DYPTMDgNg9MwOA2D0zA4DYPTMDgNg9MwkFUWpyHcz1XYII4cPkNNM8n/YI7PtrqXTnIpeY/E",
+	"RY4vcvyvLI1GIe7uxRaOHsPPekNZfXNSJw0b2ZIxBxyxWxwj8O3VBq5WiIHvz86/2wHG7vHDMmkQTFM+",
+	"OK1v1FPeB1mOvml9budltP60IlxPUFB/tfozO+xyfVhJu6uLdYcCTM7Uq05lp36d36ut1VBmoUoyLrfy",
+	"j+8lLrroXg795GwImKZ9AhDw37wIxeKJGgZ8BWlf6JfO7nkOC64SdTvP86qE+U050N7rj+rF0xIJ5+ld",
+	"Tmdys72BvPQuBUibpNkNb6vG9iuQl9CZDnFZ6JkqxnqctxfxDPEimwT5T/rNgPmA+dGYZwY7e4JelzMe",
+	"9ZqFngD6q5K+DpgPmB+JeeP52BPyqpgpiKf5NMDTPOA94H0K3hVy9oY7zfvQPpwHOiSBDkmgHyMJdC/Y",
+	"XcmfvdPunHTOnZBw5wgJd/rw6ky0s3uAwIthN6cBxhHtgQE/SQa8HZQ+RsnW0ei9LHgbvFM5wSamAzUY",
+	"TOi9TOg25sdThDvIH80VDomEJ2nolonAHQah2FcoRnOIQ1IxSCYOiYUfq+iWikAuBqHYUyjGkoxDMjHE",
+	"Ng6LhAft2CcRgX0MArGfQIxiIYflwUZHUrKU4vDSL3xQPh3CB3eQM/M/i/d0Ig3lTDYjDWsccIEY5jfz",
+	"JVKXZfB5Y2AzmA+Doyzg7+X7F+3XT4w0oWT5ma5WKXLSJjRBAdSjNacZOh1cyDdYxGvEG0kBkkJW2WVe",
+	"NPBtWlT+cmbgf2bgf9aG/8C1CbKMj8VXKgOHv0ihDX+vWxTM0KnzN9cIESBomgQJmXr1gngsQXGbGkOe",
+	"z3IhCZ7Pr9rz+dTlYy8n6YBw2J2klQBUJ0x5ZWUNSsO76h2zqAxJxoVymOm4Bjm48hMWdccYWkGWAEFV",
+	"thAASQJgHMsJPWR2kMutykzyWo21PuG6z7lsfdJ/FpXjFs0i73O3nzCXiu7b3ZO1S5imPSf/j3q4dgZe",
+	"yiZklKHXOpHD9us8VvtAp4re3cFYqNQSmLvvEBRjD6H6FFsj7sAFd/KjPMdjJXlzpasXhurDkBVZKj1b",
+	"UhhBBUw98+U1OLbfyxdnZSP+8Fh+P6+1SWXOu86U1qzy4Yk12gLIwn5umsP8FShn+V0jA4PvkluvqbVF",
+	"OmL9nd/XXy7Ml/1Hy5wL8+W2+90H33u3bY0IN9r7aocuIDuQCrI5wVI+uGi6xM2PXwky96iUTkPcvDid",
+	"t5SENXEKg6NyW+uNE0qT8iQ1ZDorysPJpJvKWTFa5MOb1/f6sVPcsJaZolJ4jVKVNVFvTpTIhq1r2Lq2",
+	"c4zC7AgbTIO9Axd7pH322M1w2GIfaIutlHTYYD/rDbaeY38zQa/vtVFuvy5BWeWUey7zz8sWLqXGZgm/",
+	"PE5Fu4io5DZIxDjzWmXtnywTnaT/O0bx/F7/NSRSglIkkEN63qoftfxcbvVfz+1rVcvzjCAMe8dJ4NaA",
+	"mgzuBnbPSuB+mfns8U4YvOdB3T95FvMA4uBFUJ6iMDy4fRVWiwdjGg8gN24SEZMlHeYQP6inTit8WPfZ",
+	"MtEfBAeyPXp/LLt4i5i57kb2JAjBxHQDOF4DTLiAaaojwlQ8PeZ6pDeKn1BXBSxhjABWt0mOEAyFdadj",
+	"OsXEIxTsZ/XUCZPphnmsr3YIPHrg0Y/Oox+J8J50580xmPQT5Lx/44hJdRpo72dNe6sp9l+k1TLcv0jP",
+	"79UfrwgxtV5fbtUfz62gKXz/+4GfPVFSi3AXNUa0g9CMp0omyUwtFU7x+bNAhYeR+5/6sRAyEkJGgqkb",
+	"QkZCyEgIGQm282PYzmohHmEI6PXdN2TEb5kPISOH9SHqOQ0SMTVkZKJMuENG9APze/13RMiIlp/Lrf7r",
+	"ubusagkhIwHcnZCRieBuYNc3ZOTkwXse1P2T50EOIA5eISOnKAwhZOT5howcQG7cISND10yUC8xpXjMh",
+	"O/91XjPxdYSIDN1IMQB0+40UFbQFK8jNMLQ/68dOOQqEJDnFRARqPFDjDxkFUsMu0NjPg8ZWujTQ2M+a",
+	"xtZz7L9K62XYl8b2W42fWWJXLTXHp7GrijoyY+Q2SMQkGnuiTLhpbP3A/F7/HUFja/m53Oq/nuRHVUug",
+	"sQO4OzT2RHA3sOtLY588eM+Dun/yNPYBxMGLxj5FYXhw+yqsFg9GYx9Abtw0trqzZ5DqU5dMnSTTp0qo",
+	"wmGrj3LY1GyF6NhAAfYn7W4A6OAhsscquQnvEIAbmMuBwy+BuHzWxKWaYn/7Q18D6ElbelkWz8uq1hJz",
+	"fNLS1LMLBiOxQRYmUZaTpMFNWOpLYO/VnxF0pZKby63647nFNVUErjKgusNVTkJ1jVpfovK0YXse9PsT",
+	"5yj3FQMvgvLkhOCh7aiwPDwYObmvwFTMpGoQuzUyUDD50lx2+38CAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
