@@ -67,3 +67,31 @@ func TestLinksOfConfdAreNotForged(t *testing.T) {
 		t.Errorf("a stranger's headers are in %s", text)
 	}
 }
+
+// Header and query may name two tokens and two tenants: where the query counts,
+// it alone does, and a good header does not help a bad query.
+func TestHeaderAndQueryThatDisagree(t *testing.T) {
+	w := newWorld(t)
+	for _, c := range []struct {
+		token, tenant, query string
+		status               int
+		selected             string
+	}{
+		{"all", "", "?token=nobody", 401, ""},
+		{"nobody", "", "?token=all", 200, master},
+		{"all", "", "?token=child", 200, child},
+		{"child", "", "?token=all", 200, master},
+		{"all", child, "?tenant=" + master, 200, master},
+		{"all", master, "?tenant=" + child, 200, child},
+		{"child", "", "?token=all&tenant=" + child, 200, child},
+		{"all", "", "?token=child&tenant=" + master, 401, ""}, // the header's token could
+		{"all", master, "?token=child", 401, ""},              // and the query's cannot reach the header's tenant
+		{"all", "", "?token=", 200, master},                   // empty is none
+	} {
+		w.cdrs.query = Query{}
+		r := w.get("/1.0/cdr"+c.query, "X-Auth-Token", c.token, "Wazo-Tenant", c.tenant)
+		if got := strings.Join(w.cdrs.query.Tenants, " "); r.status != c.status || got != c.selected {
+			t.Errorf("%+v: %d, tenants %q %s", c, r.status, got, r.body)
+		}
+	}
+}

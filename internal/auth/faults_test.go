@@ -116,3 +116,23 @@ func TestMobileLoginKeepsItsOwnSession(t *testing.T) {
 		}
 	}
 }
+
+// A refresh token ends with its account, and does not come back with another of
+// the same name.
+func TestRefreshTokenOfADeletedAccount(t *testing.T) {
+	s := newSite(t)
+	a := s.person("exporter")
+	x := s.in("exporter", offline("c"))
+	s.must(s.Delete(t.Context(), host, a.UUID))
+	for _, what := range []string{"deleted", "made anew"} {
+		if _, err := s.login("", refresh(x, "c")); !errors.Is(err, auth.ErrLogin) {
+			t.Errorf("%s: %v", what, err)
+		}
+		if what == "deleted" {
+			s.person("exporter")
+		}
+	}
+	if y := s.in("exporter", offline("c")); y.Refresh.Reveal() == x.Refresh.Reveal() {
+		t.Error("the new account got the old one's refresh token")
+	}
+}
