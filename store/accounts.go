@@ -200,10 +200,10 @@ func (s *Store) Refreshes(ctx context.Context, accounts []string) ([]auth.Refres
 }
 
 // SaveRefresh implements auth.AccountRepo.
-func (s *Store) SaveRefresh(ctx context.Context, r auth.Refresh, spare, actor string) (ended int, err error) {
+func (s *Store) SaveRefresh(ctx context.Context, r auth.Refresh, actor string) (ended int, err error) {
 	err = s.Write(ctx, High, func(t *Tx) error {
 		if r.Mobile {
-			if ended, err = t.count("DELETE FROM tokens WHERE auth_id = ? AND mobile = 1 AND purpose <> '' AND id <> ?", r.AccountUUID, spare); err != nil {
+			if ended, err = t.count("DELETE FROM tokens WHERE auth_id = ? AND mobile = 1 AND purpose <> ''", r.AccountUUID); err != nil {
 				return err
 			}
 			if err := t.exec("DELETE FROM refresh_tokens WHERE account_uuid = ? AND mobile = 1", r.AccountUUID); err != nil {

@@ -95,7 +95,7 @@ func TestApplicationLogin(t *testing.T) {
 	w.into(w.ask("GET", "/api/confd/1.1/users/"+login.Data.Metadata.UUID, "", mine...), 200, &me)
 	var infos infosJSON
 	w.into(w.ask("GET", "/api/confd/1.1/infos", "", mine...), 200, &infos)
-	if me.UUID != user.UUID || infos.UUID != login.Data.XivoUUID || infos.Version == "" {
+	if me.UUID != user.UUID || infos.UUID != login.Data.XivoUUID || infos.WazoVersion == "" {
 		t.Errorf("%+v %+v", me, infos)
 	}
 	var again tokenAnswer

@@ -46,6 +46,16 @@ type confdStatus struct {
 	ServiceToken component `json:"service_token"`
 }
 
+// infosJSON says which system this is and what it speaks (auth-and-clients 1.9).
+type infosJSON struct {
+	UUID        string `json:"uuid"`
+	WazoVersion string `json:"wazo_version"`
+}
+
+// wazoVersion is that of the platform whose API ours is: clients compare it with
+// what they need.
+const wazoVersion = "26.08"
+
 // serviceRoutes are the rows that every service has of its own kind.
 func (s *Server) serviceRoutes() []route {
 	status := func(of Service, body any, answer func(Health) any) route {
@@ -72,10 +82,12 @@ func (s *Server) serviceRoutes() []route {
 			handle:  s.authStatus,
 		},
 		{
-			service: Confd, method: "GET", path: "/infos", acl: "confd.infos.read",
-			summary: "Say which installation this is, and whose interface it has",
-			answers: []answerRow{{status: http.StatusOK, about: "Its uuid, and the version of Wazo", body: infosJSON{}}},
-			handle:  s.infos,
+			service: Confd, method: "GET", path: "/infos", acl: "confd.infos.read", summary: "Say which system this is",
+			answers: []answerRow{{status: http.StatusOK, about: "Its uuid and the version of its API", body: infosJSON{}}},
+			handle: func(w http.ResponseWriter, _ *http.Request, _ request) error {
+				writeJSON(w, http.StatusOK, infosJSON{s.accounts.StackUUID, wazoVersion})
+				return nil
+			},
 		},
 	}
 	for _, of := range Services() {
@@ -94,22 +106,6 @@ func (s *Server) serviceRoutes() []route {
 		})
 	}
 	return rows
-}
-
-// wazoVersion is that of the Wazo whose interfaces are served here. Clients hide
-// what a lower one did not have.
-const wazoVersion = "26.08"
-
-type infosJSON struct {
-	UUID    string `json:"uuid"`
-	Version string `json:"wazo_version"`
-}
-
-// infos is asked for by Wazo's applications after each login: without an answer
-// they take the login for failed (auth-and-clients 1.13).
-func (s *Server) infos(w http.ResponseWriter, _ *http.Request, _ request) error {
-	writeJSON(w, http.StatusOK, infosJSON{s.accounts.StackUUID, wazoVersion})
-	return nil
 }
 
 // authStatus fails if readers of tokens would, or who logs in.

@@ -27,9 +27,9 @@ type AccountRepo interface {
 	RefreshByHash(ctx context.Context, hash string) (Refresh, error)
 	RefreshOf(ctx context.Context, account, clientID string) (Refresh, error)
 	// SaveRefresh replaces the one of the same account and client. With mobile
-	// it first deletes the account's other mobile ones and ends their sessions
-	// but for the token with the id spare, and returns how many those were.
-	SaveRefresh(ctx context.Context, r Refresh, spare, actor string) (ended int, err error)
+	// it first deletes the account's other mobile ones and ends their
+	// sessions, whose number it returns.
+	SaveRefresh(ctx context.Context, r Refresh, actor string) (ended int, err error)
 	DeleteRefresh(ctx context.Context, account, clientID, actor string) error
 	Refreshes(ctx context.Context, accounts []string) ([]Refresh, error)
 }

@@ -51,6 +51,12 @@ func (a *Accounts) Login(ctx context.Context, l Login) (Session, error) {
 		return Session{}, err
 	}
 	var out Session
+	undo := func() error { return nil }
+	if l.Offline { // first: a telephone's ends the session that it replaces
+		if out.Refresh, out.Ended, undo, err = a.offline(ctx, v, l); err != nil {
+			return Session{}, err
+		}
+	}
 	a.mu.RLock()
 	acl := a.acl(v)
 	a.mu.RUnlock()
@@ -62,18 +68,13 @@ func (a *Accounts) Login(ctx context.Context, l Login) (Session, error) {
 		TenantUUID: v.TenantUUID, AuthID: v.UUID, UserUUID: v.userUUID(), ACL: acl, Purpose: v.Purpose,
 		ClientID: l.ClientID, RemoteAddr: l.RemoteAddr, UserAgent: l.UserAgent, Mobile: l.Mobile,
 	}, cmp.Or(l.Lifetime, a.opt.Lifetime), limit)
-	if err != nil {
-		return Session{}, err
+	if err != nil { // who may have no further session gets no key to one
+		return Session{}, errors.Join(err, undo())
 	}
 	// The account may have been changed while its password was looked at: what
 	// ends sessions would have missed this one.
 	if now, ok := a.byLogin(cmp.Or(v.Username, v.Email)); !ok || now.UUID != v.UUID || now.Password != v.Password {
-		return Session{}, cmp.Or(a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID), ErrLogin)
-	}
-	if l.Offline { // last: who may have no further session gets no key to one
-		if out.Refresh, out.Ended, err = a.offline(ctx, v, l, out.Token.ID); err != nil {
-			return Session{}, errors.Join(err, a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID))
-		}
+		return Session{}, cmp.Or(errors.Join(a.opt.Tokens.Revoke(ctx, systemActor, out.Token.ID), undo()), ErrLogin)
 	}
 	return out, nil
 }
@@ -164,33 +165,37 @@ func (a *Accounts) byRefresh(ctx context.Context, l Login) (v Account, mobile bo
 }
 
 // offline returns the refresh token of the account and client: the one it has,
-// or for a mobile a new one in place of all others, whose sessions end, but not
-// the one that this login has just opened.
-func (a *Accounts) offline(ctx context.Context, v Account, l Login, session string) (Secret, int, error) {
+// or for a mobile a new one in place of all others. undo deletes one that was
+// not there before.
+func (a *Accounts) offline(ctx context.Context, v Account, l Login) (secret Secret, ended int, undo func() error, err error) {
 	old, err := a.opt.Repo.RefreshOf(ctx, v.UUID, l.ClientID)
 	if err != nil && !notFound(err) {
-		return "", 0, fmt.Errorf("look for refresh token: %w", err)
+		return "", 0, nil, fmt.Errorf("look for refresh token: %w", err)
+	}
+	undo = func() error { return nil }
+	if err != nil {
+		undo = func() error { return a.opt.Repo.DeleteRefresh(ctx, v.UUID, l.ClientID, systemActor) }
 	}
 	if err == nil && !l.Mobile {
-		secret := a.derive(v.UUID, l.ClientID, old.Nonce)
+		secret = a.derive(v.UUID, l.ClientID, old.Nonce)
 		// Unless the key is another now, or the account was renamed.
 		if hash(string(secret)) == old.Hash && strings.EqualFold(old.Login, l.Username) {
-			return secret, 0, nil
+			return secret, 0, undo, nil
 		}
 	}
 	nonce := a.opt.NewUUID()
-	secret := a.derive(v.UUID, l.ClientID, nonce)
-	ended, err := a.opt.Repo.SaveRefresh(ctx, Refresh{
+	secret = a.derive(v.UUID, l.ClientID, nonce)
+	ended, err = a.opt.Repo.SaveRefresh(ctx, Refresh{
 		Hash: hash(string(secret)), Nonce: nonce, AccountUUID: v.UUID, ClientID: l.ClientID,
 		Login: l.Username, Mobile: l.Mobile, CreatedAt: a.opt.Now(),
-	}, session, v.UUID)
+	}, v.UUID)
 	if err != nil {
-		return "", 0, fmt.Errorf("save refresh token: %w", err)
+		return "", 0, nil, fmt.Errorf("save refresh token: %w", err)
 	}
 	if ended > 0 {
 		a.opt.Tokens.cache.drop(func(t Token) bool { return t.AuthID == v.UUID })
 	}
-	return secret, ended, nil
+	return secret, ended, undo, nil
 }
 
 // derive makes the refresh token, in the form of a random uuid.
