@@ -163,7 +163,11 @@ func (rs *resource[T]) find(r *http.Request, rc request) (T, string, error) {
 	for i := range list {
 		e := rs.entity(&list[i])
 		if (e.UUID != nil && *e.UUID == key || e.ID != nil && *e.ID == number) && rs.visible(e, rc.visible) {
-			return list[i], deref(e.UUID), nil
+			id := ""
+			if e.ID != nil {
+				id = strconv.FormatInt(*e.ID, 10)
+			}
+			return list[i], deref(e.UUID), rc.deniedAs(r, rs.pathValue(), id, deref(e.UUID))
 		}
 	}
 	return *new(T), "", &confError{http.StatusNotFound, []string{

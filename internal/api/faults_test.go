@@ -24,6 +24,12 @@ func TestDenialIsNotPassedByAnotherSpelling(t *testing.T) {
 		w.want(t, w.ask(t, "GET", path, ""), 200)
 		w.want(t, w.ask(t, "GET", path, "", "X-Auth-Token", "denied"), 401)
 	}
+	// By its other name it is the same object.
+	for _, path := range []string{fmt.Sprintf("/1.1/users/%v", made["id"]), fmt.Sprintf("/1.1/groups/%v", group["uuid"])} {
+		w.want(t, w.ask(t, "GET", path, ""), 200)
+		w.want(t, w.ask(t, "GET", path, "", "X-Auth-Token", "denied"), 401)
+		w.want(t, w.ask(t, "PUT", path, "{}", "X-Auth-Token", "denied"), 204) // which is not denied
+	}
 }
 
 // So it does for policies, whose path may be a uuid or a slug.
@@ -32,6 +38,10 @@ func TestDenialOfAPolicyIsNotPassedByCapitals(t *testing.T) {
 	var p policyJSON
 	w.into(w.ask("POST", "/0.1/policies", `{"name": "p", "acl": ["a"]}`, "Wazo-Tenant", w.tenants["mid"]), 200, &p)
 	token := w.hostToken("mid", "#", "!auth.policies."+p.UUID+".edit")
+	mid := []string{"X-Auth-Token", token, "Wazo-Tenant", w.tenants["mid"]}
+	if got := w.ask("PUT", "/0.1/policies/"+p.Slug, `{"name": "q"}`, mid...); got.status != 401 {
+		t.Errorf("by its slug: %d %s", got.status, got.body)
+	}
 	for _, id := range []string{p.UUID, strings.ToUpper(p.UUID)} {
 		if got := w.ask("PUT", "/0.1/policies/"+id, `{"name": "q"}`, "X-Auth-Token", token); got.status != 401 {
 			t.Errorf("%s: %d %s", id, got.status, got.body)

@@ -128,7 +128,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix 
 	}
 	rc, err := s.authorize(r, rt)
 	if err == nil {
-		rc.origin = s.originOf(r, prefix)
+		rc.origin, rc.route = s.originOf(r, prefix), rt
 		err = rt.handle(w, r, rc)
 	}
 	var f failure

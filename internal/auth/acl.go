@@ -41,6 +41,9 @@ func (a *ACL) Allows(required string) bool {
 	return !matchesAny(a.deny, required) && matchesAny(a.allow, required)
 }
 
+// Denies says whether the list denies the access, rather than not having it.
+func (a *ACL) Denies(required string) bool { return matchesAny(a.deny, required) }
+
 // MayAdd says whether whose ACL this is may give the access to somebody:
 // nobody gives more than they have. A denial takes something away, which
 // everybody may. Of an access with wildcards it sees the text alone: whether a
