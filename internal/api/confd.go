@@ -151,13 +151,14 @@ func (rs *resource[T]) filters() []param {
 // find is the object of the path if it is in a visible tenant.
 func (rs *resource[T]) find(r *http.Request, rc request) (T, string, error) {
 	key := r.PathValue(rs.pathValue())
-	name := "id"
+	name, shown := "id", key // as Python writes a number and a text
 	number, err := strconv.ParseInt(key, 10, 64)
 	if err != nil {
 		name, number = "uuid", -1
 		if parsed, err := uuid.Parse(key); err == nil { // clients may write it in capitals
 			key = parsed.String()
 		}
+		shown = "'" + key + "'"
 	}
 	list := rs.list(rs.server.directory.Book().Contents())
 	for i := range list {
@@ -171,7 +172,7 @@ func (rs *resource[T]) find(r *http.Request, rc request) (T, string, error) {
 		}
 	}
 	return *new(T), "", &confError{http.StatusNotFound, []string{
-		fmt.Sprintf("Resource Not Found - %s was not found ('%s': '%s')", rs.category, name, key),
+		fmt.Sprintf("Resource Not Found - %s was not found ('%s': %s)", rs.category, name, shown),
 	}}
 }
 

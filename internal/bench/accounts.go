@@ -219,14 +219,14 @@ func (v *vault) directory(ctx context.Context) error {
 		return err
 	}
 	users, groups := either(v.suite, directoryUsers, 500), either(v.suite, directoryGroups, 50)
-	if err := importUsers(ctx, v.ctl, users); err != nil {
-		return err
-	}
-	for i := range groups {
+	for i := range groups { // first: each of them is a directory of its own
 		g := directory.Group{Name: fmt.Sprintf("group %d", i)}
 		if err := v.ctl.Do(ctx, "POST", "groups", g, nil); err != nil {
 			return fmt.Errorf("make group %d: %w", i, err)
 		}
+	}
+	if err := importUsers(ctx, v.ctl, users); err != nil {
+		return err
 	}
 	full, err := v.lookUp(ctx, token)
 	if err != nil {
