@@ -234,7 +234,9 @@ func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, rc request, o
 		return err
 	}
 	mine := c.UserUUID != "" && c.UserUUID == rc.token.UserUUID
-	return s.changeRecord(w, r, CallRequest{ID: c.ID, Op: op, Actor: rc.token.AuthID, Others: !mine})
+	// What another tenant's party of the talk has wanted is that tenant's to end.
+	theirs := c.RecordingTenant != "" && !slices.Contains(rc.visible, c.RecordingTenant)
+	return s.changeRecord(w, r, CallRequest{ID: c.ID, Op: op, Actor: rc.token.AuthID, Others: !mine && !theirs})
 }
 
 // putMyRecord does not ask for the tenant: a user's call is the user's in

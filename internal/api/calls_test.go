@@ -197,3 +197,16 @@ func TestRecordingOfAnotherTenantIsNotNamedInCalls(t *testing.T) {
 		}
 	}
 }
+
+// An administrator ends the wishes of the tenants that are theirs to see, not
+// those of the other party's tenant.
+func TestRecordingOfAnotherTenantIsNotEndedForIt(t *testing.T) {
+	w, calls := callWorld(t)
+	for tenant, reach := range map[string]bool{other: false, master: true, child: true, "": true} {
+		calls.list[0].RecordingTenant, calls.asked = tenant, nil
+		want := []CallRequest{{ID: "1508.1", Op: recorder.OpStop, Actor: "admin", Others: reach}}
+		if r := w.do("PUT", "/1.0/calls/1508.1/record/stop"); r.status != 204 || !slices.Equal(calls.asked, want) {
+			t.Errorf("recording of %q: %d, asked %+v, want %+v", tenant, r.status, calls.asked, want)
+		}
+	}
+}
