@@ -24,6 +24,8 @@ LINT := $(CACHE)/bin/golangci-lint-$(LINT_VERSION)
 TEST_JOBS ?= 1
 # Tests of a package at the same time: those with calls mostly wait for speech.
 TEST_PARALLEL ?= 2
+TEST_PACKAGES ?= ./...
+TEST_RUN ?=
 FUZZTIME ?= 20s
 BENCH ?= full
 ONLY ?=
@@ -44,7 +46,8 @@ build: ## bin/callrecordd
 	$(GOBUILD) -o bin/callrecordd ./cmd/callrecordd
 
 test: ## all tests, with real calls through a real Asterisk
-	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) -parallel $(TEST_PARALLEL) ./...
+	$(GO) test -race -shuffle=on -tags $(TAGS) -timeout 30m -p $(TEST_JOBS) -parallel $(TEST_PARALLEL) \
+		$(if $(TEST_RUN),-run '$(TEST_RUN)') $(TEST_PACKAGES)
 
 lint: $(LINT) ## vet, linters, formatting, import borders, the systemd units
 	$(GO) vet -tags $(TAGS) ./...

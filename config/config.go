@@ -62,7 +62,7 @@ type OnDemand struct {
 	Code           string `mapstructure:"code" live:"yes" doc:"The code with source dtmf. With feature it is the one in features.conf."`
 	Cycle          string `mapstructure:"cycle" live:"yes" doc:"What a press does to a recording that its user has started: pause makes it pause and the next one go on; stop makes it end."`
 	FollowTransfer bool   `mapstructure:"follow_transfer" live:"yes" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
-	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone."`
+	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone. Announcements of a tenant are heard in any case."`
 }
 
 // The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.

@@ -68,7 +68,8 @@ const (
 	KindUnknown EndpointKind = "unknown"
 )
 
-func (k EndpointKind) external() bool { return k == KindTrunk || k == KindUnknown }
+// External says whether an endpoint is outside for everybody else in its talk.
+func (k EndpointKind) External() bool { return k == KindTrunk || k == KindUnknown }
 
 // Flags are a user's rules for automatic recording, and OnDemand, its own
 // permission for `*3` (online_call_record_enabled). All default to false.
@@ -160,17 +161,18 @@ func (d Decision) Claims() []Verdict {
 // never, and no rule records the talk; an always, and that party's leg wants it.
 func Decide(in Input) Decision {
 	d := Decision{Verdicts: make([]Verdict, 0, len(in.Parties))}
-	never := slices.ContainsFunc(in.Parties, func(p Party) bool { return p.auto() == AutoNever })
+	never := slices.ContainsFunc(in.Parties, func(p Party) bool { a, _ := p.Auto(); return a == AutoNever })
 	for i, p := range in.Parties {
 		external, guessed := externalFor(in.Parties, i)
 		v := verdict(p, external)
 		if v.Note == "" && guessed && p.Kind == KindUser {
 			v.Note = EndpointUnknown
 		}
+		auto, _ := p.Auto()
 		switch {
 		case never:
 			v.Records, v.Reason = false, NeverReason
-		case p.auto() == AutoAlways:
+		case auto == AutoAlways:
 			v.Records, v.Reason = true, AlwaysReason
 		}
 		d.Verdicts = append(d.Verdicts, v)
@@ -178,29 +180,45 @@ func Decide(in Input) Decision {
 	return d
 }
 
-// auto is what the trunk that a party is, and the queue or else the group that
-// led to it, say together: never before always. As with `*3`, only who was
-// called was led to, and a queue counts in place of its group.
-func (p Party) auto() AutoRecord {
-	via := AutoInherit
+// Source is what decides for a party before its user's rules do.
+type Source string
+
+// The sources. Without one the users' rules decide.
+const (
+	SourceNone  Source = ""
+	SourceQueue Source = "queue"
+	SourceGroup Source = "group"
+	SourceTrunk Source = "trunk"
+)
+
+// Auto is what the trunk that a party is, and the queue or else the group that
+// led to it, say together, and which of them says so: never before always. As
+// with `*3`, only who was called was led to, and a queue counts in place of its
+// group.
+func (p Party) Auto() (AutoRecord, Source) {
+	via, led := AutoInherit, SourceNone
 	switch {
 	case p.Role != RolePeer:
 	case p.Queue != "":
-		via = p.QueueAuto
+		via, led = p.QueueAuto, SourceQueue
 	case p.Group != "":
-		via = p.GroupAuto
+		via, led = p.GroupAuto, SourceGroup
 	}
 	trunk := AutoInherit
 	if p.Kind == KindTrunk {
 		trunk = p.TrunkAuto
 	}
 	switch {
-	case via == AutoNever || trunk == AutoNever:
-		return AutoNever
-	case via == AutoAlways || trunk == AutoAlways:
-		return AutoAlways
+	case via == AutoNever:
+		return AutoNever, led
+	case trunk == AutoNever:
+		return AutoNever, SourceTrunk
+	case via == AutoAlways:
+		return AutoAlways, led
+	case trunk == AutoAlways:
+		return AutoAlways, SourceTrunk
 	}
-	return AutoInherit
+	return AutoInherit, SourceNone
 }
 
 // externalFor says whether the party at i talks to the outside, and whether
@@ -211,7 +229,7 @@ func externalFor(parties []Party, i int) (external, guessed bool) {
 		if j == i {
 			continue
 		}
-		external = external || o.Kind.external()
+		external = external || o.Kind.External()
 		trunk = trunk || o.Kind == KindTrunk
 	}
 	return external, external && !trunk

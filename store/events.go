@@ -53,9 +53,23 @@ func (s *Store) AppendEvents(ctx context.Context, events ...recorder.Event) erro
 
 // Events returns events in the order in which they were stored.
 func (s *Store) Events(ctx context.Context, f EventFilter) ([]Event, error) {
+	query, args := f.query()
+	var out []Event
+	err := s.read(ctx, func(q querier) (err error) {
+		out, err = collect(ctx, q, scanEvent, query, args...)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return out, nil
+}
+
+func (f EventFilter) query() (string, []any) {
 	w := where{}
-	w.addIf(f.Recording != "", "recording = ?", f.Recording)
-	w.addIf(f.Call != "", "call = ?", f.Call)
+	// What looks superfluous lets SQLite use the indexes, which are partial.
+	w.addIf(f.Recording != "", "recording = ? AND recording <> ''", f.Recording)
+	w.addIf(f.Call != "", "call = ? AND call <> ''", f.Call)
 	if strings.HasSuffix(f.Kind, ".") {
 		w.add("substr(kind, 1, ?) = ?", len(f.Kind), f.Kind)
 	} else {
@@ -68,16 +82,7 @@ func (s *Store) Events(ctx context.Context, f EventFilter) ([]Event, error) {
 	if limit <= 0 {
 		limit = -1
 	}
-	var out []Event
-	err := s.read(ctx, func(q querier) (err error) {
-		out, err = collect(ctx, q, scanEvent, "SELECT id, at, kind, recording, call, actor, data FROM events"+
-			w.String()+" ORDER BY id LIMIT ?", append(w.args, limit)...)
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read events: %w", err)
-	}
-	return out, nil
+	return "SELECT id, at, kind, recording, call, actor, data FROM events" + w.String() + " ORDER BY id LIMIT ?", append(w.args, limit)
 }
 
 func scanEvent(r *sql.Rows) (Event, error) {

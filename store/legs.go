@@ -21,6 +21,7 @@ type legState struct {
 	Stopped bool        `json:"stopped,omitempty"`
 	Pause   *legPause   `json:"pause,omitempty"`
 	Misled  bool        `json:"misled,omitempty"`
+	Told    bool        `json:"told,omitempty"`
 }
 
 type legPause struct {
@@ -46,7 +47,7 @@ func (t *Tx) saveLeg(s recorder.LegState) error {
 	}
 	doc := legState{
 		Name: s.Name, At: micros(s.At), Role: s.Role.String(), Via: s.Via,
-		Talking: s.Talking, Stopped: s.Stopped, Misled: s.Misled,
+		Talking: s.Talking, Stopped: s.Stopped, Misled: s.Misled, Told: s.Told,
 	}
 	if c := s.Claim; c.Leg != "" {
 		doc.Claim = &claim{c.Leg, c.UserUUID, c.Reason, micros(c.At)}
@@ -85,7 +86,7 @@ func scanLeg(rows *sql.Rows) (s recorder.LegState, err error) {
 	}
 	s.Boot, s.At, s.Name = fromMicros(boot), fromMicros(doc.At), doc.Name
 	s.Role, s.Via = model.ParseRole(doc.Role), doc.Via
-	s.Talking, s.Stopped, s.Misled = doc.Talking, doc.Stopped, doc.Misled
+	s.Talking, s.Stopped, s.Misled, s.Told = doc.Talking, doc.Stopped, doc.Misled, doc.Told
 	if c := doc.Claim; c != nil {
 		s.Claim = recorder.Claim{Leg: c.Leg, UserUUID: c.User, Reason: c.Reason, At: fromMicros(c.At)}
 	}

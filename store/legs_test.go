@@ -16,7 +16,7 @@ func TestLegStates(t *testing.T) {
 		Leg: "pbx-1.2", Name: "PJSIP/bob-00000001", Boot: now, At: now, Role: model.RolePeer,
 		Via:   []model.Hop{{Queue: "support", Exten: "6000", Context: "users"}, {Group: "g"}},
 		Claim: recorder.Claim{Leg: "pbx-1.2", UserUUID: "u", Reason: "on_demand", At: now}, Talking: true, Stopped: true,
-		Pause: recorder.Pause{Owner: "pbx-1.1", Actor: "a", From: now}, Misled: true,
+		Pause: recorder.Pause{Owner: "pbx-1.1", Actor: "a", From: now}, Misled: true, Told: true,
 	}
 	plain := recorder.LegState{Leg: "pbx-1.1", Name: "PJSIP/alice-00000001", Boot: now, At: now, Role: model.RoleUnknown}
 	save := func(list ...recorder.LegState) {

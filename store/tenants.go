@@ -13,14 +13,14 @@ import (
 func loadTenants(ctx context.Context, q querier) ([]directory.Tenant, error) {
 	return collect(ctx, q, func(r *sql.Rows) (t directory.Tenant, err error) {
 		var details string
-		if err := r.Scan(&t.UUID, &t.Name, &t.Parent, &t.AsteriskID, &t.Slug, &details); err != nil {
+		if err := r.Scan(&t.UUID, &t.Name, &t.Parent, &t.AsteriskID, &t.Slug, &details, &t.Announce.Start, &t.Announce.Stop); err != nil {
 			return t, err
 		}
 		if err := json.Unmarshal([]byte(details), &t.Details); err != nil {
 			return t, fmt.Errorf("details of tenant %s: %w", t.UUID, err)
 		}
 		return t, nil
-	}, "SELECT uuid, name, parent_uuid, asterisk_id, slug, details FROM tenants ORDER BY uuid <> parent_uuid, name, uuid")
+	}, "SELECT uuid, name, parent_uuid, asterisk_id, slug, details, announce_start, announce_stop FROM tenants ORDER BY uuid <> parent_uuid, name, uuid")
 }
 
 func (t *Tx) saveTenant(v directory.Tenant, at time.Time) error {
@@ -28,10 +28,12 @@ func (t *Tx) saveTenant(v directory.Tenant, at time.Time) error {
 	if err != nil {
 		return fmt.Errorf("encode details of tenant %s: %w", v.UUID, err)
 	}
-	if err := t.exec(`INSERT INTO tenants (uuid, name, parent_uuid, asterisk_id, slug, details) VALUES (?, ?, ?, ?, ?, ?)
+	if err := t.exec(`INSERT INTO tenants (uuid, name, parent_uuid, asterisk_id, slug, details, announce_start, announce_stop)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (uuid) DO UPDATE SET name = excluded.name, parent_uuid = excluded.parent_uuid,
-		asterisk_id = excluded.asterisk_id, slug = excluded.slug, details = excluded.details`,
-		v.UUID, v.Name, v.Parent, v.AsteriskID, v.Slug, string(details)); err != nil {
+		asterisk_id = excluded.asterisk_id, slug = excluded.slug, details = excluded.details,
+		announce_start = excluded.announce_start, announce_stop = excluded.announce_stop`,
+		v.UUID, v.Name, v.Parent, v.AsteriskID, v.Slug, string(details), v.Announce.Start, v.Announce.Stop); err != nil {
 		return err
 	}
 	return t.remember(directory.KindTenant, v.UUID, v, at)

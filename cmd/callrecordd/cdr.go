@@ -22,7 +22,7 @@ import (
 
 func cdrCmd(e *environment) *cobra.Command {
 	cmd := &cobra.Command{Use: "cdr", Short: "Calls that are over: list, keep, bring in and take out"}
-	cmd.AddCommand(cdrList(e), cdrShow(e), cdrExport(e), cdrImport(e), cdrHold(e), cdrRelease(e))
+	cmd.AddCommand(cdrList(e), cdrShow(e), cdrWhy(e), cdrExport(e), cdrImport(e), cdrHold(e), cdrRelease(e))
 	return cmd
 }
 

@@ -23,11 +23,15 @@ func tenantCmd(e *environment) *cobra.Command {
 			f.String("name", "", "name")
 			f.String("parent", "", "uuid of the tenant above (default: the master tenant)")
 			f.String("asterisk-id", "", "tenantid of its PJSIP endpoints")
+			f.String("announce-start", "", "sound that the parties hear when a recording of it begins (default: none for rules, a beep on demand)")
+			f.String("announce-stop", "", "the same for when one ends or is paused")
 		},
 		apply: func(f *pflag.FlagSet, t *directory.Tenant) error {
 			setString(f, "name", &t.Name)
 			setString(f, "parent", &t.Parent)
 			setString(f, "asterisk-id", &t.AsteriskID)
+			setString(f, "announce-start", &t.Announce.Start)
+			setString(f, "announce-stop", &t.Announce.Stop)
 			return nil
 		},
 	}.command(e)
@@ -80,7 +84,9 @@ func setRules(f *dialplan.Flags, words []string) error {
 	return nil
 }
 
-func userCmd(e *environment) *cobra.Command {
+func userCmd(e *environment) *cobra.Command { return userNoun().command(e) }
+
+func userNoun() noun[directory.User] {
 	return noun[directory.User]{
 		name: "user", path: "users", about: "Users, their lines and their recording rules",
 		header: []string{"UUID", "NAME", "LINES", "RECORDS", "*3", "TENANT"},
@@ -111,7 +117,7 @@ func userCmd(e *environment) *cobra.Command {
 			f.Bool("must-record", false, "has Asterisk itself record the calls while the daemon is away, if the dialplan has the safety net's line")
 		},
 		apply: applyUser,
-	}.command(e)
+	}
 }
 
 func applyUser(f *pflag.FlagSet, u *directory.User) error {
@@ -170,7 +176,9 @@ func setAuto(f *pflag.FlagSet, v *dialplan.AutoRecord) {
 	*v = dialplan.AutoRecord(text)
 }
 
-func groupCmd(e *environment) *cobra.Command {
+func groupCmd(e *environment) *cobra.Command { return groupNoun().command(e) }
+
+func groupNoun() noun[directory.Group] {
 	return noun[directory.Group]{
 		name: "group", path: "groups", about: "Ring groups: extensions whose Dial rings several",
 		header: []string{"UUID", "NAME", "EXTENSION", "*3", "RECORDS", "TENANT"},
@@ -190,10 +198,12 @@ func groupCmd(e *environment) *cobra.Command {
 			setAuto(f, &g.AutoRecord)
 			return nil
 		},
-	}.command(e)
+	}
 }
 
-func queueCmd(e *environment) *cobra.Command {
+func queueCmd(e *environment) *cobra.Command { return queueNoun().command(e) }
+
+func queueNoun() noun[directory.Queue] {
 	return noun[directory.Queue]{
 		name: "queue", path: "queues", about: "Queues, by their names in queues.conf",
 		header: []string{"UUID", "NAME", "EXTENSION", "*3", "RECORDS", "TENANT"},
@@ -213,10 +223,12 @@ func queueCmd(e *environment) *cobra.Command {
 			setAuto(f, &q.AutoRecord)
 			return nil
 		},
-	}.command(e)
+	}
 }
 
-func trunkCmd(e *environment) *cobra.Command {
+func trunkCmd(e *environment) *cobra.Command { return trunkNoun().command(e) }
+
+func trunkNoun() noun[directory.Trunk] {
 	return noun[directory.Trunk]{
 		name: "trunk", path: "trunks", about: "Trunks: endpoints that lead outside",
 		header: []string{"UUID", "NAME", "ENDPOINT", "RECORDS", "TENANT"},
@@ -238,7 +250,7 @@ func trunkCmd(e *environment) *cobra.Command {
 			setAuto(f, &t.AutoRecord)
 			return nil
 		},
-	}.command(e)
+	}
 }
 
 func deviceCmd(e *environment) *cobra.Command {

@@ -42,6 +42,7 @@ type host struct {
 	t      *testing.T
 	config string
 	state  config.State
+	store  *store.Store // the daemon's, if there is one
 }
 
 func newHost(t *testing.T) *host {
@@ -129,6 +130,7 @@ func (h *host) open() *store.Store {
 func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 	h.t.Helper()
 	st := h.open()
+	h.store = st
 	dir, err := directory.New(h.t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
 	if err != nil {
 		h.t.Fatal(err)
@@ -313,6 +315,12 @@ func TestOtherNouns(t *testing.T) {
 		if out := h.run("trunk", "set", "PJSIP/provider", "--name", "outside"); !strings.Contains(out, "outside") {
 			t.Error(out)
 		}
+		h.run("tenant", "set", "b1", "--announce-start", "custom/recorded", "--announce-stop", "vm-goodbye")
+		h.run("tenant", "set", "b1", "--announce-stop", "")
+		if out := h.run("tenant", "list", "-o", "json"); strings.Count(out, "recorded") != 1 || strings.Contains(out, "vm-goodbye") {
+			t.Errorf("the announcements of the tenants are %s", out)
+		}
+		h.fails("recording_start", "tenant", "set", "b1", "--announce-start", "/etc/passwd")
 		h.fails("master tenant cannot be deleted", "tenant", "delete", "master")
 		for _, args := range [][]string{
 			{"tenant", "b1"}, {"group", "2001"}, {"queue", "support"}, {"trunk", "outside"}, {"device", "PJSIP/door"},

@@ -163,7 +163,7 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
+	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString, Root: cfg.Recordings.Root})
 	if err != nil {
 		return err
 	}
@@ -174,7 +174,7 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 	}
 	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: keeping.Routes(), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes()), Log: log,
 	}), actor()))
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
@@ -135,6 +136,14 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	w.must(os.MkdirAll(folder, 0o750))
 	w.must(os.WriteFile(filepath.Join(folder, rec+".wav"), []byte("RIFF audio of "+tenant), 0o600))
 
+	w.why[id] = append(talkOf(w.tenants[tenant], "user-of-"+tenant, rec,
+		dialplan.Party{Leg: "17.1", Kind: dialplan.KindUser, UserUUID: "user-of-" + tenant, Tenant: w.tenants[tenant], Role: dialplan.RoleCaller},
+		dialplan.Party{
+			Leg: "17.2", Kind: dialplan.KindUser, UserUUID: "user-of-side", Tenant: w.tenants["side"], Role: dialplan.RolePeer,
+			Queue: "queue-of-side", QueueAuto: dialplan.AutoAlways,
+		},
+	), finalOf("rec-of-side"))
+
 	archive := uuid.NewString()
 	w.keep.exports = append(w.keep.exports, export.Export{
 		UUID: archive, TenantUUID: w.tenants[tenant], UserUUID: "asker-of-" + tenant, Status: export.Finished, RequestedAt: start,
@@ -143,6 +152,12 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	w.must(w.keep.SetHold(w.t.Context(), id, "hold of "+tenant, "test"))
 	days := 90
 	w.must(w.keep.SetPolicy(w.t.Context(), w.tenants[tenant], retention.Policy{CDRDays: &days}, "test"))
+
+	_, err := w.dir.EditTenant(w.t.Context(), "test", w.tenants[tenant], func(t *directory.Tenant) error {
+		t.Announce.Start = "sound-of-" + tenant
+		return nil
+	})
+	w.must(err)
 
 	a := w.account(tenant, "person-of-"+tenant)
 	session, err := w.accounts.Login(w.t.Context(), auth.Login{Username: a.Username, Password: "pw", Offline: true, ClientID: "client-of-" + tenant})

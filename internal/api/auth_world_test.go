@@ -34,6 +34,7 @@ type town struct {
 	dir      *directory.Service
 	calls    *fakeCalls
 	keep     *fakeKeep
+	why      fakeWhy
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -77,12 +78,14 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		w.must(err)
 		w.tenants[pair[0]] = tenant.UUID
 	}
+	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
 	w.server = New(Options{
-		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Root: t.TempDir(), Now: w.now, Log: log,
+		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },
+		Debug:  func(bool, string) {},
 		Signer: auth.NewSigner([]byte("key"), w.now), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Calls: w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},

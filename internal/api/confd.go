@@ -30,6 +30,7 @@ type Directory interface {
 	CreateTrunk(ctx context.Context, actor string, t directory.Trunk) (directory.Trunk, error)
 	EditTrunk(ctx context.Context, actor, uuid string, change func(*directory.Trunk) error) (directory.Trunk, error)
 	DeleteTrunk(ctx context.Context, actor, uuid string) error
+	EditTenant(ctx context.Context, actor, uuid string, change func(*directory.Tenant) error) (directory.Tenant, error)
 	EditFeature(ctx context.Context, actor, uuid string, change func(*directory.Feature) error) (directory.Feature, error)
 }
 

@@ -70,7 +70,7 @@ func (s *Server) toggleKeyRoutes() []route {
 	const path, acl = "/asterisk/features/applicationmap", "confd.asterisk.features.applicationmap."
 	return []route{
 		{
-			service: Confd, method: "GET", path: path, acl: acl + "read", master: true,
+			service: Confd, method: "GET", path: path, acl: acl + "get", master: true,
 			summary: "The code that switches recording during calls",
 			answers: []answerRow{{status: http.StatusOK, about: "The code", body: confToggle{}}},
 			handle:  s.getToggleKey,

@@ -18,7 +18,7 @@ func (s *Server) confResources() []routed {
 
 // directoryRoutes are the rows of confd (recording-rules 5).
 func (s *Server) directoryRoutes() []route {
-	out := s.toggleKeyRoutes()
+	out := append(s.toggleKeyRoutes(), s.announcementRoutes()...)
 	for _, rs := range s.resources {
 		out = append(out, rs.routes()...)
 	}

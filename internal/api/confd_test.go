@@ -44,6 +44,8 @@ type confWorld struct {
 	toggle *fakeToggle
 	child  string
 	server http.Handler
+	// soundRoot has a folder for each tenant.
+	soundRoot string
 }
 
 func newConfWorld(t testing.TB) *confWorld {
@@ -54,8 +56,9 @@ func newConfWorld(t testing.TB) *confWorld {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
+	root := t.TempDir()
 	next := master // the first that is made
-	d, err := directory.New(t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: func() string {
+	d, err := directory.New(t.Context(), directory.Options{Repo: st, Root: root, Now: time.Now, NewUUID: func() string {
 		out := next
 		next = uuid.NewString()
 		return out
@@ -68,7 +71,7 @@ func newConfWorld(t testing.TB) *confWorld {
 		t.Fatal(err)
 	}
 	top := d.Book().Master().UUID
-	w := &confWorld{dir: d, toggle: &fakeToggle{code: "*3"}, child: below.UUID, world: &world{
+	w := &confWorld{dir: d, toggle: &fakeToggle{code: "*3"}, child: below.UUID, soundRoot: root, world: &world{
 		tokens: &fakeTokens{known: map[string]auth.Token{
 			"all":   {TenantUUID: top, AuthID: "admin", ACL: []string{"confd.#"}},
 			"child": {TenantUUID: below.UUID, AuthID: "admin", ACL: []string{"confd.#"}},

@@ -103,9 +103,12 @@ type world struct {
 	cdrs   *fakeCDRs
 	tokens *fakeTokens
 	keep   *fakeKeep
+	why    fakeWhy
 	root   string
 	ready  string // why not, empty if it is
 	health Health
+	debug  bool
+	actor  string // who has switched it
 	now    time.Time
 	log    strings.Builder
 	url    string
@@ -122,15 +125,17 @@ func newWorld(t *testing.T) *world {
 			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
 		}},
 	}
+	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return w.cdrs.records })
 	server := New(Options{
-		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Root: w.root,
+		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Why: w.why, Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
 		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
 		Health:  func() Health { return w.health },
-		Config:  func() map[string]any { return map[string]any{"log": map[string]any{"level": "info"}} },
+		Config:  func() map[string]any { return map[string]any{"debug": w.debug, "log": map[string]any{"level": "info"}} },
+		Debug:   func(on bool, actor string) { w.debug, w.actor = on, actor },
 		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),
 		Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 	})

@@ -131,6 +131,7 @@ func (s *Server) routes() []route {
 	rows := slices.Concat(
 		s.listRoutes(),
 		s.mediaRoutes(),
+		s.whyRoutes(),
 		s.exportRoutes(),
 		s.keepRoutes(),
 		s.accountRoutes(),

@@ -18,6 +18,7 @@ type Options struct {
 	Tokens  Tokens
 	Tenants Tenants
 	Keep    Keep
+	Why     Why
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -27,6 +28,8 @@ type Options struct {
 	// Health is for /status, Config, without secrets, for /config.
 	Health func() Health
 	Config func() map[string]any
+	// Debug switches debug messages in the log on or off. Config tells of it.
+	Debug func(on bool, actor string)
 	// Signer signs links.
 	Signer *auth.Signer
 	// Proxies are those whose word is taken for who asks, and how.
@@ -45,12 +48,14 @@ type Server struct {
 	tokens  Tokens
 	tenants Tenants
 	keep    Keep
+	why     Why
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
 	ready   func() (bool, string)
 	health  func() Health
 	config  func() map[string]any
+	debug   func(on bool, actor string)
 	signer  *auth.Signer
 	proxies []netip.Prefix
 
@@ -65,8 +70,8 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
-		health: o.Health, config: o.Config, signer: o.Signer, proxies: o.Proxies,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 	}
 	s.resources = s.confResources()

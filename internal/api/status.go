@@ -1,8 +1,12 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
+	"strconv"
 
 	"callrecordd/internal/auth"
 )
@@ -56,6 +60,15 @@ type infosJSON struct {
 // what they need.
 const wazoVersion = "26.08"
 
+// configPatch is one step of a change of the configuration. Upstream knows a
+// single one (cdr-api 9.2), and so do we: debug messages in the log or not, until
+// the next restart or reload.
+type configPatch struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value bool   `json:"value"`
+}
+
 // serviceRoutes are the rows that every service has of its own kind.
 func (s *Server) serviceRoutes() []route {
 	status := func(of Service, body any, answer func(Health) any) route {
@@ -99,10 +112,12 @@ func (s *Server) serviceRoutes() []route {
 			service: of, method: "GET", path: "/config", acl: acl + ".config.read", master: true,
 			summary: "Get the configuration in force, without passwords",
 			answers: []answerRow{{status: http.StatusOK, about: "Sections with their keys", body: map[string]any{}}},
-			handle: func(w http.ResponseWriter, _ *http.Request, _ request) error {
-				writeJSON(w, http.StatusOK, s.config())
-				return nil
-			},
+			handle:  s.getConfig,
+		}, route{
+			service: of, method: "PATCH", path: "/config", acl: acl + ".config.update", master: true,
+			summary: "Switch debug messages in the log on or off", body: []configPatch{},
+			answers: []answerRow{{status: http.StatusOK, about: "The configuration afterwards", body: map[string]any{}}},
+			handle:  s.patchConfig,
 		})
 	}
 	return rows
@@ -120,4 +135,39 @@ func (s *Server) authStatus(w http.ResponseWriter, r *http.Request, _ request) e
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
 	return nil
+}
+
+func (s *Server) getConfig(w http.ResponseWriter, _ *http.Request, _ request) error {
+	writeJSON(w, http.StatusOK, s.config())
+	return nil
+}
+
+// patchConfig does all of its steps or none.
+func (s *Server) patchConfig(w http.ResponseWriter, r *http.Request, rc request) error {
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxConfBody))
+	if _, large := errors.AsType[*http.MaxBytesError](err); large {
+		return fmt.Errorf("read the body: %w", err)
+	}
+	var steps []struct {
+		Op, Path string
+		Value    any
+	}
+	if err != nil || !json.Valid(data) {
+		return malformed()
+	}
+	if json.Unmarshal(data, &steps) != nil || steps == nil {
+		return invalidData(map[string]any{"_schema": []any{"Invalid input type."}})
+	}
+	var on []bool
+	for i, step := range steps {
+		v, ok := step.Value.(bool)
+		if step.Op != "replace" || step.Path != "/debug" || !ok {
+			return invalidData(map[string]any{strconv.Itoa(i): []any{"Only op replace of path /debug with true or false is possible."}})
+		}
+		on = append(on, v)
+	}
+	for _, v := range on {
+		s.debug(v, rc.token.AuthID)
+	}
+	return s.getConfig(w, r, rc)
 }

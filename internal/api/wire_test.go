@@ -114,7 +114,7 @@ func TestStatusAndConfig(t *testing.T) {
 
 	w.tokens.known["config"] = auth.Token{TenantUUID: master, ACL: []string{"call_logd.config.read"}}
 	w.tokens.known["below"] = auth.Token{TenantUUID: child, ACL: []string{"#"}}
-	if r := w.get("/1.0/config", "X-Auth-Token", "config"); r.status != 200 || r.body != `{"log":{"level":"info"}}`+"\n" {
+	if r := w.get("/1.0/config", "X-Auth-Token", "config"); r.status != 200 || r.body != `{"debug":false,"log":{"level":"info"}}`+"\n" {
 		t.Errorf("config: %d %s", r.status, r.body)
 	}
 	w.fails(w.get("/1.0/config"), 401, "unauthorized") // call-logd.# is another word

@@ -89,15 +89,23 @@ func (r *reducer) request(q recorder.Request) recorder.Outcome {
 	return outcome
 }
 
+// playbackFailed is the state of a sound that Asterisk does not have, and of one
+// whose channel has hung up.
+const playbackFailed = "failed"
+
 // whispered tells the tones what became of their channels.
 func whispered(w *tones.Whisperer, ev ari.Event) {
 	switch {
 	case ev.Type == "StasisStart" && ev.Channel != nil:
 		w.Ready(ev.Channel.ID)
+	case ev.Type == "PlaybackStarted" && ev.Playback != nil:
+		w.Began(ev.Playback.ID)
+	case ev.Type == "PlaybackFinished" && ev.Playback != nil && ev.Playback.State == playbackFailed:
+		w.Failed(ev.Playback.ID)
 	case ev.Type == "PlaybackFinished" && ev.Playback != nil:
 		w.Over(ev.Playback.ID)
 	case ev.Type == "ChannelDestroyed" && ev.Channel != nil:
-		w.Over(ev.Channel.ID)
+		w.Failed(ev.Channel.ID) // unless its playback was over before
 	}
 }
 
@@ -105,7 +113,7 @@ func whispered(w *tones.Whisperer, ev ari.Event) {
 func (a *App) startTones() *tones.Whisperer {
 	app := a.opt.Config.Asterisk.App
 	w := tones.New(tones.Config{
-		ARI: tonesARI{a.ari, app}, Prefix: app + "-tone-", NewUUID: uuid.NewString, Log: a.log.With("part", "tones"),
+		ARI: tonesARI{a.ari, app}, Prefix: app + "-tone-", NewUUID: uuid.NewString, Now: a.opt.Now, Log: a.log.With("part", "tones"),
 		Early: func(err error) bool { return errors.Is(err, ari.ErrNotInStasis) },
 		Gone:  func(err error) bool { return errors.Is(err, ari.ErrNotFound) },
 	})
@@ -118,19 +126,53 @@ func (a *App) perform(w *tones.Whisperer, apply func([]recorder.Effect)) func([]
 	return func(effects []recorder.Effect) {
 		rest := make([]recorder.Effect, 0, len(effects))
 		for _, e := range effects {
-			tone, ok := e.(recorder.Tone)
-			if !ok {
-				rest = append(rest, e)
+			if tone, ok := e.(recorder.Tone); ok {
+				a.reducer.whisper(w, tone)
 				continue
 			}
-			if a.reducer.beeps {
-				for _, leg := range tone.Legs {
-					w.Play(leg, string(tone.Sound))
-				}
-			}
+			rest = append(rest, e)
 		}
 		apply(rest)
 	}
+}
+
+// whisper plays a tone or an announcement to its legs. An announcement is the
+// tenant's choice and needs no beeps to be wanted, nor does what replaces it.
+func (r *reducer) whisper(w *tones.Whisperer, tone recorder.Tone) {
+	for _, leg := range tone.Legs {
+		if tone.Replaces {
+			w.Cut(leg)
+		}
+		switch {
+		case tone.Else != "":
+			w.Announce(leg, tones.Announcement{
+				Sound: string(tone.Sound), Else: string(tone.Else), Tell: func(o tones.Outcome) { r.told(tone, leg, o) },
+			})
+		case r.beeps:
+			w.Play(leg, string(tone.Sound))
+		}
+	}
+}
+
+// told hands on what has become of an announcement.
+func (r *reducer) told(tone recorder.Tone, leg string, o tones.Outcome) {
+	kind := recorder.EventAnnounced
+	switch {
+	case o.Over:
+		kind = recorder.EventAnnouncementEnded
+	case o.Failed:
+		kind = recorder.EventAnnouncementFailed
+	}
+	r.deliver(recorder.Announced{Tone: tone, Leg: leg, Kind: kind, At: o.At, Detail: o.Detail})
+	if o.Over || o.Failed {
+		r.deliver(recorder.Whispered{Leg: leg})
+	}
+}
+
+// announcements are those of a tenant, as the directory has them now.
+func (a *App) announcements(tenant string) recorder.Announcements {
+	t, _ := a.directory.Book().Tenant(tenant)
+	return recorder.Announcements{Start: recorder.Sound(t.Announce.Start), Stop: recorder.Sound(t.Announce.Stop)}
 }
 
 // tonesARI is what the tones ask of ARI.

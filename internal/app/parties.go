@@ -13,19 +13,22 @@ import (
 func parties(book *directory.Book, legs []call.Leg) []dialplan.Party {
 	out := make([]dialplan.Party, 0, len(legs))
 	for _, l := range legs {
-		p := book.Party(l.Endpoint())
-		p.Leg = l.ID
-		p.Role = role(l.Role)
 		queue, group := via(book, l.Via)
-		p.Queue, p.QueueToggle = queue.UUID, queue.DTMFRecordToggle
-		p.Group, p.GroupToggle = group.UUID, group.DTMFRecordToggle
-		p.QueueAuto, p.GroupAuto = queue.AutoRecord, group.AutoRecord
-		if p.Tenant == "" { // a device, whose recording belongs to who sent the call there
-			p.Tenant = cmp.Or(queue.TenantUUID, group.TenantUUID)
-		}
-		out = append(out, p)
+		out = append(out, party(book, l.ID, l.Endpoint(), role(l.Role), queue, group))
 	}
 	return out
+}
+
+// party is a leg as the rules see it, led there by that queue and that group.
+func party(book *directory.Book, leg, endpoint string, role dialplan.Role, queue directory.Queue, group directory.Group) dialplan.Party {
+	p := book.Party(endpoint)
+	p.Leg, p.Role = leg, role
+	p.Queue, p.QueueToggle, p.QueueAuto = queue.UUID, queue.DTMFRecordToggle, queue.AutoRecord
+	p.Group, p.GroupToggle, p.GroupAuto = group.UUID, group.DTMFRecordToggle, group.AutoRecord
+	if p.Tenant == "" { // a device, whose recording belongs to who sent the call there
+		p.Tenant = cmp.Or(queue.TenantUUID, group.TenantUUID)
+	}
+	return p
 }
 
 func role(r call.Role) dialplan.Role {

@@ -24,8 +24,10 @@ type reducer struct {
 	boot    time.Time
 	ended   []recorder.Recording // wait for the machine
 
-	book    func() *directory.Book
-	perform func([]recorder.Effect)
+	book func() *directory.Book
+	// announcements are those of a tenant.
+	announcements func(tenant string) recorder.Announcements
+	perform       func([]recorder.Effect)
 	// config is that of the machine, but for what only Asterisk and the
 	// directory tell.
 	config  recorder.Config
@@ -200,7 +202,7 @@ func (r *reducer) resync(s snapshot) {
 	case r.machine == nil:
 		cfg := r.config
 		cfg.NoMute = noMute
-		cfg.Boot, cfg.NewUUID, cfg.Tenant = s.boot, r.newUUID, r.book().Master().UUID
+		cfg.Boot, cfg.NewUUID, cfg.Tenant, cfg.Announcements = s.boot, r.newUUID, r.book().Master().UUID, r.announcements
 		r.machine = recorder.New(cfg)
 		r.machine.Recall(s.legs) // later we know more than the store
 		s.picture.Known = known(s.legs, s.boot)

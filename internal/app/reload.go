@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"callrecordd/config"
@@ -59,5 +60,25 @@ func (r *reducer) configure(cfg config.Config, presses *presses) {
 	r.presses.collector = presses.collector
 	if r.machine != nil {
 		r.machine.Configure(r.config)
+	}
+}
+
+// debug switches debug messages in the log on, or off for those of the level info,
+// until the next reload or restart.
+func (a *App) debug(on bool, actor string) {
+	cfg := *a.config.Load()
+	was := cfg.Log.SlogLevel()
+	switch {
+	case on:
+		cfg.Log.Level = "debug"
+	case was <= slog.LevelDebug:
+		cfg.Log.Level = "info"
+	}
+	if now := cfg.Log.SlogLevel(); now != was {
+		a.log.Info("level of the log changed over HTTP", "level", now.String(), "actor", actor)
+		if a.opt.Level != nil {
+			a.opt.Level.Set(now)
+		}
+		a.config.Store(&cfg)
 	}
 }

@@ -155,7 +155,7 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
 
 	if a.directory, err = directory.New(ctx, directory.Options{
-		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, OnChange: a.directoryChanged,
+		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Root: cfg.Recordings.Root, OnChange: a.directoryChanged,
 	}); err != nil {
 		return err
 	}
@@ -236,7 +236,7 @@ func (a *App) startRecorder() error {
 	a.reducer = newReducer(reducer{
 		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
 		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
-		book:  a.directory.Book, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
+		book:  a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},

@@ -138,7 +138,7 @@ func either[T any](s *suite, full, short T) T {
 // folder makes a new one for an arm. Asterisk joins arguments by commas: there
 // must be none in its name.
 func (s *suite) folder(name string) (string, error) {
-	dir, err := os.MkdirTemp(s.dir, strings.ReplaceAll(name, " ", "-")+"-")
+	dir, err := os.MkdirTemp(s.dir, strings.NewReplacer(" ", "-", ",", "").Replace(name)+"-")
 	if err != nil {
 		return "", fmt.Errorf("create folder of arm %s: %w", name, err)
 	}

@@ -145,12 +145,13 @@ type checker struct {
 	changed map[Ref]bool
 	taken   map[string]Ref // "endpoint PJSIP/alice", "extension 2001@users" → owner
 	dialled map[string]Ref // extensions in whatever context → one of the owners
+	root    string         // of the tenants' folders
 	err     error
 }
 
 // checkAll checks the entries of changed in the directory as it would become.
-func checkAll(next Contents, changed map[Ref]bool) error {
-	c := &checker{tenants: map[string]Tenant{}, changed: changed, taken: map[string]Ref{}, dialled: map[string]Ref{}}
+func checkAll(next Contents, changed map[Ref]bool, root string) error {
+	c := &checker{root: root, tenants: map[string]Tenant{}, changed: changed, taken: map[string]Ref{}, dialled: map[string]Ref{}}
 	for _, t := range next.Tenants {
 		c.tenants[t.UUID] = t
 	}
@@ -236,7 +237,7 @@ func (c *checker) takePlace(r Ref, exten, context string) {
 }
 
 func (c *checker) tenant(t *Tenant) {
-	c.fail(t.ref(), t.check())
+	c.fail(t.ref(), firstError(t.check(), t.Announce.check(c.root, t.UUID)))
 	if t.AsteriskID != "" {
 		c.take(t.ref(), "asterisk_id", t.AsteriskID)
 	}

@@ -26,6 +26,9 @@ type Options struct {
 	Repo    Repo
 	Now     func() time.Time
 	NewUUID func() string
+	// Root is the folder with a folder for each tenant, in which the tenant's own
+	// sounds may be. Without it there are none but Asterisk's.
+	Root string
 	// OnChange, if set, is called after each change, in order, with the books
 	// before and after it. It must not call the Service's writing methods.
 	OnChange func(before, after *Book)
@@ -312,7 +315,7 @@ func (s *Service) commit(ctx context.Context, cs *Changeset) error {
 	cs.At = s.opt.Now()
 	changed := map[Ref]bool{}
 	next := merge(before.Contents(), cs, changed)
-	if err := checkAll(next, changed); err != nil {
+	if err := checkAll(next, changed, s.opt.Root); err != nil {
 		return err
 	}
 	if err := s.opt.Repo.SaveDirectory(ctx, cs); err != nil {

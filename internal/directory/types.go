@@ -55,6 +55,8 @@ type Tenant struct {
 	// Slug is a short unique name for clients; it is made of the name.
 	Slug    string        `json:"slug,omitempty"`
 	Details TenantDetails `json:"details,omitzero"`
+	// Announce is what the parties of its recordings hear.
+	Announce Announcements `json:"announce,omitzero"`
 }
 
 // TenantDetails are for people; nothing here depends on them.

@@ -245,6 +245,16 @@ type Mute struct {
 type Tone struct {
 	Legs  []string // uniqueids
 	Sound Sound
+	// Else is what is played where an announcement cannot be. It is empty for all
+	// other sounds; what became of an announcement is told by Announced, and its
+	// end on each leg by Whispered.
+	Else Sound
+	// Replaces says that an announcement that plays, or waits, is not true any more.
+	Replaces bool
+	// The following are of announcements alone.
+	Occasion        Occasion
+	Recording, Call string
+	Parties         []dialplan.Party // of the talk, for who its legs are
 }
 
 // Legs stores what a new daemon must know of legs, together with the events that

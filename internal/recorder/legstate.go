@@ -26,12 +26,13 @@ type LegState struct {
 	Stopped bool  // a stop has ended the claim of its rule
 	Pause   Pause // Owner, Actor and From; without From there is none
 	Misled  bool  // the owner of the pause has heard an error for it
+	Told    bool  // its party has been told that it is recorded
 }
 
 // says compares all but the time.
 func (s LegState) says(o LegState) bool {
 	return s.Name == o.Name && s.Boot.Equal(o.Boot) && s.Role == o.Role && slices.Equal(s.Via, o.Via) &&
-		s.Claim == o.Claim && s.Talking == o.Talking && s.Stopped == o.Stopped && s.Misled == o.Misled &&
+		s.Claim == o.Claim && s.Talking == o.Talking && s.Stopped == o.Stopped && s.Misled == o.Misled && s.Told == o.Told &&
 		s.Pause.Owner == o.Pause.Owner && s.Pause.Actor == o.Pause.Actor && s.Pause.From.Equal(o.Pause.From)
 }
 
@@ -96,9 +97,9 @@ func (m *Machine) legState(leg string) (LegState, bool) {
 	s, stored := m.memory.stored[leg]
 	some := stored
 	s.Leg, s.Boot, s.At = leg, m.cfg.Boot, m.now
-	s.Claim = m.held[leg]
+	s.Claim, s.Told = m.held[leg], m.told[leg]
 	if f, waits := m.memory.found[leg]; waits {
-		f.Leg, f.Boot, f.At, f.Claim = leg, s.Boot, s.At, s.Claim
+		f.Leg, f.Boot, f.At, f.Claim, f.Told = leg, s.Boot, s.At, s.Claim, s.Told
 		return f, true
 	}
 	s.Talking, s.Stopped, s.Pause, s.Misled = false, false, m.pausedLegs[leg], false
@@ -113,7 +114,7 @@ func (m *Machine) legState(leg string) (LegState, bool) {
 		some = true
 	}
 	s.Pause = Pause{Owner: s.Pause.Owner, Actor: s.Pause.Actor, From: s.Pause.From}
-	return s, some || s.Claim.Leg != "" || !s.Pause.From.IsZero()
+	return s, some || s.Told || s.Claim.Leg != "" || !s.Pause.From.IsZero()
 }
 
 // Recall takes up the states that are stored. It is for a new machine, before
@@ -123,6 +124,9 @@ func (m *Machine) Recall(legs []LegState) {
 		m.memory.stored[s.Leg] = s
 		if s.Boot.Equal(m.cfg.Boot) {
 			m.memory.found[s.Leg] = s
+			if s.Told {
+				m.told[s.Leg] = true
+			}
 		}
 	}
 }

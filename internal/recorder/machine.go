@@ -27,6 +27,7 @@ type Config struct {
 	Renew                              time.Duration // between the two recorders of a renewal (60 ms)
 	Hush                               time.Duration // from a suspended talk to the mute (50 ms)
 	Tone                               time.Duration // bounds the time a tone takes (1 s)
+	Announcement                       time.Duration // and an announcement (60 s)
 	// StartRetry (5 s) is the time before a start that nobody answered is
 	// tried again. It doubles with each try, up to MaxRetry (60 s), as does
 	// StopRetry while Asterisk's manager is away.
@@ -36,6 +37,8 @@ type Config struct {
 	ToggleStops    bool // *3 ends a recording instead of pausing it
 	FollowTransfer bool // an on-demand claim stays with those who remain
 	Cut            bool // a pause stops the recorder, its end appends to the file
+	// Announcements are those of a tenant as they are now; nil: nobody has any.
+	Announcements func(tenantUUID string) Announcements
 	// NoMute: this Asterisk cannot mute one recorder, only whichever is the
 	// channel's first. So all that would mute stops and appends instead.
 	NoMute bool
@@ -59,6 +62,7 @@ func (c Config) withDefaults() Config {
 	c.Renew = cmp.Or(c.Renew, 60*time.Millisecond)
 	c.Hush = cmp.Or(c.Hush, 50*time.Millisecond)
 	c.Tone = cmp.Or(c.Tone, time.Second)
+	c.Announcement = cmp.Or(c.Announcement, time.Minute)
 	c.StartRetry = cmp.Or(c.StartRetry, 5*time.Second)
 	c.MaxRetry = cmp.Or(c.MaxRetry, time.Minute)
 	c.Lost = cmp.Or(c.Lost, 15*time.Second)
@@ -79,6 +83,7 @@ type Machine struct {
 	// has outlived the talk that they paused.
 	pausedLegs map[string]Pause
 	whispers   map[string]time.Time // legs to which a tone is whispered until then
+	told       map[string]bool      // legs that have been told of a recording, see announce.go
 	memory     memory
 	seats      map[string][]call.TalkID // leg: its talks
 	hooks      map[string][]*rec        // leg: the recordings whose hook it is
@@ -141,6 +146,7 @@ func New(cfg Config) *Machine {
 
 		pausedLegs: map[string]Pause{},
 		whispers:   map[string]time.Time{},
+		told:       map[string]bool{},
 		memory:     newMemory(),
 		seats:      map[string][]call.TalkID{},
 		hooks:      map[string][]*rec{},
@@ -171,6 +177,9 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	switch in := in.(type) {
 	case TalkChange:
 		m.talkChange(now, in)
+		if t := m.talks[in.Change.Talk]; t != nil && t.due {
+			m.chime(now, t)
+		}
 	case ChannelHanging:
 		m.hanging(now, in.Leg)
 	case ChannelGone:
@@ -186,6 +195,10 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.restarted(now, in)
 	case Blind:
 		m.blind = true
+	case Announced:
+		m.announced(in)
+	case Whispered:
+		m.whispered(now, in.Leg)
 	case Reachable:
 		m.reachable(now)
 	case Tick:
@@ -359,6 +372,7 @@ func (m *Machine) hanging(now time.Time, leg string) {
 // file by itself at hangup (facts 1).
 func (m *Machine) channelGone(now time.Time, leg string) {
 	m.release(now, leg)
+	delete(m.told, leg)
 	m.memory.touched[leg] = true
 	delete(m.memory.found, leg)
 	for _, t := range m.talksOf(leg) {
@@ -422,7 +436,7 @@ func (m *Machine) restarted(now time.Time, in Restarted) {
 	m.cfg.Boot, m.cfg.NoMute = in.Boot, in.NoMute
 	m.talks, m.seats = map[call.TalkID]*talk{}, map[string][]call.TalkID{}
 	m.forgetAll()
-	m.held, m.pausedLegs = map[string]Claim{}, map[string]Pause{}
+	m.held, m.pausedLegs, m.told = map[string]Claim{}, map[string]Pause{}, map[string]bool{}
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
 		if r.Cause == "" && !r.proved {

@@ -78,5 +78,7 @@ type RequestData struct {
 	Reason dialplan.Reason `json:"reason,omitempty"` // why not, or under which claim
 	NoTalk bool            `json:"no_talk,omitempty"`
 	Idle   bool            `json:"not_recording,omitempty"`
-	Party  *dialplan.Party `json:"party,omitempty"`
+	// State is the party's afterwards; events of older versions lack it.
+	State PartyState      `json:"state,omitempty"`
+	Party *dialplan.Party `json:"party,omitempty"`
 }

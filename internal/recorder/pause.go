@@ -267,7 +267,7 @@ func (m *Machine) mislead(now time.Time, t *talk) {
 	}
 	t.beep, t.misled = false, true
 	m.touchTalk(t)
-	m.tone(now, BeepErr, t.pause.Owner)
+	m.tone(now, Tone{Legs: []string{t.pause.Owner}, Sound: BeepErr})
 }
 
 // cutDone: the file is closed, for the time of a pause or of a renewal.

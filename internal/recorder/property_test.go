@@ -26,6 +26,7 @@ type world struct {
 
 	recorders map[string]*spy // those that Asterisk runs
 	trouble   bool            // mutes fail
+	speaks    Announcements
 	pauses    map[string]map[time.Time]Pause
 
 	rows   map[string]Recording // the database
@@ -82,6 +83,7 @@ func (w *world) invariants() {
 		}
 	}
 	for _, t := range w.m.talks {
+		w.informed(t)
 		for _, c := range t.claims {
 			if h, ok := w.m.held[c.Leg]; !t.has(c.Leg) || !isRule(c.Reason) && !t.gone[c.Leg] && (!ok || h != c) {
 				w.t.Fatalf("claim of nobody: %+v in %+v", c, t)
@@ -95,9 +97,39 @@ func (w *world) invariants() {
 	}
 }
 
+// informed: nobody is recorded without having been told.
+func (w *world) informed(t *talk) {
+	r := w.m.recs[t.current]
+	if w.speaks.Start == "" || r == nil || !r.active() || !r.hears() || t.paused() || t.suspended || !r.orphanBy.IsZero() {
+		return
+	}
+	var there, untold int
+	for _, l := range t.legs {
+		if !t.gone[l.ID] {
+			there++
+			if !w.m.told[l.ID] {
+				untold++
+			}
+		}
+	}
+	if there > 1 && untold > 0 {
+		w.t.Fatalf("talk %d is recorded, and %d have not been told: %+v, told %v", t.id, untold, t, w.m.told)
+	}
+}
+
 func (w *world) perform(effects []Effect) {
 	for _, e := range effects {
 		switch e := e.(type) {
+		case Tone:
+			if e.Else == "" {
+				continue
+			}
+			if tells := map[Occasion]Sound{TellsStart: w.speaks.Start, TellsStop: w.speaks.Stop}; tells[e.Occasion] != e.Sound || e.Recording == "" {
+				w.t.Fatalf("an announcement of nothing: %+v", e)
+			}
+			for _, leg := range e.Legs {
+				w.later(Whispered{leg})
+			}
 		case Start:
 			if t := w.m.talks[w.m.recs[e.Row.UUID].talk]; t != nil && t.paused() && !e.Append {
 				w.t.Fatal("a start in a pause")
@@ -338,11 +370,13 @@ func TestEveryRecordingEnds(t *testing.T) {
 			recorders: map[string]*spy{}, pauses: map[string]map[time.Time]Pause{},
 			rows: map[string]Recording{}, states: map[string]LegState{},
 			trouble: rapid.Bool().Draw(t, "trouble"),
+			speaks:  rapid.SampledFrom([]Announcements{{}, {Start: "hello"}, {Stop: "bye"}, {Start: "hello", Stop: "bye"}}).Draw(t, "speaks"),
 		}
 		w.m = New(Config{
 			Boot: boot, NewUUID: func() string { w.n++; return id(w.n) },
 			Cut: rapid.Bool().Draw(t, "cut"), ToggleStops: rapid.Bool().Draw(t, "stops"), FollowTransfer: rapid.Bool().Draw(t, "follow"),
 			NoMute: rapid.IntRange(0, 3).Draw(t, "no mute") == 0,
+			Tenant: "master", Announcements: func(string) Announcements { return w.speaks },
 		})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.act(t)
@@ -373,8 +407,8 @@ func TestEveryRecordingEnds(t *testing.T) {
 				t.Fatalf("%s ends as %s", u, s)
 			}
 		}
-		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 || len(w.states) != 0 || len(w.m.seats) != 0 || len(w.m.hooks) != 0 {
-			t.Fatalf("left: %v %v %v %v", w.m.recs, w.m.talks, w.m.held, w.states)
+		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 || len(w.states) != 0 || len(w.m.seats) != 0 || len(w.m.hooks) != 0 || len(w.m.told) != 0 {
+			t.Fatalf("left: %v %v %v %v %v", w.m.recs, w.m.talks, w.m.held, w.states, w.m.told)
 		}
 		for u, list := range w.pauses {
 			for _, p := range list {

@@ -32,6 +32,8 @@ func (m *Machine) start(now time.Time, t *talk) {
 		r.renewal.why, r.renewal.at, r.renewal.tone = RenewTone, until, until
 	}
 	t.current, t.follows = r.UUID, ""
+	t.records(r)
+	m.toTell(t)
 	m.add(r)
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})

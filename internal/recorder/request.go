@@ -257,7 +257,7 @@ func (m *Machine) refuse(w *wish) (Outcome, []Effect) {
 	// for something else.
 	elsewhere := w.t == nil && (w.Conference || m.cfg.Digits)
 	if w.By == dialplan.OnDemand && w.Party.Kind == dialplan.KindUser && !elsewhere {
-		m.tone(w.now, BeepErr, w.Party.Leg)
+		m.tone(w.now, Tone{Legs: []string{w.Party.Leg}, Sound: BeepErr})
 	}
 	return Outcome{
 		Reason: w.reason, NoTalk: w.t == nil, NotRecording: w.idle, State: m.PartyState(w.Party.Leg),
@@ -271,7 +271,7 @@ func (m *Machine) logRequest(w *wish, kind string) {
 	}
 	ev.Data = RequestData{
 		Leg: w.Party.Leg, Op: w.Op, By: w.By, Reason: w.reason,
-		NoTalk: w.t == nil, Idle: w.idle, Party: &w.Party,
+		NoTalk: w.t == nil, Idle: w.idle, State: m.PartyState(w.Party.Leg), Party: &w.Party,
 	}
 	m.emit(Log{ev})
 }
@@ -314,11 +314,11 @@ func (t *talk) claim(leg string) (Claim, bool) {
 	return out, out.Leg != ""
 }
 
-// chime plays the beep that is due once it is true: after the recorder's start,
+// chime plays the beep or announcement that is due once it is true: after the recorder's start,
 // mute or unmute has been answered, a millisecond after the press. Who hears
 // that a recording is paused may read out a card number.
 func (m *Machine) chime(now time.Time, t *talk) {
-	if t == nil || !t.beep {
+	if t == nil || !t.beep && (!t.due || t.suspended || t.paused() && len(t.claims) > 0) {
 		return
 	}
 	r := m.recs[t.current]
@@ -347,15 +347,14 @@ func (m *Machine) chime(now time.Time, t *talk) {
 	if len(legs) < 2 {
 		return // the call is ending, or somebody else will come
 	}
-	t.beep = false
-	m.tone(now, Beep, legs...)
+	m.tell(now, t, legs)
 }
 
-// chimes plays the beeps that are due now that Asterisk has answered.
+// chimes plays what is due now that Asterisk has answered.
 func (m *Machine) chimes(now time.Time) {
 	var due []call.TalkID
 	for id, t := range m.talks {
-		if t.beep {
+		if t.beep || t.due {
 			due = append(due, id)
 		}
 	}
@@ -367,14 +366,20 @@ func (m *Machine) chimes(now time.Time) {
 
 // tone whispers to legs. Recorders there, also those that start during it, are
 // renewed later, if at all.
-func (m *Machine) tone(now time.Time, sound Sound, legs ...string) {
-	m.emit(Tone{Legs: legs, Sound: sound})
+func (m *Machine) tone(now time.Time, tone Tone) {
+	m.emit(tone)
 	maps.DeleteFunc(m.whispers, func(_ string, until time.Time) bool { return !now.Before(until) })
-	for _, leg := range legs {
-		m.whispers[leg] = now.Add(m.cfg.Tone)
+	until := now.Add(m.cfg.Tone)
+	if tone.Else != "" {
+		until = now.Add(m.cfg.Announcement)
 	}
-	for _, r := range m.hooked(legs...) {
-		r.renewal.tone = now.Add(m.cfg.Tone)
+	for _, leg := range tone.Legs {
+		if tone.Replaces || until.After(m.whispers[leg]) {
+			m.whispers[leg] = until
+		}
+	}
+	for _, r := range m.hooked(tone.Legs...) {
+		r.renewal.tone = m.whispers[r.Hook]
 	}
 }
 
@@ -476,4 +481,5 @@ func (m *Machine) forgetLegs(now time.Time, channels []Channel) {
 		}
 	}
 	maps.DeleteFunc(m.pausedLegs, func(leg string, _ Pause) bool { return !lives(channels, leg) })
+	maps.DeleteFunc(m.told, func(leg string, _ bool) bool { return !lives(channels, leg) })
 }

@@ -29,9 +29,13 @@ type talk struct {
 	beep  bool            // is due once the recorder does what was asked
 	// starter is whose start the beep is for, empty if it is for something else.
 	starter string
-	misled  bool    // the owner of the pause has heard beeperr for it
-	again   bool    // all its legs were talking before a restart of ours
-	heirs   []Claim // claims by *3 and API whose legs have left
+	// due: there is something to be told by an announcement. last and tenant are of
+	// the recording that it is about, and ended says that it has.
+	due, ended   bool
+	last, tenant string
+	misled       bool    // the owner of the pause has heard beeperr for it
+	again        bool    // all its legs were talking before a restart of ours
+	heirs        []Claim // claims by *3 and API whose legs have left
 }
 
 func (t *talk) has(leg string) bool {
@@ -227,6 +231,7 @@ func (m *Machine) takeOver(now time.Time, t *talk) {
 
 func (m *Machine) attach(now time.Time, t *talk, r *rec) {
 	t.current, r.talk = r.UUID, t.id
+	t.records(r)
 	for _, c := range r.Claims {
 		if !r.adopted || !t.has(c.Leg) {
 			continue
@@ -257,7 +262,9 @@ func (m *Machine) ensure(now time.Time, t *talk) {
 		t.follows = ""
 		if r != nil {
 			m.close(now, r, string(dialplan.NoneFlagsOff))
+			t.ended = true
 		}
+		m.toTell(t)
 		return
 	}
 	if r != nil && t.has(r.Hook) {
@@ -299,6 +306,7 @@ func (m *Machine) refresh(now time.Time, t *talk, r *rec) {
 		m.emit(Save{Row: r.snapshot()})
 	}
 	m.present(now, t, r)
+	m.toTell(t)
 	if news := r.renewal.listen(t.legs); news {
 		m.renew(now, r, RenewParty)
 	}

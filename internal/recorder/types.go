@@ -72,3 +72,7 @@ type Event struct {
 	Kind, Recording, Call, Actor string
 	Data                         any
 }
+
+// ByRule says whether a rule has made the claim: it lasts as long as the rule
+// wants it, or the talk if that is not known any more.
+func (c Claim) ByRule() bool { return isRule(c.Reason) }

@@ -1,5 +1,6 @@
-// Package tones whispers sounds to the parties of live calls: a beep when a
-// recording begins, an error tone when that is refused (design 6, Tones).
+// Package tones whispers sounds to the parties of live calls: a beep or an
+// announcement when a recording begins, an error tone when that is refused
+// (design 6, Tones).
 //
 // A tone is a snoop channel that listens to nothing and whispers towards its
 // telephone: the others do not hear it. Neither is it in the file of a recorder
@@ -47,8 +48,11 @@ type Config struct {
 	// Early recognises Play's error for a channel not yet in Stasis, Gone that
 	// of any request for a channel that does not exist.
 	Early, Gone func(error) bool
+	Now         func() time.Time // for announcements
 
 	Limit time.Duration // 5 s: the whole life of a tone
+	Long  time.Duration // 60 s: that of an announcement
+	Sure  time.Duration // 250 ms: an announcement that plays for so long is heard
 	Retry time.Duration // 50 ms: for a channel that does not say it is ready
 }
 
@@ -61,12 +65,26 @@ type Whisperer struct {
 
 	mu     sync.Mutex
 	closed bool
-	queues map[string][]string // leg: sounds that wait; there while one plays
-	tones  map[string]*tone    // by the id of channel and playback
+	legs   map[string]*queue // there while something plays
+	tones  map[string]*tone  // by the id of channel and playback
 }
 
-// tone is one that plays.
-type tone struct{ ready, over chan struct{} }
+// queue is what is to be heard by a leg.
+type queue struct {
+	items []item // that wait
+	plays item
+	cut   context.CancelFunc // of what plays
+}
+
+// item is a tone, or an announcement.
+type item struct {
+	sound string
+	*Announcement
+}
+
+// tone is one that plays. began, over and failed are of its playback, over also
+// of its channel.
+type tone struct{ ready, began, over, failed chan struct{} }
 
 // New returns a Whisperer that works until Close.
 func New(cfg Config) *Whisperer {
@@ -75,75 +93,89 @@ func New(cfg Config) *Whisperer {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	w := &Whisperer{cfg: cfg, queues: make(map[string][]string), tones: make(map[string]*tone)}
+	cfg.Long = cmp.Or(cfg.Long, time.Minute)
+	cfg.Sure = cmp.Or(cfg.Sure, 250*time.Millisecond)
+	w := &Whisperer{cfg: cfg, legs: make(map[string]*queue), tones: make(map[string]*tone)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
 
 // Play whispers a sound, such as beep, to a leg and returns at once. If that
 // leg has too many waiting it is dropped.
-func (w *Whisperer) Play(leg, sound string) {
+func (w *Whisperer) Play(leg, sound string) { w.add(leg, item{sound: sound}) }
+
+func (w *Whisperer) add(leg string, it item) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	queue, busy := w.queues[leg]
+	q := w.legs[leg]
 	switch {
 	case w.closed:
-	case len(queue) >= waiting:
-		w.cfg.Log.Warn("tone dropped, too many wait", "channel", leg, "sound", sound)
-	case busy:
-		w.queues[leg] = append(queue, sound)
+	case q != nil && len(q.items) >= waiting:
+		w.cfg.Log.Warn("tone dropped, too many wait", "channel", leg, "sound", it.sound)
+		if it.Announcement != nil {
+			w.work.Go(func() {
+				it.tell(Outcome{Failed: true, At: w.cfg.Now(), Detail: "too many sounds wait for this telephone"})
+			})
+		}
+	case q != nil:
+		q.items = append(q.items, it)
 	default:
-		w.queues[leg] = nil
-		w.work.Go(func() { w.serve(leg, sound) })
+		ctx, cut := context.WithCancel(w.ctx)
+		q = &queue{plays: it, cut: cut}
+		w.legs[leg] = q
+		w.work.Go(func() { w.serve(ctx, leg, q) })
 	}
 }
 
 // serve plays a sound and all that have come for the leg meanwhile.
-func (w *Whisperer) serve(leg, sound string) {
-	for more := true; more; sound, more = w.next(leg) {
-		err := w.whisper(leg, sound)
+func (w *Whisperer) serve(ctx context.Context, leg string, q *queue) {
+	it := q.plays
+	for more := true; more; it, ctx, more = w.next(leg, q) {
+		err := w.whisper(ctx, leg, it)
 		switch {
-		case err == nil, w.ctx.Err() != nil:
+		case err == nil, ctx.Err() != nil:
 		case w.cfg.Gone(err):
-			w.cfg.Log.Debug("no tone, the channel is gone", "channel", leg, "sound", sound)
+			w.cfg.Log.Debug("no tone, the channel is gone", "channel", leg, "sound", it.sound)
 		default:
-			w.cfg.Log.Warn("tone could not be whispered", "channel", leg, "sound", sound, "err", err)
+			w.cfg.Log.Warn("tone could not be whispered", "channel", leg, "sound", it.sound, "err", err)
 		}
 	}
 }
 
-func (w *Whisperer) next(leg string) (sound string, ok bool) {
+func (w *Whisperer) next(leg string, q *queue) (it item, ctx context.Context, ok bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	queue := w.queues[leg]
-	if len(queue) == 0 || w.closed {
-		delete(w.queues, leg)
-		return "", false
+	q.cut()
+	if len(q.items) == 0 || w.closed {
+		delete(w.legs, leg)
+		return item{}, nil, false
 	}
-	w.queues[leg] = queue[1:]
-	return queue[0], true
+	it, q.items = q.items[0], q.items[1:]
+	ctx, q.cut = context.WithCancel(w.ctx)
+	q.plays = it
+	return it, ctx, true
 }
 
-// whisper plays one sound to its end. Whatever happens, it leaves no channel.
-func (w *Whisperer) whisper(leg, sound string) error {
-	id := w.cfg.Prefix + w.cfg.NewUUID()
-	t := &tone{ready: make(chan struct{}), over: make(chan struct{})}
-	w.mu.Lock()
-	w.tones[id] = t
-	w.mu.Unlock()
-	defer func() {
-		w.mu.Lock()
-		delete(w.tones, id)
-		w.mu.Unlock()
-	}()
-	ctx, cancel := context.WithTimeout(w.ctx, w.cfg.Limit)
+// whisper plays one item to its end. Whatever happens, it leaves no channel.
+func (w *Whisperer) whisper(ctx context.Context, leg string, it item) error {
+	limit := w.cfg.Limit
+	if it.Announcement != nil {
+		limit = w.cfg.Long
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	id := w.cfg.Prefix + w.cfg.NewUUID()
 	// Also after an error: its answer may have been lost.
 	defer w.hangup(id)
+	if it.Announcement != nil {
+		return w.announce(ctx, leg, id, it)
+	}
+	t, forget := w.expect(id)
+	defer forget()
 	if err := w.cfg.ARI.Snoop(ctx, leg, id); err != nil {
 		return err
 	}
-	if err := w.play(ctx, t, id, sound); err != nil {
+	if err := w.play(ctx, t, id, id, it.sound); err != nil {
 		return err
 	}
 	select {
@@ -154,9 +186,22 @@ func (w *Whisperer) whisper(leg, sound string) error {
 	}
 }
 
+// expect has the events of a channel and a playback of that id told to a tone.
+func (w *Whisperer) expect(id string) (t *tone, forget func()) {
+	t = &tone{ready: make(chan struct{}), began: make(chan struct{}), over: make(chan struct{}), failed: make(chan struct{})}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tones[id] = t
+	return t, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.tones, id)
+	}
+}
+
 // play starts the sound once the channel takes it: Asterisk answers to the
 // snoop before the channel has entered Stasis.
-func (w *Whisperer) play(ctx context.Context, t *tone, id, sound string) error {
+func (w *Whisperer) play(ctx context.Context, t *tone, channel, playback, sound string) error {
 	retry := time.NewTicker(w.cfg.Retry)
 	defer retry.Stop()
 	ready := t.ready
@@ -170,7 +215,7 @@ func (w *Whisperer) play(ctx context.Context, t *tone, id, sound string) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := w.cfg.ARI.Play(ctx, id, id, sound); err == nil || !w.cfg.Early(err) {
+		if err := w.cfg.ARI.Play(ctx, channel, playback, sound); err == nil || !w.cfg.Early(err) {
 			return err
 		}
 	}
@@ -194,6 +239,15 @@ func (w *Whisperer) Ready(channel string) {
 	}
 }
 
+// Began says that a playback has begun.
+func (w *Whisperer) Began(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tones[id]; t != nil {
+		closeOnce(t.began)
+	}
+}
+
 // Over says that a playback, or a channel, has ended. Those of others are
 // ignored.
 func (w *Whisperer) Over(id string) {
@@ -204,11 +258,19 @@ func (w *Whisperer) Over(id string) {
 	}
 }
 
+// Failed says that a playback has ended because it could not be played.
+func (w *Whisperer) Failed(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t := w.tones[id]; t != nil {
+		closeOnce(t.failed)
+		closeOnce(t.over)
+	}
+}
+
 // closeOnce closes ch if it is open; w.mu is held.
 func closeOnce(ch chan struct{}) {
-	select {
-	case <-ch:
-	default:
+	if !closed(ch) {
 		close(ch)
 	}
 }

@@ -23,6 +23,7 @@ type desk struct {
 	early    int               // how often Play comes too early
 	snoop    error
 	silent   bool // sounds never end
+	length   time.Duration
 	played   []string
 	w        *Whisperer
 }
@@ -50,8 +51,12 @@ func (d *desk) Play(_ context.Context, channel, playback, sound string) error {
 		return errEarly
 	}
 	d.played = append(d.played, leg+" "+sound)
-	if !d.silent {
-		time.AfterFunc(100*time.Millisecond, func() {
+	time.AfterFunc(0, func() { d.w.Began(playback) })
+	switch {
+	case sound == "missing":
+		time.AfterFunc(time.Millisecond, func() { d.w.Failed(playback) })
+	case !d.silent:
+		time.AfterFunc(max(d.length, 100*time.Millisecond), func() {
 			d.mu.Lock()
 			d.played = append(d.played, leg+" end")
 			d.mu.Unlock()
@@ -88,6 +93,7 @@ func newDesk(t *testing.T) (*desk, *Whisperer) {
 		ARI: d, Prefix: "tone-", NewUUID: func() string { d.mu.Lock(); defer d.mu.Unlock(); n++; return fmt.Sprint(n) },
 		Early: func(err error) bool { return errors.Is(err, errEarly) },
 		Gone:  func(err error) bool { return errors.Is(err, errGone) },
+		Now:   time.Now,
 	})
 	t.Cleanup(func() {
 		if err := d.w.Close(context.Background()); err != nil {
@@ -96,8 +102,8 @@ func newDesk(t *testing.T) (*desk, *Whisperer) {
 		if _, left := d.state(); left != 0 {
 			t.Errorf("%d channels are left", left)
 		}
-		if len(d.w.tones) != 0 || len(d.w.queues) != 0 {
-			t.Errorf("the whisperer remembers %v, %v", d.w.tones, d.w.queues)
+		if len(d.w.tones) != 0 || len(d.w.legs) != 0 {
+			t.Errorf("the whisperer remembers %v, %v", d.w.tones, d.w.legs)
 		}
 	})
 	return d, d.w
@@ -208,8 +214,8 @@ func TestTheLegHangsUp(t *testing.T) {
 			w.Over("tone-1")
 			w.Over("tone-1")
 			synctest.Wait()
-			if len(w.tones) != 0 || len(w.queues) != 0 {
-				t.Errorf("still waiting: %v, %v", w.tones, w.queues)
+			if len(w.tones) != 0 || len(w.legs) != 0 {
+				t.Errorf("still waiting: %v, %v", w.tones, w.legs)
 			}
 		})
 	}

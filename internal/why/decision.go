@@ -12,38 +12,67 @@ import (
 
 // decision explains each party's verdict and what followed.
 func (t *teller) decision(d recorder.DecisionData) Step {
-	s := Step{Outcome: "not_recorded", Input: &d.Input}
+	s := Step{Input: &d.Input}
 	var names []string
 	for i, p := range d.Input.Parties {
 		v := dialplan.Verdict{Leg: p.Leg}
 		if i < len(d.Decision.Verdicts) {
 			v = d.Decision.Verdicts[i]
 		}
-		names = append(names, t.who(p))
-		s.Parties = append(s.Parties, Party{
-			Leg: p.Leg, Name: names[i], UserUUID: p.UserUUID, Role: p.Role, Records: v.Records, Reason: v.Reason, Note: v.Note,
-			Text: t.verdict(d.Input.Parties, i, v),
-		})
-	}
-	var because []string
-	if d.Records {
-		s.Outcome = "recorded"
-		for _, c := range d.Claims {
-			s.Rule = firstOf(s.Rule, c.Reason)
-			because = append(because, t.claim(s.Parties, c))
+		party := t.party(d.Input.Parties, i, v)
+		if party.Hidden {
+			s.Input = nil
 		}
-	} else {
-		for _, p := range s.Parties {
-			s.Rule = firstOf(s.Rule, p.Reason)
-			because = append(because, p.Text)
-		}
+		names = append(names, party.Name)
+		s.Parties = append(s.Parties, party)
 	}
-	verb := map[bool]string{true: "Recorded", false: "Not recorded"}[d.Records]
-	if d.Change == "found_in_journal" {
-		verb = "Nobody saw this talk; by the rules it had to be recorded"
+	for _, c := range d.Claims {
+		t.states[c.Leg] = recorder.Active
 	}
-	s.Text = fmt.Sprintf("Talk of %s %s. %s: %s.", strings.Join(names, " and "), changes(d.Change), verb, strings.Join(because, "; "))
+	because := t.because(&s, d)
+	s.Text = fmt.Sprintf("Talk of %s %s. %s: %s.", strings.Join(names, " and "), changes(d.Change), verb(s.Outcome, d.Change), strings.Join(because, "; "))
 	return s
+}
+
+func verb(o Outcome, change string) string {
+	switch {
+	case change == foundInJournal:
+		return "Nobody saw this talk; by the rules it had to be recorded"
+	case o == Recorded:
+		return "To be recorded"
+	case o == NotShown:
+		return "No rule of this tenant records it"
+	}
+	return "Not recorded"
+}
+
+// because fills in the outcome and returns the reasons for it. Only what
+// parties that are shown have asked for counts as recorded.
+func (t *teller) because(s *Step, d recorder.DecisionData) (out []string) {
+	s.Outcome = NotRecorded
+	for _, c := range d.Claims {
+		if !t.hidden[c.Leg] {
+			s.Outcome, s.Rule = Recorded, firstOf(s.Rule, c.Reason)
+			out = append(out, t.claim(s.Parties, c))
+		}
+	}
+	if s.Outcome == Recorded {
+		return out
+	}
+	for _, p := range s.Parties {
+		text := p.Text
+		switch {
+		case p.Hidden:
+			s.Outcome = NotShown
+		case p.Records:
+			text += ", but by request its part is not recorded any more"
+			fallthrough
+		default:
+			s.Rule = firstOf(s.Rule, p.Reason)
+		}
+		out = append(out, text)
+	}
+	return out
 }
 
 func firstOf(a, b dialplan.Reason) dialplan.Reason {
@@ -53,19 +82,22 @@ func firstOf(a, b dialplan.Reason) dialplan.Reason {
 	return a
 }
 
+// foundInJournal is the change of a talk that nobody saw.
+const foundInJournal = "found_in_journal"
+
 func changes(change string) string {
 	switch change {
 	case "began", "ended", "resumed", "suspended":
 		return change
-	case "found_in_journal":
+	case foundInJournal:
 		return "found in Asterisk's journal"
 	}
 	return "has other parties now"
 }
 
 // claim says who asks for the recording, and why.
-func (t *teller) claim(parties []Party, c recorder.Claim) string {
-	i := slices.IndexFunc(parties, func(p Party) bool { return p.Leg == c.Leg })
+func (t *teller) claim(parties []Judged, c recorder.Claim) string {
+	i := slices.IndexFunc(parties, func(p Judged) bool { return p.Leg == c.Leg })
 	if i >= 0 && parties[i].Records && parties[i].Reason == c.Reason {
 		return parties[i].Text
 	}
@@ -74,61 +106,78 @@ func (t *teller) claim(parties []Party, c recorder.Claim) string {
 		return t.leg(c.Leg) + " asked for it with *3 at " + clock(c.At)
 	case dialplan.API:
 		return "it was asked for " + t.leg(c.Leg) + " through the API at " + clock(c.At)
+	default:
+		return t.leg(c.Leg) + " has asked since " + clock(c.At) + " (" + reasonText(c.Reason) + ")"
 	}
-	return t.leg(c.Leg) + " has asked since " + clock(c.At) + " (" + ruleName(c.Reason) + ")"
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05 UTC") }
 
-// verdict says of one party why it wants a recording or not.
-func (t *teller) verdict(parties []dialplan.Party, i int, v dialplan.Verdict) string {
+// party says of one party why it wants a recording or not.
+func (t *teller) party(parties []dialplan.Party, i int, v dialplan.Verdict) Judged {
 	p := parties[i]
-	who := t.who(p)
-	text := ""
+	name := t.who(p)
+	out := Judged{Leg: p.Leg, Name: name, Role: p.Role}
+	if t.hidden[p.Leg] {
+		out.Hidden, out.Text = true, "what the rules of "+name+" say is shown to that tenant only"
+		return out
+	}
+	out.UserUUID, out.Records, out.Reason, out.Note = p.UserUUID, v.Records, v.Reason, v.Note
 	switch v.Reason {
 	case dialplan.AlwaysReason:
-		text = t.via(p, dialplan.AutoAlways) + " has all its calls recorded (auto_record: always)"
+		out.Text = t.source(p, name) + " has all its calls recorded (auto_record: always)"
 	case dialplan.NeverReason:
-		text = t.forbids(parties) + " lets no rule record its calls (auto_record: never)"
+		out.Text = t.forbids(parties) + " lets no rule record its calls (auto_record: never)"
 	case dialplan.NoneNoUser:
-		text = who + " is no user and has no rule"
+		out.Text = name + " is no user and has no rule"
 	case dialplan.EndpointUnknown:
-		text = who + " is not in the directory and has no rule"
+		out.Text = name + " is not in the directory and has no rule"
 	case dialplan.NoneFlagsOff:
-		text = who + " does not ask for it, " + flags(parties, i) + " off"
+		out.Text = name + " does not ask for it, " + flags(parties, i) + " off"
 	case dialplan.RuleOutInternal, dialplan.RuleOutExternal, dialplan.RuleInInternal, dialplan.RuleInExternal:
-		text = who + " asks for it, " + ruleName(v.Reason) + " is on"
+		out.Text = name + " asks for it, " + reasonText(v.Reason) + " is on"
 	default:
-		text = who + ": " + string(v.Reason)
+		out.Text = name + ": " + reasonText(v.Reason)
 	}
-	switch v.Note {
-	case dialplan.EndpointUnknown:
-		text += " (the other side is in no directory, so the call counts as external)"
-	case dialplan.Resync:
-		text += " (found in the middle of the talk: who had called is not known, either rule counts)"
-	}
-	return text
+	out.Text += noteText(v.Note)
+	return out
 }
 
-// via is what led to a party or what it is, of which that is said.
-func (t *teller) via(p dialplan.Party, says dialplan.AutoRecord) string {
-	switch {
-	case p.Kind == dialplan.KindTrunk && p.TrunkAuto == says:
-		return "the trunk " + p.Endpoint
-	case p.Queue != "" && p.QueueAuto == says:
-		return t.queue(p.Queue)
-	case p.Group != "" && p.GroupAuto == says:
-		return t.group(p.Group)
+func noteText(note dialplan.Reason) string {
+	switch note {
+	case dialplan.EndpointUnknown:
+		return " (the other side is in no directory, so the call counts as external)"
+	case dialplan.Resync:
+		return " (found in the middle of the talk: who had called is not known, either rule counts)"
+	default:
+		return ""
 	}
-	return t.who(p)
+}
+
+// source is what decided for a party before its user's rules.
+func (t *teller) source(p dialplan.Party, name string) string {
+	switch _, from := p.Auto(); from {
+	case dialplan.SourceTrunk:
+		return "the trunk " + p.Endpoint
+	case dialplan.SourceQueue:
+		return t.queue(p.Queue)
+	case dialplan.SourceGroup:
+		return t.group(p.Group)
+	case dialplan.SourceNone:
+	}
+	return name
 }
 
 // forbids is the first that says never.
 func (t *teller) forbids(parties []dialplan.Party) string {
 	for _, p := range parties {
-		if slices.Contains([]dialplan.AutoRecord{p.TrunkAuto, p.QueueAuto, p.GroupAuto}, dialplan.AutoNever) {
-			return t.via(p, dialplan.AutoNever)
+		if auto, _ := p.Auto(); auto != dialplan.AutoNever {
+			continue
 		}
+		if t.foreign(p) {
+			return foreigner
+		}
+		return t.source(p, "somebody")
 	}
 	return "somebody"
 }
@@ -138,7 +187,7 @@ func (t *teller) forbids(parties []dialplan.Party) string {
 func flags(parties []dialplan.Party, i int) string {
 	where := "internal"
 	for j, o := range parties {
-		if j != i && (o.Kind == dialplan.KindTrunk || o.Kind == dialplan.KindUnknown) {
+		if j != i && o.Kind.External() {
 			where = "external"
 		}
 	}
@@ -150,24 +199,4 @@ func flags(parties []dialplan.Party, i int) string {
 	case dialplan.RoleUnknown:
 	}
 	return "the rules for outgoing and incoming " + where + " calls are"
-}
-
-func ruleName(r dialplan.Reason) string {
-	switch r {
-	case dialplan.RuleOutInternal:
-		return "the rule for outgoing internal calls"
-	case dialplan.RuleOutExternal:
-		return "the rule for outgoing external calls"
-	case dialplan.RuleInInternal:
-		return "the rule for incoming internal calls"
-	case dialplan.RuleInExternal:
-		return "the rule for incoming external calls"
-	case dialplan.OnDemand:
-		return "recording on demand"
-	case dialplan.API:
-		return "a request through the API"
-	case dialplan.AlwaysReason:
-		return "auto_record: always"
-	}
-	return string(r)
 }

@@ -2,8 +2,8 @@ package why
 
 import (
 	"fmt"
-	"strings"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/recorder"
 )
 
@@ -13,7 +13,6 @@ func plain(kind string) (string, bool) {
 		recorder.EventStarted:     "Asterisk has started the recorder.",
 		recorder.EventProved:      "The file exists and grows.",
 		recorder.EventSilent:      "No audio arrives at the recorder.",
-		recorder.EventAdopted:     "The recorder was found running after nobody had watched it for a time.",
 		recorder.EventMoved:       "The recorder has moved to another channel with the call.",
 		recorder.EventMuteFailed:  "A pause, or the end of one, could not be carried out.",
 		recorder.EventStopFailed:  "The recorder could not be stopped and is tried again.",
@@ -25,25 +24,67 @@ func plain(kind string) (string, bool) {
 	return text, ok
 }
 
-// file explains what became of a file.
-func file(kind string, n recorder.Note) (Step, bool) {
+// aboutFile are the events whose data is a recorder.Note worth telling.
+func aboutFile(kind string) bool {
 	switch kind {
-	case recorder.EventStartFailed:
-		return Step{Outcome: "failed", Text: "The recorder could not be started: " + cause(n) + "."}, true
-	case recorder.EventFinal:
-		return Step{Outcome: string(n.State), Text: final(n)}, true
+	case recorder.EventStartFailed, recorder.EventClosing, recorder.EventFinal, recorder.EventAdopted, eventNetUnknown:
+		return true
 	}
-	return Step{}, false
+	return false
+}
+
+// eventNetUnknown says that the files of the safety net could not be looked at.
+const eventNetUnknown = "safety_net_unknown"
+
+// file explains what became of a file.
+func file(kind string, n recorder.Note) Step {
+	switch {
+	case kind == recorder.EventStartFailed:
+		return Step{Outcome: Failed, Text: "The recorder could not be started: " + cause(n) + "."}
+	case kind == recorder.EventClosing:
+		return Step{Text: "The recording ends: " + closing(n.Why) + "."}
+	case kind == recorder.EventAdopted && n.Why == string(dialplan.SafetyNetMade):
+		return Step{Rule: dialplan.SafetyNetMade, Text: "callrecordd was away, and Asterisk recorded the call by itself (the safety net)."}
+	case kind == recorder.EventAdopted:
+		return Step{Text: "The recorder was found running after nobody had watched it for a time."}
+	case kind == eventNetUnknown:
+		return Step{Text: "callrecordd was away, and whether Asterisk recorded the call by itself is not known: " + n.Detail + "."}
+	}
+	return Step{Outcome: Outcome(n.State), Text: final(n)}
+}
+
+// closing says why a recorder was ended.
+func closing(why string) string {
+	text, ok := map[string]string{
+		string(dialplan.NoneFlagsOff): "nobody asks for it any more",
+		string(dialplan.ClaimantLeft): "the party on whose channel the recorder sat has left the talk",
+		recorder.CauseTalkEnded:       "the talk is over",
+		recorder.CauseHungUp:          "the call is over",
+		"no_talk":                     "nobody talks there any more",
+		"file_closed":                 "the file was closed",
+		"start_failed":                "its start has failed",
+		"renew_failed":                "a new recorder that was to go on with the file could not be started",
+		"recorded":                    "another recording has taken its place",
+		recorder.CauseMuteFailed:      "a pause could not be carried out otherwise",
+		recorder.CauseRestarted:       "Asterisk was restarted",
+		recorder.CauseDaemonDown:      "callrecordd was not running or not connected",
+	}[why]
+	switch {
+	case ok:
+		return text
+	case why == "":
+		return "the cause is not known"
+	}
+	return why
 }
 
 func final(n recorder.Note) string {
 	switch n.State {
 	case recorder.Ready:
-		text := fmt.Sprintf("The file is complete: %d bytes, %.1f s of audio.", n.Bytes, float64(n.Samples)/8000)
-		if n.Samples == 0 {
-			text = fmt.Sprintf("The file is complete: %d bytes.", n.Bytes)
+		if n.Cause != "" {
+			return fmt.Sprintf("The file is there, %d bytes, and lacks a part: %s.", n.Bytes, cause(n))
 		}
-		return text
+		return fmt.Sprintf("The file is complete: %d bytes.", n.Bytes)
 	case recorder.Empty:
 		return "The file has no audio: " + cause(n) + "."
 	case recorder.Interrupted:
@@ -60,6 +101,7 @@ func final(n recorder.Note) string {
 // cause puts a cause into words; the detail is what the machine said.
 func cause(n recorder.Note) string {
 	text, ok := map[string]string{
+		recorder.CauseMuteFailed:  "a pause or its end could not be carried out",
 		recorder.CauseHungUp:      "the call was over before there was audio",
 		recorder.CauseTalkEnded:   "the talk was over before there was audio",
 		recorder.CauseNoChannel:   "Asterisk did not know the channel any more",
@@ -93,45 +135,4 @@ func cause(n recorder.Note) string {
 		text += " (" + n.Detail + ")"
 	}
 	return text
-}
-
-// summary is one sentence or two for somebody in a hurry.
-func summary(steps []Step) string {
-	var decision, refused, ended, start *Step
-	wanted := false
-	for i := range steps {
-		s := &steps[i]
-		switch s.Kind {
-		case recorder.EventDecision:
-			decision = s
-			if s.Outcome == "recorded" && start == nil {
-				start = s
-			}
-		case recorder.EventOnDemand:
-			wanted = true
-			if start == nil {
-				start = s
-			}
-		case recorder.EventRefused:
-			refused = s
-		case recorder.EventFinal:
-			ended = s
-		}
-	}
-	var out []string
-	switch {
-	case decision == nil && refused == nil && ended == nil && !wanted:
-		return "Nothing was decided about this call: nobody talked with anybody, or it is from before callrecordd watched, or was brought in from elsewhere."
-	case start != nil:
-		out = append(out, start.Text)
-	case decision != nil:
-		out = append(out, decision.Text)
-	}
-	if refused != nil {
-		out = append(out, refused.Text)
-	}
-	if ended != nil {
-		out = append(out, ended.Text)
-	}
-	return strings.Join(out, " ")
 }

@@ -2,8 +2,8 @@ package why
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
+	"time"
 
 	"callrecordd/dialplan"
 	"callrecordd/internal/recorder"
@@ -12,25 +12,35 @@ import (
 // teller puts events into words. It learns from decisions and wishes who is
 // behind a leg, for events that name only that.
 type teller struct {
-	names Names
-	legs  map[string]string // name by uniqueid
+	names  Names
+	sight  Sight
+	legs   map[string]string              // name by uniqueid
+	hidden map[string]bool                // legs of other tenants
+	states map[string]recorder.PartyState // of each leg's own wish, as far as it is known
 }
 
-// step is one event in words; ok is false for those that explain nothing.
+// foreigner is what a party of a tenant is called that the asker does not see.
+const foreigner = "somebody of another tenant"
+
+// step is one event in words; ok is false for those that explain nothing and
+// those that are another tenant's.
 func (t *teller) step(e Event) (s Step, ok bool, err error) {
 	switch e.Kind {
 	case recorder.EventDecision:
 		var d recorder.DecisionData
-		err = json.Unmarshal(e.Data, &d)
-		return t.decision(d), true, err
+		if err = json.Unmarshal(e.Data, &d); err == nil {
+			s = t.decision(d)
+		}
+		return s, true, err
 	case recorder.EventOnDemand, recorder.EventRefused, recorder.EventOnDemandEnded:
 		var d recorder.RequestData
 		err = json.Unmarshal(e.Data, &d)
-		return t.wish(e, d), true, err
+		s = t.wish(e, d)
+		return s, !t.hidden[d.Leg], err
 	case recorder.EventRelease:
 		var c recorder.Claim
 		err = json.Unmarshal(e.Data, &c)
-		return Step{Rule: c.Reason, Text: t.leg(c.Leg) + " does not ask for a recording any more (" + ruleName(c.Reason) + ")."}, true, err
+		return Step{Rule: c.Reason, Text: capital(t.leg(c.Leg)) + " does not ask for a recording any more (" + reasonText(c.Reason) + ")."}, !t.hidden[c.Leg], err
 	case recorder.EventPaused, recorder.EventResumed, recorder.EventNotSilent, recorder.EventMutedLate:
 		var p recorder.Pause
 		err = json.Unmarshal(e.Data, &p)
@@ -39,12 +49,12 @@ func (t *teller) step(e Event) (s Step, ok bool, err error) {
 	if text, known := plain(e.Kind); known {
 		return Step{Text: text}, true, nil
 	}
-	var n recorder.Note
-	if json.Unmarshal(e.Data, &n) != nil { // another kind's data has another shape
+	if !aboutFile(e.Kind) {
 		return Step{}, false, nil
 	}
-	s, ok = file(e.Kind, n)
-	return s, ok, nil
+	var n recorder.Note
+	err = json.Unmarshal(e.Data, &n)
+	return file(e.Kind, n), true, err
 }
 
 // leg is who is behind a uniqueid.
@@ -58,22 +68,26 @@ func (t *teller) leg(id string) string {
 	return "channel " + id
 }
 
+// foreign parties are those of tenants that the asker does not see.
+func (t *teller) foreign(p dialplan.Party) bool { return p.Tenant != "" && !t.sight.Tenant(p.Tenant) }
+
 // who names a party, and keeps the name for its leg.
 func (t *teller) who(p dialplan.Party) string {
 	name := ""
-	if p.UserUUID != "" {
+	switch {
+	case t.foreign(p):
+		t.hidden[p.Leg] = true
+		name = foreigner
+	case p.UserUUID != "":
 		if name = t.names.User(p.UserUUID); name == "" {
 			name = "user " + p.UserUUID
 		}
-	} else {
-		switch p.Kind {
-		case dialplan.KindTrunk:
-			name = "the trunk " + p.Endpoint
-		case dialplan.KindDevice:
-			name = "the telephone " + p.Endpoint
-		default:
-			name = "the unknown endpoint " + p.Endpoint
-		}
+	case p.Kind == dialplan.KindTrunk:
+		name = "the trunk " + p.Endpoint
+	case p.Kind == dialplan.KindDevice:
+		name = "the telephone " + p.Endpoint
+	default:
+		name = "the unknown endpoint " + p.Endpoint
 	}
 	t.legs[p.Leg] = name
 	return name
@@ -96,25 +110,26 @@ func (t *teller) wish(e Event, d recorder.RequestData) Step {
 	if d.Party != nil {
 		who = t.who(*d.Party)
 	}
-	s := Step{Rule: d.Reason, Outcome: "done"}
-	switch {
-	case e.Kind == recorder.EventOnDemandEnded:
+	s := Step{Rule: d.Reason, Outcome: Done}
+	was := t.states[d.Leg]
+	if d.State != "" {
+		t.states[d.Leg] = d.State
+	}
+	switch e.Kind {
+	case recorder.EventOnDemandEnded:
 		s.Text = capital(who) + " is gone, and with it the wish for a recording."
-	case e.Kind == recorder.EventRefused:
-		s.Outcome = "refused"
+	case recorder.EventRefused:
+		s.Outcome = Refused
 		s.Text = capital(who) + " " + asked(d, e.Actor) + ", and was refused: " + t.refusal(d) + "."
 	default:
-		s.Text = capital(who) + " " + asked(d, e.Actor) + "."
-		if d.Idle {
-			s.Text = strings.TrimSuffix(s.Text, ".") + "; nothing was being recorded for it."
-		}
+		s.Text = capital(who) + " " + asked(d, e.Actor) + became(d, was) + "."
 	}
 	return s
 }
 
 func asked(d recorder.RequestData, actor string) string {
 	if d.By == dialplan.OnDemand {
-		return "pressed the keys for recording on demand (*3)"
+		return "pressed *3"
 	}
 	by := ""
 	if actor != "" {
@@ -122,16 +137,37 @@ func asked(d recorder.RequestData, actor string) string {
 	}
 	switch d.Op {
 	case recorder.OpStart:
-		return "was to be recorded: asked through the API" + by
+		return "was to be recorded: asked for through the API" + by
 	case recorder.OpStop:
-		return "was not to be recorded any more: asked through the API" + by
+		return "was not to be recorded any more: asked for through the API" + by
 	case recorder.OpPause:
-		return "was to be paused: asked through the API" + by
+		return "was to be paused: asked for through the API" + by
 	case recorder.OpResume:
-		return "was to be recorded again after a pause: asked through the API" + by
+		return "was to be recorded again after a pause: asked for through the API" + by
 	case recorder.OpToggle:
 	}
 	return "had its recording switched through the API" + by
+}
+
+// became says what a press of *3 did, by the state of the party's own wish
+// before and after it.
+func became(d recorder.RequestData, was recorder.PartyState) string {
+	if d.By != dialplan.OnDemand {
+		return ""
+	}
+	switch {
+	case d.State == recorder.PartyPaused && was == recorder.Active:
+		return ": the recording is paused"
+	case d.State == recorder.PartyPaused:
+		return ": it asks for a recording, which is paused at this time"
+	case d.State == recorder.Active && was == recorder.PartyPaused:
+		return ": the recording goes on"
+	case d.State == recorder.Active:
+		return ": the call is to be recorded from now on"
+	case d.State == recorder.Inactive:
+		return ": it does not ask for a recording any more"
+	}
+	return ", which was allowed"
 }
 
 // refusal says why not.
@@ -141,26 +177,18 @@ func (t *teller) refusal(d recorder.RequestData) string {
 		p = *d.Party
 	}
 	switch {
-	case d.Reason == dialplan.RefusedUser:
-		return "the user has no permission to record on demand (online_call_record_enabled is off)"
 	case d.Reason == dialplan.RefusedGroup:
 		return "the call came through " + t.group(p.Group) + ", which does not allow it (dtmf_record_toggle is off)"
 	case d.Reason == dialplan.RefusedQueue:
 		return "the call came through " + t.queue(p.Queue) + ", which does not allow it (dtmf_record_toggle is off)"
-	case d.Reason == dialplan.RefusedTrunk:
-		return "it is a trunk; only users may"
-	case d.Reason == dialplan.RefusedPaused:
-		return "the other party has paused the recording, and only that party may end the pause"
-	case d.Reason == dialplan.NoneConference:
-		return "conferences are not recorded"
-	case d.NoTalk || d.Reason == dialplan.NoneNoTalk:
-		return "it was talking with nobody"
-	case d.Reason == dialplan.NoneNoUser:
-		return "it is no user's telephone"
+	case d.NoTalk && d.Reason == dialplan.NoneConference:
+		return reasonText(d.Reason)
+	case d.NoTalk:
+		return reasonText(dialplan.NoneNoTalk)
 	case d.Idle:
 		return "nothing is being recorded"
 	}
-	return "reason " + string(d.Reason)
+	return reasonText(d.Reason)
 }
 
 func (t *teller) pause(e Event, p recorder.Pause) string {
@@ -176,7 +204,10 @@ func (t *teller) pause(e Event, p recorder.Pause) string {
 	case recorder.EventNotSilent:
 		return "The file is not silent in the pause from " + clock(p.From) + " on. It may hold what should not be heard: listen to it."
 	}
-	return fmt.Sprintf("The pause from %s on became silent late, %s after it was asked for.", clock(p.From), p.Muted.Sub(p.From).Round(1e6))
+	if p.Detail != "" {
+		return "The pause from " + clock(p.From) + " on began late: " + p.Detail + "."
+	}
+	return "The pause from " + clock(p.From) + " on became silent late, " + p.Muted.Sub(p.From).Round(time.Millisecond).String() + " after it was asked for."
 }
 
 func capital(s string) string {

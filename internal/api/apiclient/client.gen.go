@@ -1192,6 +1192,12 @@ type Component struct {
 	Status string `json:"status"`
 }
 
+// ConfAnnouncements defines model for ConfAnnouncements.
+type ConfAnnouncements struct {
+	RecordingStart *string `json:"recording_start"`
+	RecordingStop  *string `json:"recording_stop"`
+}
+
 // ConfExtension defines model for ConfExtension.
 type ConfExtension struct {
 	Context string `json:"context"`
@@ -1276,6 +1282,13 @@ type ConfdStatus struct {
 	ServiceToken Component `json:"service_token"`
 }
 
+// ConfigPatch defines model for ConfigPatch.
+type ConfigPatch struct {
+	Op    string `json:"op"`
+	Path  string `json:"path"`
+	Value bool   `json:"value"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Address   string `json:"address"`
@@ -1308,6 +1321,15 @@ type Exported struct {
 	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
 }
 
+// Flags defines model for Flags.
+type Flags struct {
+	IncomingExternal bool `json:"incoming_external"`
+	IncomingInternal bool `json:"incoming_internal"`
+	OnDemand         bool `json:"on_demand"`
+	OutgoingExternal bool `json:"outgoing_external"`
+	OutgoingInternal bool `json:"outgoing_internal"`
+}
+
 // GroupList defines model for GroupList.
 type GroupList struct {
 	Filtered int64         `json:"filtered"`
@@ -1327,6 +1349,24 @@ type Hold struct {
 type Infos struct {
 	Uuid        string `json:"uuid"`
 	WazoVersion string `json:"wazo_version"`
+}
+
+// Input defines model for Input.
+type Input struct {
+	Parties []Party `json:"parties"`
+}
+
+// Judged defines model for Judged.
+type Judged struct {
+	Hidden   *bool   `json:"hidden,omitempty"`
+	Leg      string  `json:"leg"`
+	Name     string  `json:"name"`
+	Note     *string `json:"note,omitempty"`
+	Reason   *string `json:"reason,omitempty"`
+	Records  bool    `json:"records"`
+	Role     string  `json:"role"`
+	Text     string  `json:"text"`
+	UserUuid *string `json:"user_uuid,omitempty"`
 }
 
 // LineOwner defines model for LineOwner.
@@ -1403,6 +1443,24 @@ type NewUser struct {
 	Purpose              *string `json:"purpose,omitempty"`
 	Username             *string `json:"username"`
 	Uuid                 *string `json:"uuid,omitempty"`
+}
+
+// Party defines model for Party.
+type Party struct {
+	Endpoint    string  `json:"endpoint"`
+	Flags       Flags   `json:"flags"`
+	Group       *string `json:"group,omitempty"`
+	GroupAuto   *string `json:"group_auto,omitempty"`
+	GroupToggle *bool   `json:"group_toggle,omitempty"`
+	Kind        string  `json:"kind"`
+	Leg         string  `json:"leg"`
+	Queue       *string `json:"queue,omitempty"`
+	QueueAuto   *string `json:"queue_auto,omitempty"`
+	QueueToggle *bool   `json:"queue_toggle,omitempty"`
+	Role        string  `json:"role"`
+	TenantUuid  *string `json:"tenant_uuid,omitempty"`
+	TrunkAuto   *string `json:"trunk_auto,omitempty"`
+	UserUuid    *string `json:"user_uuid,omitempty"`
 }
 
 // Password defines model for Password.
@@ -1597,6 +1655,26 @@ type UserList struct {
 	Total    int64  `json:"total"`
 }
 
+// Why defines model for Why.
+type Why struct {
+	CdrId   int64     `json:"cdr_id"`
+	Steps   []WhyStep `json:"steps"`
+	Summary string    `json:"summary"`
+}
+
+// WhyStep defines model for WhyStep.
+type WhyStep struct {
+	Actor         *string   `json:"actor,omitempty"`
+	Input         *Input    `json:"input,omitempty"`
+	Kind          string    `json:"kind"`
+	Outcome       *string   `json:"outcome,omitempty"`
+	Parties       *[]Judged `json:"parties,omitempty"`
+	RecordingUuid *string   `json:"recording_uuid,omitempty"`
+	Rule          *string   `json:"rule,omitempty"`
+	Text          string    `json:"text"`
+	Time          *string   `json:"time"`
+}
+
 // AuthGetApiApiYmldefaultJSONResponseBody defines parameters for AuthGetApiApiYml.
 type AuthGetApiApiYmldefaultJSONResponseBody struct {
 	union json.RawMessage
@@ -1615,6 +1693,20 @@ type AuthGetConfigParams struct {
 
 // AuthGetConfigdefaultJSONResponseBody defines parameters for AuthGetConfig.
 type AuthGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// AuthPatchConfigJSONBody defines parameters for AuthPatchConfig.
+type AuthPatchConfigJSONBody = []ConfigPatch
+
+// AuthPatchConfigParams defines parameters for AuthPatchConfig.
+type AuthPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// AuthPatchConfigdefaultJSONResponseBody defines parameters for AuthPatchConfig.
+type AuthPatchConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2530,6 +2622,17 @@ type CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResponse
 	union json.RawMessage
 }
 
+// CallLogdGetCdrByCdrIdWhyParams defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhyParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody defines parameters for CallLogdGetCdrByCdrIdWhy.
+type CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetConfigParams defines parameters for CallLogdGetConfig.
 type CallLogdGetConfigParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -2538,6 +2641,20 @@ type CallLogdGetConfigParams struct {
 
 // CallLogdGetConfigdefaultJSONResponseBody defines parameters for CallLogdGetConfig.
 type CallLogdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdPatchConfigJSONBody defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigJSONBody = []ConfigPatch
+
+// CallLogdPatchConfigParams defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdPatchConfigdefaultJSONResponseBody defines parameters for CallLogdPatchConfig.
+type CallLogdPatchConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -2931,6 +3048,20 @@ type CalldGetConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// CalldPatchConfigJSONBody defines parameters for CalldPatchConfig.
+type CalldPatchConfigJSONBody = []ConfigPatch
+
+// CalldPatchConfigParams defines parameters for CalldPatchConfig.
+type CalldPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CalldPatchConfigdefaultJSONResponseBody defines parameters for CalldPatchConfig.
+type CalldPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CalldGetStatusParams defines parameters for CalldGetStatus.
 type CalldGetStatusParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -3044,6 +3175,23 @@ type ConfdGetConfigdefaultJSONResponseBody2 = []string
 
 // ConfdGetConfigdefaultJSONResponseBody defines parameters for ConfdGetConfig.
 type ConfdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPatchConfigJSONBody defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigJSONBody = []ConfigPatch
+
+// ConfdPatchConfigParams defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPatchConfigdefaultJSONResponseBody2 defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigdefaultJSONResponseBody2 = []string
+
+// ConfdPatchConfigdefaultJSONResponseBody defines parameters for ConfdPatchConfig.
+type ConfdPatchConfigdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -3418,6 +3566,34 @@ type ConfdPutQueuesByQueuesIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// ConfdGetRecordingsAnnouncementsParams defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 = []string
+
+// ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody defines parameters for ConfdGetRecordingsAnnouncements.
+type ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// ConfdPutRecordingsAnnouncementsParams defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 = []string
+
+// ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody defines parameters for ConfdPutRecordingsAnnouncements.
+type ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // ConfdGetStatusParams defines parameters for ConfdGetStatus.
 type ConfdGetStatusParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -3650,6 +3826,9 @@ type ConfdPutUsersByUsersIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// AuthPatchConfigJSONRequestBody defines body for AuthPatchConfig for application/json ContentType.
+type AuthPatchConfigJSONRequestBody = AuthPatchConfigJSONBody
+
 // AuthPostPoliciesJSONRequestBody defines body for AuthPostPolicies for application/json ContentType.
 type AuthPostPoliciesJSONRequestBody = NewPolicy
 
@@ -3686,11 +3865,20 @@ type CallLogdPostCdrRecordingsMediaExportJSONRequestBody = Exported
 // CallLogdPutCdrByCdrIdHoldJSONRequestBody defines body for CallLogdPutCdrByCdrIdHold for application/json ContentType.
 type CallLogdPutCdrByCdrIdHoldJSONRequestBody = Reason
 
+// CallLogdPatchConfigJSONRequestBody defines body for CallLogdPatchConfig for application/json ContentType.
+type CallLogdPatchConfigJSONRequestBody = CallLogdPatchConfigJSONBody
+
 // CallLogdPutRetentionJSONRequestBody defines body for CallLogdPutRetention for application/json ContentType.
 type CallLogdPutRetentionJSONRequestBody = RetentionDays
 
+// CalldPatchConfigJSONRequestBody defines body for CalldPatchConfig for application/json ContentType.
+type CalldPatchConfigJSONRequestBody = CalldPatchConfigJSONBody
+
 // ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody defines body for ConfdPutAsteriskFeaturesApplicationmap for application/json ContentType.
 type ConfdPutAsteriskFeaturesApplicationmapJSONRequestBody = ConfToggle
+
+// ConfdPatchConfigJSONRequestBody defines body for ConfdPatchConfig for application/json ContentType.
+type ConfdPatchConfigJSONRequestBody = ConfdPatchConfigJSONBody
 
 // ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody defines body for ConfdPutExtensionsFeaturesByExtensionsFeaturesId for application/json ContentType.
 type ConfdPutExtensionsFeaturesByExtensionsFeaturesIdJSONRequestBody = ConfFeature
@@ -3706,6 +3894,9 @@ type ConfdPostQueuesJSONRequestBody = ConfGroup
 
 // ConfdPutQueuesByQueuesIdJSONRequestBody defines body for ConfdPutQueuesByQueuesId for application/json ContentType.
 type ConfdPutQueuesByQueuesIdJSONRequestBody = ConfGroup
+
+// ConfdPutRecordingsAnnouncementsJSONRequestBody defines body for ConfdPutRecordingsAnnouncements for application/json ContentType.
+type ConfdPutRecordingsAnnouncementsJSONRequestBody = ConfAnnouncements
 
 // ConfdPostTrunksJSONRequestBody defines body for ConfdPostTrunks for application/json ContentType.
 type ConfdPostTrunksJSONRequestBody = ConfTrunk
@@ -3901,6 +4092,68 @@ func (t AuthGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *AuthGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the AuthPatchConfigdefaultJSONResponseBody as a Problem
+func (t AuthPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the AuthPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *AuthPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the AuthPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *AuthPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the AuthPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t AuthPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the AuthPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *AuthPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the AuthPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *AuthPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t AuthPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *AuthPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -6881,6 +7134,68 @@ func (t *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkdefaultJSONResp
 	return err
 }
 
+// AsProblem returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a Problem
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CallLogdGetConfigdefaultJSONResponseBody as a Problem
 func (t CallLogdGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -6939,6 +7254,68 @@ func (t CallLogdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) 
 }
 
 func (t *CallLogdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdPatchConfigdefaultJSONResponseBody as a Problem
+func (t CallLogdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t CallLogdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -8059,6 +8436,68 @@ func (t *CalldGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// AsProblem returns the union data inside the CalldPatchConfigdefaultJSONResponseBody as a Problem
+func (t CalldPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CalldPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *CalldPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CalldPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *CalldPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CalldPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t CalldPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CalldPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *CalldPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CalldPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *CalldPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CalldPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CalldPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the CalldGetStatusdefaultJSONResponseBody as a Problem
 func (t CalldGetStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -8779,6 +9218,94 @@ func (t ConfdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
 }
 
 func (t *ConfdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a Problem
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPatchConfigdefaultJSONResponseBody2 returns the union data inside the ConfdPatchConfigdefaultJSONResponseBody as a ConfdPatchConfigdefaultJSONResponseBody2
+func (t ConfdPatchConfigdefaultJSONResponseBody) AsConfdPatchConfigdefaultJSONResponseBody2() (ConfdPatchConfigdefaultJSONResponseBody2, error) {
+	var body ConfdPatchConfigdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPatchConfigdefaultJSONResponseBody2 overwrites any union data inside the ConfdPatchConfigdefaultJSONResponseBody as the provided ConfdPatchConfigdefaultJSONResponseBody2
+func (t *ConfdPatchConfigdefaultJSONResponseBody) FromConfdPatchConfigdefaultJSONResponseBody2(v ConfdPatchConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPatchConfigdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPatchConfigdefaultJSONResponseBody, using the provided ConfdPatchConfigdefaultJSONResponseBody2
+func (t *ConfdPatchConfigdefaultJSONResponseBody) MergeConfdPatchConfigdefaultJSONResponseBody2(v ConfdPatchConfigdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -10191,6 +10718,182 @@ func (t *ConfdPutQueuesByQueuesIddefaultJSONResponseBody) UnmarshalJSON(b []byte
 	return err
 }
 
+// AsProblem returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a Problem
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a MessageBody
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 returns the union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as a ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) AsConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2() (ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2, error) {
+	var body ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 overwrites any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody as the provided ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) FromConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody, using the provided ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MergeConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a Problem
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided Problem
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided Problem
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a MessageBody
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided MessageBody
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided MessageBody
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 returns the union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as a ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) AsConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2() (ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2, error) {
+	var body ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 overwrites any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody as the provided ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) FromConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2 performs a merge with any union data inside the ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody, using the provided ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MergeConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2(v ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody2) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // AsProblem returns the union data inside the ConfdGetStatusdefaultJSONResponseBody as a Problem
 func (t ConfdGetStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
 	var body Problem
@@ -11248,6 +11951,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfig(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// AuthPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithBody(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AuthPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfig(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// AuthGetPolicies List policies
 	//
 	// Corresponds with GET /api/auth/0.1/policies (the `AuthGetPolicies` operationId).
@@ -11596,10 +12313,29 @@ type ClientInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetConfig Get the configuration in force, without passwords
 	//
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithBody(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallLogdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// CallLogdGetExportsByExportUuid Describe an archive
 	//
@@ -11700,6 +12436,20 @@ type ClientInterface interface {
 	// Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
 	CalldGetConfig(ctx context.Context, params *CalldGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CalldPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithBody(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CalldPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfig(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CalldGetStatus Say whether the parts work
 	//
 	// Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
@@ -11758,6 +12508,20 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithBody(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfig(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfdGetExtensionsFeatures List: FeatureExtension
 	//
@@ -11883,6 +12647,25 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
 	ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdGetRecordingsAnnouncements The sounds that tell of a recording
+	//
+	// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+	ConfdGetRecordingsAnnouncements(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutRecordingsAnnouncementsWithBody Choose the sounds that tell of a recording
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithBody(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ConfdPutRecordingsAnnouncements Choose the sounds that tell of a recording
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncements(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ConfdGetStatus Say whether the parts work
 	//
@@ -12011,6 +12794,40 @@ func (c *Client) AuthGetBackends(ctx context.Context, reqEditors ...RequestEdito
 // Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 func (c *Client) AuthGetConfig(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewAuthGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *Client) AuthPatchConfigWithBody(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AuthPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *Client) AuthPatchConfig(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAuthPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -12969,11 +13786,60 @@ func (c *Client) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx co
 	return c.Client.Do(req)
 }
 
+// CallLogdGetCdrByCdrIdWhy Say why a call was recorded or not
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *Client) CallLogdGetCdrByCdrIdWhy(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetCdrByCdrIdWhyRequest(c.Server, cdrId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CallLogdGetConfig Get the configuration in force, without passwords
 //
 // Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 func (c *Client) CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *Client) CallLogdPatchConfigWithBody(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *Client) CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13273,6 +14139,40 @@ func (c *Client) CalldGetConfig(ctx context.Context, params *CalldGetConfigParam
 	return c.Client.Do(req)
 }
 
+// CalldPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *Client) CalldPatchConfigWithBody(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CalldPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *Client) CalldPatchConfig(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCalldPatchConfigRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // CalldGetStatus Say whether the parts work
 //
 // Corresponds with GET /api/calld/1.0/status (the `CalldGetStatus` operationId).
@@ -13432,6 +14332,40 @@ func (c *Client) ConfdPutAsteriskFeaturesApplicationmap(ctx context.Context, par
 // Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 func (c *Client) ConfdGetConfig(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *Client) ConfdPatchConfigWithBody(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *Client) ConfdPatchConfig(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -13777,6 +14711,55 @@ func (c *Client) ConfdPutQueuesByQueuesId(ctx context.Context, queuesId string, 
 	return c.Client.Do(req)
 }
 
+// ConfdGetRecordingsAnnouncements The sounds that tell of a recording
+//
+// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+func (c *Client) ConfdGetRecordingsAnnouncements(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdGetRecordingsAnnouncementsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutRecordingsAnnouncementsWithBody Choose the sounds that tell of a recording
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *Client) ConfdPutRecordingsAnnouncementsWithBody(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutRecordingsAnnouncementsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ConfdPutRecordingsAnnouncements Choose the sounds that tell of a recording
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *Client) ConfdPutRecordingsAnnouncements(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewConfdPutRecordingsAnnouncementsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ConfdGetStatus Say whether the parts work
 //
 // Corresponds with GET /api/confd/1.1/status (the `ConfdGetStatus` operationId).
@@ -14095,6 +15078,61 @@ func NewAuthGetConfigRequest(server string, params *AuthGetConfigParams) (*http.
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAuthPatchConfigRequest calls the generic AuthPatchConfig builder with application/json body
+func NewAuthPatchConfigRequest(server string, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAuthPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAuthPatchConfigRequestWithBody constructs an http.Request for the AuthPatchConfig method, with any body, and a specified content type
+func NewAuthPatchConfigRequestWithBody(server string, params *AuthPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/auth/0.1/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -18194,6 +19232,55 @@ func NewCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkRequest(server s
 	return req, nil
 }
 
+// NewCallLogdGetCdrByCdrIdWhyRequest constructs an http.Request for the CallLogdGetCdrByCdrIdWhy method
+func NewCallLogdGetCdrByCdrIdWhyRequest(server string, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "cdr_id", cdrId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/cdr/%s/why", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetConfigRequest constructs an http.Request for the CallLogdGetConfig method
 func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams) (*http.Request, error) {
 	var err error
@@ -18217,6 +19304,61 @@ func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams)
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdPatchConfigRequest calls the generic CallLogdPatchConfig builder with application/json body
+func NewCallLogdPatchConfigRequest(server string, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallLogdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCallLogdPatchConfigRequestWithBody constructs an http.Request for the CallLogdPatchConfig method, with any body, and a specified content type
+func NewCallLogdPatchConfigRequestWithBody(server string, params *CallLogdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -19838,6 +20980,61 @@ func NewCalldGetConfigRequest(server string, params *CalldGetConfigParams) (*htt
 	return req, nil
 }
 
+// NewCalldPatchConfigRequest calls the generic CalldPatchConfig builder with application/json body
+func NewCalldPatchConfigRequest(server string, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCalldPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCalldPatchConfigRequestWithBody constructs an http.Request for the CalldPatchConfig method, with any body, and a specified content type
+func NewCalldPatchConfigRequestWithBody(server string, params *CalldPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/calld/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCalldGetStatusRequest constructs an http.Request for the CalldGetStatus method
 func NewCalldGetStatusRequest(server string, params *CalldGetStatusParams) (*http.Request, error) {
 	var err error
@@ -20265,6 +21462,61 @@ func NewConfdGetConfigRequest(server string, params *ConfdGetConfigParams) (*htt
 	if err != nil {
 		return nil, err
 	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPatchConfigRequest calls the generic ConfdPatchConfig builder with application/json body
+func NewConfdPatchConfigRequest(server string, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPatchConfigRequestWithBody constructs an http.Request for the ConfdPatchConfig method, with any body, and a specified content type
+func NewConfdPatchConfigRequestWithBody(server string, params *ConfdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
 
 	if params != nil {
 
@@ -21636,6 +22888,103 @@ func NewConfdPutQueuesByQueuesIdRequestWithBody(server string, queuesId string, 
 	return req, nil
 }
 
+// NewConfdGetRecordingsAnnouncementsRequest constructs an http.Request for the ConfdGetRecordingsAnnouncements method
+func NewConfdGetRecordingsAnnouncementsRequest(server string, params *ConfdGetRecordingsAnnouncementsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/recordings/announcements")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewConfdPutRecordingsAnnouncementsRequest calls the generic ConfdPutRecordingsAnnouncements builder with application/json body
+func NewConfdPutRecordingsAnnouncementsRequest(server string, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewConfdPutRecordingsAnnouncementsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewConfdPutRecordingsAnnouncementsRequestWithBody constructs an http.Request for the ConfdPutRecordingsAnnouncements method, with any body, and a specified content type
+func NewConfdPutRecordingsAnnouncementsRequestWithBody(server string, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/confd/1.1/recordings/announcements")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewConfdGetStatusRequest constructs an http.Request for the ConfdGetStatus method
 func NewConfdGetStatusRequest(server string, params *ConfdGetStatusParams) (*http.Request, error) {
 	var err error
@@ -22551,6 +23900,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/auth/0.1/config (the `AuthGetConfig` operationId).
 	AuthGetConfigWithResponse(ctx context.Context, params *AuthGetConfigParams, reqEditors ...RequestEditorFn) (*AuthGetConfigResponse, error)
 
+	// AuthPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithBodyWithResponse(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error)
+
+	// AuthPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+	AuthPatchConfigWithResponse(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error)
+
 	// AuthGetPoliciesWithResponse List policies
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -22971,12 +24334,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/call-logd/1.0/cdr/{cdr_id}/recordings/{recording_uuid}/media/link (the `CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink` operationId).
 	CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkParams, reqEditors ...RequestEditorFn) (*CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse, error)
 
+	// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+	CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error)
+
 	// CallLogdGetConfigWithResponse Get the configuration in force, without passwords
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfigWithResponse(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*CallLogdGetConfigResponse, error)
+
+	// CallLogdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithBodyWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error)
+
+	// CallLogdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+	CallLogdPatchConfigWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error)
 
 	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
 	//
@@ -23111,6 +24495,20 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/calld/1.0/config (the `CalldGetConfig` operationId).
 	CalldGetConfigWithResponse(ctx context.Context, params *CalldGetConfigParams, reqEditors ...RequestEditorFn) (*CalldGetConfigResponse, error)
 
+	// CalldPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithBodyWithResponse(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error)
+
+	// CalldPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+	CalldPatchConfigWithResponse(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error)
+
 	// CalldGetStatusWithResponse Say whether the parts work
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -23187,6 +24585,20 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/confd/1.1/config (the `ConfdGetConfig` operationId).
 	ConfdGetConfigWithResponse(ctx context.Context, params *ConfdGetConfigParams, reqEditors ...RequestEditorFn) (*ConfdGetConfigResponse, error)
+
+	// ConfdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithBodyWithResponse(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error)
+
+	// ConfdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+	ConfdPatchConfigWithResponse(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error)
 
 	// ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
 	//
@@ -23334,6 +24746,27 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/queues/{queues_id} (the `ConfdPutQueuesByQueuesId` operationId).
 	ConfdPutQueuesByQueuesIdWithResponse(ctx context.Context, queuesId string, params *ConfdPutQueuesByQueuesIdParams, body ConfdPutQueuesByQueuesIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutQueuesByQueuesIdResponse, error)
+
+	// ConfdGetRecordingsAnnouncementsWithResponse The sounds that tell of a recording
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+	ConfdGetRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*ConfdGetRecordingsAnnouncementsResponse, error)
+
+	// ConfdPutRecordingsAnnouncementsWithBodyWithResponse Choose the sounds that tell of a recording
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithBodyWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error)
+
+	// ConfdPutRecordingsAnnouncementsWithResponse Choose the sounds that tell of a recording
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+	ConfdPutRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error)
 
 	// ConfdGetStatusWithResponse Say whether the parts work
 	//
@@ -23579,6 +25012,54 @@ func (r AuthGetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AuthGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AuthPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *AuthPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AuthPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r AuthPatchConfigResponse) GetJSONDefault() *AuthPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AuthPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AuthPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AuthPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AuthPatchConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -25756,6 +27237,54 @@ func (r CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse) Conten
 	return ""
 }
 
+type CallLogdGetCdrByCdrIdWhyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Why
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSON200() *Why {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetJSONDefault() *CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetCdrByCdrIdWhyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetCdrByCdrIdWhyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetCdrByCdrIdWhyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetCdrByCdrIdWhyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetConfigResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -25798,6 +27327,54 @@ func (r CallLogdGetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdPatchConfigResponse) GetJSONDefault() *CallLogdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdPatchConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -26619,6 +28196,54 @@ func (r CalldGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CalldPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CalldPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CalldPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CalldPatchConfigResponse) GetJSONDefault() *CalldPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CalldPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CalldPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CalldPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CalldPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CalldGetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -27058,6 +28683,54 @@ func (r ConfdGetConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfdGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPatchConfigResponse) GetJSONDefault() *ConfdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPatchConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -27821,6 +29494,95 @@ func (r ConfdPutQueuesByQueuesIdResponse) ContentType() string {
 	return ""
 }
 
+type ConfdGetRecordingsAnnouncementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfAnnouncements
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ConfdGetRecordingsAnnouncementsResponse) GetJSON200() *ConfAnnouncements {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdGetRecordingsAnnouncementsResponse) GetJSONDefault() *ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdGetRecordingsAnnouncementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdGetRecordingsAnnouncementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdGetRecordingsAnnouncementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdGetRecordingsAnnouncementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ConfdPutRecordingsAnnouncementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r ConfdPutRecordingsAnnouncementsResponse) GetJSONDefault() *ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ConfdPutRecordingsAnnouncementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ConfdPutRecordingsAnnouncementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ConfdPutRecordingsAnnouncementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ConfdPutRecordingsAnnouncementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ConfdGetStatusResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -28370,6 +30132,32 @@ func (c *ClientWithResponses) AuthGetConfigWithResponse(ctx context.Context, par
 		return nil, err
 	}
 	return ParseAuthGetConfigResponse(rsp)
+}
+
+// AuthPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *ClientWithResponses) AuthPatchConfigWithBodyWithResponse(ctx context.Context, params *AuthPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error) {
+	rsp, err := c.AuthPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPatchConfigResponse(rsp)
+}
+
+// AuthPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/auth/0.1/config (the `AuthPatchConfig` operationId).
+func (c *ClientWithResponses) AuthPatchConfigWithResponse(ctx context.Context, params *AuthPatchConfigParams, body AuthPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*AuthPatchConfigResponse, error) {
+	rsp, err := c.AuthPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAuthPatchConfigResponse(rsp)
 }
 
 // AuthGetPoliciesWithResponse List policies
@@ -29152,6 +30940,19 @@ func (c *ClientWithResponses) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMed
 	return ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp)
 }
 
+// CallLogdGetCdrByCdrIdWhyWithResponse Say why a call was recorded or not
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/cdr/{cdr_id}/why (the `CallLogdGetCdrByCdrIdWhy` operationId).
+func (c *ClientWithResponses) CallLogdGetCdrByCdrIdWhyWithResponse(ctx context.Context, cdrId int64, params *CallLogdGetCdrByCdrIdWhyParams, reqEditors ...RequestEditorFn) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	rsp, err := c.CallLogdGetCdrByCdrIdWhy(ctx, cdrId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetCdrByCdrIdWhyResponse(rsp)
+}
+
 // CallLogdGetConfigWithResponse Get the configuration in force, without passwords
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29163,6 +30964,32 @@ func (c *ClientWithResponses) CallLogdGetConfigWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseCallLogdGetConfigResponse(rsp)
+}
+
+// CallLogdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *ClientWithResponses) CallLogdPatchConfigWithBodyWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error) {
+	rsp, err := c.CallLogdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPatchConfigResponse(rsp)
+}
+
+// CallLogdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
+func (c *ClientWithResponses) CallLogdPatchConfigWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error) {
+	rsp, err := c.CallLogdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdPatchConfigResponse(rsp)
 }
 
 // CallLogdGetExportsByExportUuidWithResponse Describe an archive
@@ -29412,6 +31239,32 @@ func (c *ClientWithResponses) CalldGetConfigWithResponse(ctx context.Context, pa
 	return ParseCalldGetConfigResponse(rsp)
 }
 
+// CalldPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *ClientWithResponses) CalldPatchConfigWithBodyWithResponse(ctx context.Context, params *CalldPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error) {
+	rsp, err := c.CalldPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPatchConfigResponse(rsp)
+}
+
+// CalldPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/calld/1.0/config (the `CalldPatchConfig` operationId).
+func (c *ClientWithResponses) CalldPatchConfigWithResponse(ctx context.Context, params *CalldPatchConfigParams, body CalldPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CalldPatchConfigResponse, error) {
+	rsp, err := c.CalldPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCalldPatchConfigResponse(rsp)
+}
+
 // CalldGetStatusWithResponse Say whether the parts work
 //
 // Returns a wrapper object for the known response body format(s).
@@ -29553,6 +31406,32 @@ func (c *ClientWithResponses) ConfdGetConfigWithResponse(ctx context.Context, pa
 		return nil, err
 	}
 	return ParseConfdGetConfigResponse(rsp)
+}
+
+// ConfdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *ClientWithResponses) ConfdPatchConfigWithBodyWithResponse(ctx context.Context, params *ConfdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error) {
+	rsp, err := c.ConfdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPatchConfigResponse(rsp)
+}
+
+// ConfdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/confd/1.1/config (the `ConfdPatchConfig` operationId).
+func (c *ClientWithResponses) ConfdPatchConfigWithResponse(ctx context.Context, params *ConfdPatchConfigParams, body ConfdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPatchConfigResponse, error) {
+	rsp, err := c.ConfdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPatchConfigResponse(rsp)
 }
 
 // ConfdGetExtensionsFeaturesWithResponse List: FeatureExtension
@@ -29826,6 +31705,45 @@ func (c *ClientWithResponses) ConfdPutQueuesByQueuesIdWithResponse(ctx context.C
 		return nil, err
 	}
 	return ParseConfdPutQueuesByQueuesIdResponse(rsp)
+}
+
+// ConfdGetRecordingsAnnouncementsWithResponse The sounds that tell of a recording
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/confd/1.1/recordings/announcements (the `ConfdGetRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdGetRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdGetRecordingsAnnouncementsParams, reqEditors ...RequestEditorFn) (*ConfdGetRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdGetRecordingsAnnouncements(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdGetRecordingsAnnouncementsResponse(rsp)
+}
+
+// ConfdPutRecordingsAnnouncementsWithBodyWithResponse Choose the sounds that tell of a recording
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdPutRecordingsAnnouncementsWithBodyWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdPutRecordingsAnnouncementsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutRecordingsAnnouncementsResponse(rsp)
+}
+
+// ConfdPutRecordingsAnnouncementsWithResponse Choose the sounds that tell of a recording
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/confd/1.1/recordings/announcements (the `ConfdPutRecordingsAnnouncements` operationId).
+func (c *ClientWithResponses) ConfdPutRecordingsAnnouncementsWithResponse(ctx context.Context, params *ConfdPutRecordingsAnnouncementsParams, body ConfdPutRecordingsAnnouncementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	rsp, err := c.ConfdPutRecordingsAnnouncements(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseConfdPutRecordingsAnnouncementsResponse(rsp)
 }
 
 // ConfdGetStatusWithResponse Say whether the parts work
@@ -30118,6 +32036,42 @@ func ParseAuthGetConfigResponse(rsp *http.Response) (*AuthGetConfigResponse, err
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest AuthGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseAuthPatchConfigResponse parses an HTTP response from a AuthPatchConfigWithResponse call
+func ParseAuthPatchConfigResponse(rsp *http.Response) (*AuthPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AuthPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest AuthPatchConfigdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -31792,6 +33746,42 @@ func ParseCallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLinkResponse(rsp *
 	return response, nil
 }
 
+// ParseCallLogdGetCdrByCdrIdWhyResponse parses an HTTP response from a CallLogdGetCdrByCdrIdWhyWithResponse call
+func ParseCallLogdGetCdrByCdrIdWhyResponse(rsp *http.Response) (*CallLogdGetCdrByCdrIdWhyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetCdrByCdrIdWhyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Why
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetCdrByCdrIdWhydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetConfigResponse parses an HTTP response from a CallLogdGetConfigWithResponse call
 func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -31815,6 +33805,42 @@ func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigRespo
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest CallLogdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdPatchConfigResponse parses an HTTP response from a CallLogdPatchConfigWithResponse call
+func ParseCallLogdPatchConfigResponse(rsp *http.Response) (*CallLogdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdPatchConfigdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32457,6 +34483,42 @@ func ParseCalldGetConfigResponse(rsp *http.Response) (*CalldGetConfigResponse, e
 	return response, nil
 }
 
+// ParseCalldPatchConfigResponse parses an HTTP response from a CalldPatchConfigWithResponse call
+func ParseCalldPatchConfigResponse(rsp *http.Response) (*CalldPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CalldPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CalldPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCalldGetStatusResponse parses an HTTP response from a CalldGetStatusWithResponse call
 func ParseCalldGetStatusResponse(rsp *http.Response) (*CalldGetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32784,6 +34846,42 @@ func ParseConfdGetConfigResponse(rsp *http.Response) (*ConfdGetConfigResponse, e
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest ConfdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPatchConfigResponse parses an HTTP response from a ConfdPatchConfigWithResponse call
+func ParseConfdPatchConfigResponse(rsp *http.Response) (*ConfdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPatchConfigdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33365,6 +35463,74 @@ func ParseConfdPutQueuesByQueuesIdResponse(rsp *http.Response) (*ConfdPutQueuesB
 	return response, nil
 }
 
+// ParseConfdGetRecordingsAnnouncementsResponse parses an HTTP response from a ConfdGetRecordingsAnnouncementsWithResponse call
+func ParseConfdGetRecordingsAnnouncementsResponse(rsp *http.Response) (*ConfdGetRecordingsAnnouncementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdGetRecordingsAnnouncementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfAnnouncements
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdGetRecordingsAnnouncementsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseConfdPutRecordingsAnnouncementsResponse parses an HTTP response from a ConfdPutRecordingsAnnouncementsWithResponse call
+func ParseConfdPutRecordingsAnnouncementsResponse(rsp *http.Response) (*ConfdPutRecordingsAnnouncementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ConfdPutRecordingsAnnouncementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest ConfdPutRecordingsAnnouncementsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseConfdGetStatusResponse parses an HTTP response from a ConfdGetStatusWithResponse call
 func ParseConfdGetStatusResponse(rsp *http.Response) (*ConfdGetStatusResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -33756,152 +35922,165 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2tu5fIXQv0BbwxJl23+Iig/shmZk9nXva3ZzJ9OyzURQGLdE2dyRRJak4ajD//YCkqBeLlCjZ",
-	"TjIxP8WxJb4+a3HxWYuLD0FIkoykKOUsuHgIWLhBCZQfL6OIIiY/ZpRkiHKM5H8h5oX4y4sMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IXzhYhiXqf+jILKPozxxRF4ueydVUTZqrb",
-	"urq6j43S/5iVpQdk+W8U8uDLLLiC4S1KI8MwRpBD8RdzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//i3YFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz58x410ZrTRB9eF/U7QKLoL/Na+19LxU0XMp50NaQpVkbQZZRzcVkNqN",
-	"WeZsEZKU5YmCc29T9FeiYIboHQ7RgpNblI56k0N2u/gzRzka8dpOh1vN3m1MqwrboFhHBFI8qjuPPoI7",
-	"QyHaO+sfEOMYRNTQ95Rtm2rNpJLUMygya2sp+RGmKOQtfW+0H8SzPRouJOkdokxJ+5CmjBDjOFXPRohD",
-	"HLMevWhShM0SDCvWUKViDaIpjMU0cHTPJ7w5odaJq2OziPaaN1Sh03IwC6KcQo2AMQ1D6UDBvX2tSmwu",
-	"s+669pN8pattlcAhxlHkNrv1445TWr8wDkaG90bXODz/9bOOs89ITkPk2pTy6XE9331pYl3DnS/fmCho",
-	"5dvO1bgOMId0YIA43EH+wMZjyBLcNTmijvGkGqVkuLFO6I9BQyt0For2atDV/WYFb1PaA5p5UP2adaxB",
-	"bdp0Y0e+TCrErCd6lcGAxJtF1SCPdqGziEifwHVkpA17A7ZLdLaUtMVIMdvQKxxzbYQ4rAUjTe6ImsQj",
-	"Rfd8EeaUkQELiRMOY6eWGc14XcCs7mW7cuNIVfZhZ6ysFtZO7eVz5tLT1fumgt1hHXYVdkPJSJgMV64e",
-	"m1VF2VrxdwR5TlG3DSiFy9hmldoaMQtWdXndna+TIiwBrTugC5xVLbJ15QMleWawwXNOFkoujK2KeLIq",
-	"f19wsl7HqKfPYr5GAL81zQYRcDa+YrhEcb+UWKmWQULCfX3Syqa1TJVKSTXROJ6z1iS0htI2mT/j1AjK",
-	"KCM47ZGMp5qgBOLUjBvLvJiGtxzJqpdlsU4D9rmCbnvISMb1kEzltHaaqku0toTm6e14OeydW+d5eGop",
-	"aMxds8O2sfqNIWphnUsR6tXDzQdxGpIEp2tpSCiLYvSrtTHi+irJ+ZpMq7V61a3WFaaMW6d3hCbdLcXm",
-	"QRmnRqTCMmgQkkorznlKXejjFUbxwIZmXzjXo90YsmbtrnPpChdXRLqCfmaUot750NPeJ6wvfl1yQ6B7",
-	"V8SA/bpNER0m3V2XQJOTwT5rVmKaIsYXMMNPQTJXdbtQy+8TiA2+SVh7mk1U7wrTxKZk7KgYZaPrFlST",
-	"VFdr7Md9RqhhQ7UseLkLHcZzCHM2oLtXOEZWcIsfXetKMGPiNVd+VDMFkE93Qo53Hk7dYPU56ho9aYxn",
-	"wzeopkEP56ycwnrI7NP/liLIFS7bKBjReHvppoLDiC5w1NZYDvOp508pq6ZntlO33Hkeh1gx0YpT6ZAG",
-	"/aEZEbuj8ycSG8ZyCNrN8ICmOpJT4CxIkBEHiqMstHpB1j4TTTT152O6IswZdbNgC/8iiztELWEWZplq",
-	"vWRqRb0aGpDSZ992zdapcm+07CxtNWzj0H2GKWKDSi6nsUOTaCyX9qpIYzvIGhtIMhiGiLGFetwwKEsV",
-	"QmTGY4xRym2BPbI9Q962NmJXFLFNbRR0e93p1S+IMbhGl5WH2Bzm1P42US8ND6x+8I+hzbw1Hqps3xWJ",
-	"iqO0Q9TAobmbMEps9gnM+cY2b9ny3tXfk+U0I+ygTMEsuMd3ZLHHGqz7ttuTZsl102flMJmG9h9oe01i",
-	"HBYmsYnHebEixEKKs+HwA6t6YnG+Hh6S2v9TVTeTrbV08LMcu16zuM8213GayljmMOQTe5dtSDrkizQP",
-	"gKvi1pFeZTN1lbX9bRkhM7kkUIZSjkPlY0sQ3xCLHhT7jkVnm2Hq4Vjmxsi5ODEzGWRs2+IQx8q3EKzh",
-	"ehzlWJdlZUz6vBbXjb60JylF20W3p41OkDjqe2CXsm0+PWuXbmzY81EeFMFoQdK4MGOLbaA1dsoqdofh",
-	"gvtoYFm1SZk1O1S13j4Fh4h4LCfzkDuJtmPV3vzr0kh4RGfz0XvbcCMbO07JMkaJwaKbFESHKCXUZvDY",
-	"zbBZwHGCGIdJ1vi1jPm1GWmN2mZBHRJSl2Tq76dqt7bLrrnt4srnzEWHRuXowAFFKEbcphdU14YWtMgh",
-	"Hr+faiJxTLYDC2eCIgwXzeg+/WwVoN0IG2sPqTWQyaHl9nD6UcqvUV1jzOrx77BHqEEelfPQ2MDrIeuM",
-	"ixkectdlwEfv7i5UBFRrA9uSqXpXMkJOE7LEtsiBfUi9Xc6j6lqrI1X9bSKvvTRVPesZzCeIDtLTeEiN",
-	"bQj4sTNdn1BC7g5OHFqcHLpMc0O4MMyNEUERXUSwYOPjklcwj/nC4f1mF/RrSJKqU96sT3eMeNmtOmNH",
-	"neszvj0qUrMtVdXItpvfaZFhLszjbB3DXsi8K3t9GNg80UQYZMVlaE0DcxOSDBlGhFXf7xnHO3hmq6yp",
-	"/bq9qTYisG7wQPhOc8HppfzKEo1NQcwSkdi/aLqSwn2rJEUJ4UjSDdNdY3CNLF74A3rOepZYvQq31ubG",
-	"6LS72Wp0z3w8waqskfBk+6hHpve0znVnxyKSQKzC1kfqEzuVCCnqg/jxqcbqKGbdkF1Oo0tD9o/dzkj1",
-	"s5Zq1p8A7yXcnszd+lm7jvYk3Pr8I65aGjOWu22Q+ka0cu84OMiGtT9T+sguG/aihxYGHi6cnZo8XPSP",
-	"jvLUuDmhRviL9EHc2kW0U1HbR1S3cWf1aXeg03nNUVZzvDPwI5cvCeohD2evVMpuO/ssD+LwcNcZKi7L",
-	"IISP6A3Zx495SD9IbRn1u0Nq72U52PVomdyh3XmzzfsTrBkSbk+0YkiVGOYU8+JGNKfcCmgliNPgItgg",
-	"GKntlZzl4L9fXeZ88+qzPtRfNjvD/4GK4IsoEqcrorjqhttGHu8HiqwDauvFAEwjUB82mwExPJDjZYzA",
-	"FvMN+Cf8i3zDQBncyM4kj8yF7S/jctWroqNViE3w+uxcerYylMqozOCHM/GVsEb4RnZvDjM8F7CYn5+9",
-	"Vv9k+KxI5GCvEVfnHZDiDD9GwUUgOvwB8csMX2b4X4kiG1lGUqYG7Pvz8+rAlVofYJbFJeTm968KqApX",
-	"U26Sg10nV/B5g0Dzm9q47Knp3yWxW9cD0+LXVXDx+4C3o/Q2fJkNLcZ1NMcXFcSG7vl8w0d3758byMEW",
-	"pRxsKSk1AcuTBNIiuAjeyWeXCPANrmYffHuzhes1ouD7s/Pv9GHFi9+lhKuNc3tml43sP33TWmUJGjWr",
-	"3bHuG7mqDvNUYwqUXXtS0ywwvoUFA5yAmKwBTh1mVQYHr4fm9K16Su5BYIK4jDX//cEgZGq1mAG8Ainh",
-	"gIuvhGr7hgGyTYXGMWpBoZleleb+rDEklbLWO/udIfpjT5A5OxO6k3GjDnUzpVq5RN0tKk4DdOUqJ5tb",
-	"rm+//yFmo4bjB6SmXyGs9BkBnIIVoSGayWEjOQc65oF10DoL7l/plfiV3HTJH85UiWcUwSjoIjojMQ5L",
-	"S6MP09f6uQFU/0S2IIFpASAHCWH8DTifyY6VkzwDmIGUgBgnmFcA/zNHMqFaiW/5YwvZXavDWrGQZwTv",
-	"ECC5tQKyWjE0tgYhsPLgkKiCEcrBsrBWQJXA2pFj7EBZ8BsAWSgGqjFwtpqa+RLq2lCaJxIaLCxjOBoG",
-	"mL0Nv6ZxAfiGMLH6QQ42YhzlOijkQcCRb1BiawpDkIabcb2utSADSxSTLYAMbFEc2yqhQpik9d2ppdqh",
-	"9HZMKiB0D0Muv8LMVpPmjNw7M6WWkpI6ci3a1z1lYr6a5Wk4pkbusCwGb6UJ/YokVyQxVvWguK42+oVy",
-	"vZkFGWGWVeWaMOdl5anQKE8R6QDygwCxjmv+8kVtno+K+F60Fx7rCuvqRBeAelhGo105y3rsq/mDKvqL",
-	"4iZipEKXulLxTv6m5eKquNYt2pEPifUM8k2N9KrxNSHDaY6+PrX/ty6B85ELe2hN1Al1j9mLQAFlD8xq",
-	"RJ6VcPwyc9oBnCYkvV5+ql3xAQBe2SK5zRTJTw/e3rQ5DdNmA9P1QZYJFGHuYuHMYRjPH9TZ1onmzmUY",
-	"XxWXsoQjyqGhIKjrfLEmFMm5Fw0lGipqGsAUqGkHK0qSw0nKuPXGQ/5okMepR7xC/GUUNeDOyRGXhTLo",
-	"ZtCxcKOf844F71j4+hwLL2xz2ozWtpjXlWB7nVrz5KzWYm56VL9g88vq3+cP5SdHS1qr06tCh7+7GBOs",
-	"etZuBAzB8msyCjaQAZRGKPIgViB+n0YAghoGI0FcgbTiEruArjLGick2Q/gnBHWqQ7OO6wCsAKEKSf0/",
-	"5z/YH0gJP63gphtYgO0G8Q2iSt6YGAawRCDcoPAWRQ6xTuXiOWS/fS4f8+abN9++2rgQxNAbkMBCSAhF",
-	"mTz4dqYOHsTy9sgVjBmyh1awVrXdk9bm5aobds14IeOLxYuBj2LZP4plSi2Ns14nHTLTOMhm2QroJcIb",
-	"UfVOgFfjIg8YKOxJDeZsVpXD6hhC47gAvyg3kz7qeFw3U12LHfwe+zsRNCX2pyHeGkZTPjB/UB8cN8Ol",
-	"aFwVFXiHt8JcP3oaO2EfVGMOqilhLK1dsk3F3oRv1LnCcZDWiHWMsvGQ9ar8WQTdVKCaCHeXmJtTB7u3",
-	"jU4rBGdfmbK4Wqsj0wMbhfLQ9DFwpxLcHxtzjVwMNuCpbAunxPX+7Hp4VY7N/EH+cTWgxbNXhUaOg3Zu",
-	"YGyacj6mFdC+sMAw0sogvoMxjkBKQEIoOj0wkbyrooas1sfHSWcRv6zjWkQXMQdJzhRVbWUtQ5KN5Pgu",
-	"WzsDXQlFMNzYauHPzBT2WtQAfPkrVD2XnoCIvAHbDQG3KdkyOdGwAJDdmkSj36PphePYwmGmNhJYnBqG",
-	"lce3DWPASILM3MWAjTBXaTbn0mfsaF+WOFcJQd/KFx/Rbji8YVsmYT2yZdvKn2qY9/cw3AA5G8qNpX37",
-	"+CRRDjkgKwBBjNmuznaF+HBYg3rKRzX4qIYDRjXIGslKVaIS4duKb6bJn+bwJiugkvmyGSBUikwcAyIU",
-	"h9X3XWX/nRYD60Nt3XV+87oCkxIsE/6oVEkMhRR5T3vL015mZC0D3NxZNfm4Le62uhm6b3H4TT7k1wa/",
-	"NpxGJqT2LXpHD8Bq5l09clUbyBbqINPicULYGhU+TjRbI3HtkWt61HF81DGsM/4eO8CxTj7sE4Id1/yq",
-	"Ei5bOFBlCHh7q7a38tLqcTOz5NOOIYxO9tSLctKrvNvHJZV0HTZ0e3DvhC7KQRmHb2vAovx5niBHuklK",
-	"wC/Is05+Z+FZJ08HeTpovHlCUqSmfSoxpDR6glwYolqzzx8qmXEMqmnp+qvirXz9Y+TkJ2vKp8/yeDoB",
-	"6RZwKz+YAsVknDcAbD++rVD/IP6MgflV8ZsyqoahXVpfJ3XsQuX1B5gzraw87NvnMCbY5AqkjuctPEr9",
-	"rvMJT1lMh7fL+YrTBbcnbU7lTMV0CcqzCA7aOvM1JXnmxt8oSfugXngaefPUkKeGTtipI2Wvx6tDEYAU",
-	"CQFQYi33T2FI8pQzIH726rXBqCjl+g0rB2uallXv9pMpparVd5vJUGM3s+Zav+LNmz1TquuBNNo31k1s",
-	"KJfhaCZzncA4rhIhKt3lc+wZM7HXoJ0gUPptR/vF9YK/plBZL2XyNoy3YbwN8xj3w1zDNfI31U0xVkZf",
-	"WdfWru3769x068jLvQyqdtStM4dQuSd2fZimT0BEkMzlo/QS9jkq9HXY8La+JEZfhDGdW+m7ZMzVtPei",
-	"8biisYHMC0TNz+M7TS+OvyVjQBYGosbK1cX1Bo2GzNgv0/CWu7fcveXuL8941qb76Fs0Wnp26EoNo3Id",
-	"e7+GQdmOu2rjSBaKv8HD3+DREaQ95cjhVo+WTI0IdVcSZAt398aKN1Z8FL2PovdR9E9ni+0VRF+uJC6B",
-	"9K21Y2IwfXM1GRlQfyRzzMfpn3LA8q747BGm35akvlD9EMbxq5iso/nrs3MlaRk+K9QIGA2ytzCOfybr",
-	"6APilxm+zPC/kjgYpZzvXxVw9BB/lqZC/c1JZS97J59dlrYKQ/QOhwh8e7OF6zWi4Puz8+8aCKnmtJHI",
-	"rD3PYURd5vdtRF3OV4uywRKtYSqsYmVO4QQJEySGHFFrxg5KErOWiSBHr0QZrvvNRhOWaEUoqpthzWWQ",
-	"chwfqHoGEwQgA7JMa9JKcoDariEt89iJUsUQwxSge45SsecSvyAsk/xlkPJiBrYbyNEdonIFCCFDb+Q7",
-	"gKKQ0Ain628YWOEYyeIOzdKJWfmGgcqEt1q+MI4X/Ya+2LfQFMayhCXJU7EKkZyrj384zpN1oN6AhcCu",
-	"GMs0AozDNGJgJUe3kFkwrRel5cly7E5IzCEOcSaT9sgtiDTTV+pKOSDE2PUaOSnyxlvk9r01TsKa5DSU",
-	"IFMbNcZxKhWFWMdJiuo2q2XH9e47hmg3B8vR7r8TPXn77tM3DOBIbTp16ynY4PWmX0FZ9mMD++hHSmxX",
-	"Cpi6JfWNPBYmNiqYzySkljkHy5iEt+peQqvoMX17qmGDLbOLyqs/y5KCWXBHcCizOwWzIE9vU7JNx2y/",
-	"EUjRFjGutLaQRBhulM9MZaIR/1aiaicGBBxDbmx2hhBdyCKcGqZz4HK9lGwgayrJnpkjNELR9KkLSXqH",
-	"KIO96rHxzGJKAh6tPBv6T9IfW8hkO1AEZPYsezdl6CiKFrqkRVXSuNZ85LLLwkoaUVn5xriqpEXFCZBU",
-	"FVgWMyEmktQaopy65Fa1Ckl9JGW7UmCi0GDWFBT1MZgFUa7sqmDWXeLagted4oa2XUSIQxyznW+bU9D8",
-	"3jBsxp9t78c4Rd02lAmmml819Xg9a+WD9Rd1M+rvmnX3TvgA9OqfW4uKXLfaGFVfmSC184vOpLXztaGw",
-	"eqDKL9qv1i1y0o1yKVVovWgqSSmZ4FvxdItp/k7Z1+xxmFMD791kumfg9fn5uQuf+zy57w8EkBRs1VkP",
-	"lSJaLkXSVkjRPV+IJZrQ2oP0RqzqKyhTSAgrEWRwbTWg1cvj9Nfbm/8COAVZDENpaP3/m1//YTVUlMlk",
-	"mueQ3QWzQG6EXa1kSRuU1BFQDJG+CJyhlJ+Bj2J0UgaI3lioh+wbH5WmfR8K6yDtGM9rvXTm+22k09mV",
-	"1EXI7t6AcAMpQ/z/5Xz16v9O4GnevvtUXhmRQB5uPNvXoMrF2Ji5GgOlV/16FkZ0hxHvMDrzylxl8wRF",
-	"GPZx4ZrlUQzk24h+ql7+Rb57Mnn1PqGE3KGxR5g8i13jWo2gnH+YR5hox2ONR/ENIwnaD/26tDOJ7gEq",
-	"2yQQc3SfEcrtl5JoqbgmjHdl4r162zOinhH1jKhnRD0j+swY0X9uCFgjzuQOLr0Vu0W5JtFwg++Q2N2l",
-	"AMvVOyIp6k1b/3VEJB/eGFJLnM0a+v7A9agcupHlTs0tlisYSGCE3oCfSVgJmtqncwIgu5U6yR9A0bbY",
-	"L/JEVlqBnqwaZtihLC9lRnUOpHQNsIcwojoqx8HZfFW8jahrTktZslsQDk75j3+rhahHUz0h6fKiSIXD",
-	"EwpewJsZ4MSATBNmLZKDbIJ+cL4hcTSKSijF+Cfx3tOJ8vOOgtug+LQui3Y8jCCmKEZrGAMBO7WvOwDY",
-	"RWFDuT2Na5EH8SFXBjmaFh0v1YyXhN14v+OJQ28u0IoJy70wHINzhuL5cZSzWDK8gCgBuc5LKwjkaYRo",
-	"Q0YuBC42OF0LYcFcOwxpyfIfQnB2U2j12E4NBvqh+iyZni8TfDSlGNa09FVRff4tx5HFc3NEATUU3e7m",
-	"qeVm9wLa4xOqqYj9Ny8VJbErVzveoTHG3okLlg/7+MoYGiFY8y28m8CoyHeFdHx//uMBi6UqWSW7RRFY",
-	"EZl3/Adb+iB1KqlMIARgLOzRwuvPmuZ5OuXpzA0N2jfzGKe3zg53Jz38syjxBevivxMKNjrikaGQpBGb",
-	"gdeAE/DDj+fnb8AP5+eOh+djvEKlH32av+4Jtd3rg+22JGAsCkvC0+uchu+o8p02NE55XIDQW1YdMoHl",
-	"KdUVoSq2J8FpzhE7vnYSDRxyPpF0hddObif15DMNd9uDh4NRhMVPML6movdcpXOuowXI8t8oNCY8uFFh",
-	"J0zHQCNMwS0qfM6DncVZoaw85AGwlIWwvJ5LiIhOuj1OJhZKJmTZvSuxcsOy+YP6oGTEBfPK+86uCvXh",
-	"NwXA4QW1UY+/zWowusFqeivXvBemHa67jlqYsISUsnDWkoXx0jOPyDaNCYwmitE7/frTi5PfzX+96uYv",
-	"nE3Z09eK5ZCxWpUqMUZpYZUYOyIpAgXiFkph7755YuGQ8SOH17Rab/aqXGG4swkOkiFFLDZ4zNO4F8El",
-	"K3PYyU2cNcL1PsMUsZGkgFvZDK9TyHOKepcKz22+/JxFvzFNJoxKTUSRGBSsxmBI8D9VD7+8/Xt//IDu",
-	"t2lRTkEEC/YGpHkc7xCFM3Vse0UoQHf+XlCN1RtYSMo1JpLrkkfWIEXgFmV8whJZYdg5xubZA/kYMTBl",
-	"l9/Bgo2+QI4wlHr06iviCGHoOADuj3Up85c4aOobnenklNS07n/ZedvFXJD6dLJNTbxtZGOSgyM9DxNg",
-	"rODZuyVR6WQT5JoSUWaO/QX5zIj+HLA/B+zPAftzwD4zos+M6DMj+syIPjOiz4zoMyP6zIg+M6J3qvvM",
-	"iD4z4rTMiOW+qULNzl3SrsSP2nQlaDBtYpP+ObBTumaK/Okir7O869sruoFjPeJfkiKFO7n73FfzHejE",
-	"z0QlOeLoz0hd6U8A+RNA/gTQ454Aekrl5HDgp3EtZKmDxjj01FWQQr8YHXuWGyCPZCl5p6F3GnqnoXca",
-	"eqehdxp6p6F3GnqnoXcaeqehdxp6p6F3GnqnoXcaerLK4DSE+7kKG8SRxWeoaCbxH8zwWaF6aSWXog+I",
-	"X2b4MsP/SuJgFOLuXxVw9Bh+VhvK6puTOmnYyJaMGWCI3uEQgW9vtnC9RhR8f3b+3Q4wdo8flkmDYByz",
-	"wWl9K59yPshy9E3rSzsvo/SnEeFqgrz6q9Wf3mGX68Na2F1drFsUYHQmX7UqO/nr/EFurYYyC1WScVWI",
-	"P66XuKiiezn0k7MhYBz3CYDHf/MiFIMnahjwFaRdoV86u+cZzJlM1G09zysT5jflQHmvr+WLpyUS1tO7",
-	"jMzEZnsLWeld8pDWSbMb3laF7QuQldCZDnFR6JksxnictxfxFLE8mQT5T+pNj3mP+dGYpxo7e4JelTMe",
-	"9YqFngD6m5K+9pj3mB+Jee352BPyspgpiCfZNMCTzOPd430K3iVy9oY7yfrQPpwH2ieB9kmgnyIJdC/Y",
-	"bcmfndPunHTOHZ9w5wgJd/rwak20s3uAwIlh16cBxhHtngE/SQa8HZQ+RsnW0ei9LHgbvFM5wSamPTXo",
-	"Tei9TOg25sdThDvIH80VDomEI2lolwnPHXqh2FcoRnOIQ1IxSCYOiYUbq2iXCk8ueqHYUyjGkoxDMjHE",
-	"Ng6LhAPt2CcRnn30ArGfQIxiIYflwURHknQlxOG1W/igeNqHD+4gZ+Z+Fu/5RBqKmWxGGtY4YBxRzG7n",
-	"KyQvy2DzxsAmMBsGR1nA38v3L9uvnxhpQtLVZ7Jex8hKm5AIeVCP1px66FRwIdtiHm4QayQFiHJRZZd5",
-	"UcA3aVHxy5mG/5mG/1kb/gPXJogyrvOvVAYOf5FCG/5OtyjooZPnb5YIpYCTOPISMvXqBf5UgmI3NYY8",
-	"n+VC4j2fX7Xn87nLx15O0gHhMDtJKwGoTpiyysoalIb31Tt6URmSjEvpMFNxDWJwxSfM645RtIY0ApzI",
-	"bCEAphGAYSgm9JDZQa4KmZnkjRxrdcJ1n3PZ6qT/LCjHLZgFzuduP2EmFN23uydrVzCOe07+H/Vw7Qy8",
-	"Fk1ICEVvVCKH4us8VvtIp4re38OQy9QSmNnvEORjD6G6FFsj7sAFd/KjvMRjJVlzpasXhurDkBVZKj1T",
-	"UhhOOIwd8+U1OLbfyxdnZSP+cFh+P2+USaXPu86k1qzy4fENKgCkfj83zWF+AcpZft/IwOC65NZram2R",
-	"jlh/5w/1lwv9Zf/RMuvCfFV0v/voeu+2qRH+RntX7dAFZAdSXjYnWMoHF02buLnxK17mnpTSaYibE6fz",
-	"jqR+TZzC4Mjc1mrjhOKoPEkNqcqK8ngyaady1pTk2fDm9YN67BQ3rGWmqBguUSyzJqrNiRRZv3X1W9d2",
-	"jlGYHGGDqbF34GKPtM8euxn2W+wDbbGlkvYb7Be9wVZz7G4mqPW9NsrN1yVIq5wwx2X+ZdnCpdSYLOHX",
-	"x6loFxGV3HqJGGdey6z9k2Wik/R/xyieP6i/mkSKUIw4skjPO/mjkp+rQv113L5WtbzMCEK/d5wEbgWo",
-	"yeBuYPesBO6Xmcse74TBe+7V/bNnMQ8gDk4E5SkKw6PbV361eDSm8QByYycRcboiwxziR/nUaYUPqz4b",
-	"JvojZ0C0R26PRQ/vENW33WDOwOX1Ry8GExMO4HADWME4SlQsPR4T+SWxbHU8xzh1CPX6WT51wmS5Zhbr",
-	"qxs8T+558qPz5EcitCfdaXMMpvwEOe3fGKJCnXpa+0XT2nKK3RdpuQz3L9LzB/nHKQJMrtdXhfzjuNXT",
-	"he9//++LJ0JqEe6iRou2F5rxVMgkmamlwio+f+YodzBy/1M95kNCfEiIN3V9SIgPCfEhId52fgrbWS7E",
-	"IwwBtb67hoS4LfM+JOSwPkI1p14ipoaETJQJe0iIemD+oP6OCAlR8nNVqL+Ou8uqFh8S4sHdCQmZCO4G",
-	"dl1DQk4evOde3T97HuQA4uAUEnKKwuBDQl5uSMgB5MYeEjJ0jUS5wJzmNRKi81/nNRJfRwDI0I0TA0A3",
-	"3zhRQZvTPL0dhvZn9dgpR4GkUUZwyj017qnxx4wCqWHnaeyXQWNLXepp7BdNY6s5dl+l1TLsSmO7rcYv",
-	"LHGrkprj09hVRR2Z0XLrJWISjT1RJuw0tnpg/qD+jqCxlfxcFeqvI/lR1eJpbA/uDo09EdwN7LrS2CcP",
-	"3nOv7p89jX0AcXCisU9RGB7dvvKrxaPR2AeQGzuNLe/kGaT65CVSJ8n0yRKqcNjqoxg2OVs+OtZTgP1J",
-	"uRsAOniI7LFKbsLbB+B65nLg8IsnLl80cSmn2N3+UNf8OdKWTpbFy7KqlcQcn7TU9eyCQUusl4VJlOUk",
-	"abATluqS1wf5ZwRdKeXmqpB/HLe4ugrPVXpUd7jKSaiuUetKVJ42bM+9fn/mHOW+YuBEUJ6cEDy2HeWX",
-	"h0cjJ/cVmIqZlA2id1oGcipemotu/08AAAD//w==",
+	"7H37j9s48ue/QvgOmFnAaXdm9haHBPdDd5LN5nuZ3b505uYWg8CgJdrmtkR6SKrdmkb+9wNJUQ+LlCjZ",
+	"7pf5k7ttiY/ipx6sKhbvJxFNN5QgIvjkzf2ER2uUQvXnRRwzxNWfG0Y3iAmM1H8RFrn8FPkGTd78PuGC",
+	"YbKaTCckS5LJt+/TSUQzIljPQwkmaP7a45mfup/hAgrU/cifeDOPaNz51PfphKE/MsxQLH8uRlcOYaqn",
+	"bbqr5lhr/du0aH1CF/9BkZh8n04uYXSDSGwhYwwFlJ9YoJRXIzMD+142BhmD+WR3gOp1W4/vYJJYFg0m",
+	"yRzH1n7kb4jNcTwnMEV9j2TpAjH7QwxBgSmZC5z2rEiMYYLiOboTiHBMibU9zOe639qvC0oTBMnEgENP",
+	"aUlZCsXkzQQT8be/TqZlz5gItEKs3vUGZhzF80UPPDcIsbkHZXafc5OHoYiyeL6D19YDmKzmWVZfKhfq",
+	"MwdsYHIjGxFU/gzjGMtFgclVAxAutFVAEohAInbGUnsh44j1jnQHtQaGLdBZIGZfAxfFd+FXkqiOIwvw",
+	"Khw1KNecfn2yOwvZWrY6wlz8+Rlz0ebRUhKUf/x3hpaTN5P/Nquk9KwQ0TPF531SQrfkHAZdxdclkJqD",
+	"WWR8HlHCs1TDuXMo5ivZMEfsFkdoLugNIoPeFJDfzP/IUIYGvLYz4cawdwfT6MJFFCdFIMODpvPgFNwh",
+	"hRzvtJsgVhrEzDJ3wrd1sWYTSfoZFNulteL8GDMUiYa8t9oP8tkOCRdRcosY19zeJyljxAUm+tkYCYgT",
+	"3iEXbYKw3oJFY/V1KnUQIzCRyyDQnRjx5oheR2rHehNNndfXoZc6mE7ijEGDgCEDQ6Sn4c65li3W1ay/",
+	"rP2iXmlLW81wiAsU+61u9bjnklYvDIOR5b3BPfavf/Ws5+pzmrEI+Q6leHrYzHdfGtlX/+SLN0YyWvG2",
+	"dze+BBaQ9RBIwB3k92w8+izBXZMjbhlPelCah2t6wvw5qUmFlqJoaoO27LcLeJfQ7pHMveLXLmMtYtMl",
+	"G1v8ZRMhdjnRKQx6ON7OqhZ+dDOdg0W6GK7FI03YW7BdoLMhpB1Git2GXuJEGCPEQxcMNLljZmMPgu7E",
+	"PMoYpz0WkqACJl4js5rxpoFpNctm51ZKlfZhi1ZOC2un9+I5e+tkeUEIzUiEUuNEavZSbY88ZFP9YboZ",
+	"sLHc7aXVlGv0H+rqYcdnsqtuaiJSgbyfdPqxadmUaxR/R1BkDLXHgAhcJC6b2jWI6WRZtdfet3uJ8YId",
+	"zQRMg9NyRK6pfGQ021h2EJmgc70m1lHFIl0Wv88FXa0S1DFnuV4D2LaxzBYG9jYdE7hASTeCnY6iXneK",
+	"v3Y1orKhZAuRqodopee0sQgNUroW8zMmVlDGG4pJB2c81gKlEBM7bhzrYiNvQclylkWzXgT7WkK3STK6",
+	"EYYkYz1yO0M1LTpHwjJyM5wPO9fWex0emwtqa1efsItWv3LEHD7zgoU65XD9QUwimkqtI8Gi7aHBr1am",
+	"lO+rNBMrOq7X8lW/XpeYceFc3gGSdLcVV/xnmBhRAssiQShRNqj3kvo4v5cYJT3bsX3hXFG7RrJ6775r",
+	"6QsXX0T6gn5q5aLO9TDL3sWsL14v+SHQfyqSYP/aEsT6Qwa+KtAWInGvmtOtzhAXc7jBj+EiL/v2coxT",
+	"ssSrKyiitU2/26ODUKytP9zCJLNauC0tPylaMe/YhvYhhdgS9IVVCN/mQ19ilrrknxuwg7YPZgQlfqpu",
+	"rfO421Bm2akuclFs7/tZLYIZ71ErS5wgJ9/JH337SjHn8jVfx7NxwUAxPro7PCo7du/XFQGtzaRGz1rQ",
+	"VS+DIee0WMKKZO7lf8cQFBqXTRQMGLy7dVvDUczmOG4KU4/1NOun5WjdM9Hq++9J4XTdifju6k07y7XU",
+	"sP0x5f9MIXGwdEvp9zzW1dmulGq9Y+vONpGphQb1mdgWUnkYjuP+szm/xzrtak4647dzh+P/QRMLMPvk",
+	"RD2JpS7bFZ69pRLk1MOVVTRavqB6n8oh2ubziSwp92bh6WQL/6TzW8QcyUB2AdV4yT6KTWZByQa2cy66",
+	"DIgryETeaziZVm0D+a8sXtkkzxrHMXIo2gStrKRyai5CnYlFjiU2XlJuHwGjics2dbhFu7TPboYdWlWG",
+	"puqpGk3Rg42SlSFrYf6urWl7xzlWL1o3ZY6xWjww6G6DGeK9RkDGEo8hsURZ5WWT1nHQFbb4t2EUIc7n",
+	"+nELURY6d9EuYhKMiHBlFKrx9IX5m0JoyRBfV/Z8e9atWf2COIcrdFGmptjzK5vfpvqlfsKaB7/1+eGc",
+	"iZjF+C5pnB9lHLIHAe3ThHHqst9hJtauddss7nwDzZuMbSg/qJNvOrnDt3S+h41q5rY7k3rL1dCnBZls",
+	"pP0n2l7RBEe5jW2SYeHzGPGI4U1/3pNTPPEkW/WTpAo8l91N1WgdE/yqaNe5bezSiiZBXG8mBYzEyNlt",
+	"1pT0JUHYCeAruE2KaTFM02W1P3VQyO4XlihDROBIB/dTJNbUIQflvnze2obbZjjU6Wp1l3o5VTeQ823D",
+	"/T+UvyVj9ffjycemLaezsyvgqC2zYY7ApdmLdYFbb9i+TycrE85staN+mcNM51k7fu4KZd5gh3J1WX5l",
+	"bqz9F/dY9M9dY+kw9bpluWAZuXH3PNggrLkcC6NQkcksmx0EFaCbOCBoO2/DvTY8msRdD+xuc+tPT5ut",
+	"Wwf2dDQIQzCeU5Lk9uXna+jM3HXK3sPE8rrCeKprm0arT6gcvXsJDpFvXyzmIT0EzbQe9/CvCkvxAVOd",
+	"jj7bWhKTdeKMLhKUWsz6USnciDHKXFav2xafTgROERcwrauA4sSJy1Kv9TadVAmJVUu2+X4pt+i70RE/",
+	"70zxnL3pyCocPRzlMUqQcMkFPbU+qyb2OA3W7Y+nSUK3PdZTimIM5/XccvNseTyolmPWJKkzjdZj5O7D",
+	"XIOEX627Gs0q+rdc7KjmYS/WoeaYMyRr0cUOD7X1tuCjc4sfaS99w4vR4KlqazqAT1O6wC4TZZ/Ix64v",
+	"s5xaYyJl/81oR1M1lTPrIOYj5KaaZTykxLakm7o92F9QSm8PHl1x+FpNm/aBCLk7s2Z0xmwew5wPPxWz",
+	"hFki5h7v16dgXkMq8jTmzSqJdcDLft1ZJ+rdn/XtQecEmlxVUrY5/NaILGthp7OThp2QeV/M+jCweaSF",
+	"sPCKD2lthLmO6AZZKMLL7/c8RdKb2F301HzdPVSXN7gacE/6ZV3hdPp9ixatQ0HckVHerTR9IwNdWpKh",
+	"lAqkfE7j8wfgChFx7PSCDhVrtHBDN9eo05xmY9Ad6/EIWtkg4dH2UQ/s4zUy199FGtMUYn1oaqA8cfuT",
+	"IUNdED++v7ksBFANZNen0fZFd9Nuh1Ldrmu96o+A9wJuj5ZG8dXED/d0uHUFyXylNOY889sgdVG0jPF5",
+	"REn7pT/X8qjDnetsuk8xiGjuHdkW0bybOjpc5xeJHBA0NGUgqjjhTkfNQGE1xh3t05xAa/LGR1mu8Q7h",
+	"B6ovBeq+MHcnV6ppeweuDxL18pcZOnnVwoQPGBLbJ5h9yGBYZRl1x8SqEHZB7Ipatph4e91c6/4IOkPB",
+	"7dE0xm/r3OWy8JwtF2jjP9vf1vm1QBvbhHmWppDlA1LxzBtmEI4Jqg4tSlFQu5bAJm0Okvxfy8mb37un",
+	"pLPsvk9rDvIkmXz/1hXipJmIqNt+G5SeVyTXWatz2Ctq1TVmNjTHrc8rvKtztCu3iGI68tqUao4yhkV+",
+	"LWdVbEmNMsZk8mayRjDW23wlbSb/79VFJtavvprSRsXcN/h/o3zy/btaxyXVMZNa+FAVOQLaaQyKhDsA",
+	"SQyqI/dTIKkMBV4kCGyxWIPf4J/0Bw6KQxL8TMUzhKScOt+jX5XzK1M4J6/PztVCbxBRpzsmP5/Jr/Rp",
+	"BjW9GdzgmRRPs/Oz1/qfDT7LU8X0KyT0uQqkfdef4smbiZzwRyQuNvhig/+daqc331DCNcF+Oj8vD25r",
+	"OwVuNkkh+mZ3r3KoG9fIsTHabrB18nWNQP2bapPT0dN/igBD1Y8fJ5mol+SlbqOwSi37rjPO0Z2YrcXg",
+	"6f22hgJsERFgy2ghako5NHmvnl0gINa4XH3w4/UWrlaIgZ/Ozv9iSja8+V1pGo3/5souajUQu5a1rJU4",
+	"aFXbtO6iXNmHfakxA3p/dVLLLDG+hTkHgoKErgAmHquqTvKs+tZUH5rSe2GYIqHOrP1+b2EybbVMAV4C",
+	"QgUQ8isp2n7ggG7JmTopYJGCUjK9Krad0xpJSsVtPEw7JPq2J8i8g1rtxbjWpW24Fq1Coe4G5acBukLL",
+	"qeEW+u33b3I1Kjh+RHr5NcKK2CXABCwpi9BUkY1mApjcG95C63Ry98ro4Fdq869+ONMtnjEE4+J0nj7L",
+	"14auOub3tMGrjmCZ7GJvsHgffDVHHduhOG3hPA7vfG3hAi4FYlsoYRD4R/HP9RaLaA1itMhWoMhK4ZJ/",
+	"JCylfKcEUAbocjmUcbJNDAWatJXBhiY4Kmz2LnVwZZ7r4al/0C1IIckBFCClXLwF51M1/GJ9pwBzQChI",
+	"cIpFyV5/ZEhthgruUj82+Kq9cXR2LFUhgrcI0MzZAV0uORrag0SwOrsvu+CUCbDInR0wLS7coLFOoGj4",
+	"LYA8koSqEc7VU73gWtUbIlmqwMGjIg2vtndxj+FfJMmBWFMuDUcowFrSUZmQkhUKJKauoXAEWbQeNutK",
+	"BnOwQAndAsjBFiWJqxMm+Ug5UFq91A45dkxM6W50ByOhvsLc1ZNx+/tPZkwvRVThyL2YdKUxC/NsLLv+",
+	"tEjlJHMop1ISBmWklJGkVUUUX31jXqhMNcodWuWKcm+18rxMta6Frc4nHcAe80kE7kB7HrCusa4rFwBo",
+	"yDIY7TrfocO+mt3rpr9rt16CdPZpmyveq98MX1zmV2ZEO/yhsF7UFymQXg6+8mIKlqHnJ/b/2vZ9fhLS",
+	"HlpRXSQqYPbNRANlD8waRJ4VcPw+9doBnCYkg1x+LIfSAQBe2iKZyxTJTg/ewbQ5DdNmDcnqIGoCxVj4",
+	"WDgzGCWze12jYqS5cxEll/mFauGIfGhpCJo+X6wJRTMRWEOzhj74AiABetnBktH0cJwyTN8EyB8N8pgE",
+	"xGvEX8RxDe6CHlEtFHmTvYGFa/NcCCyEwMLzCyy8sM1p/cCNw7wuGTvI1MpPzisp5idHzQvF3tQpPmf3",
+	"xV+elrQRp5e5OcHkY0zw8lm3EdAHy+dkFKwhB4jEOvc0gPjN5AOJAQQVDAaCuARp6UtsA7qsjCwX2w7h",
+	"fyBoqo3bZVwLYDmI9KmC/3H+s/sBQsVp5QVewxxs10isEdP8xiUZwAKBaI2iGxR7pAkWyrPPfvtaPBbM",
+	"t2C+Pdu8EMTRW5DCXHIIQxt1dvlMnx1L1PXzS5hw5E6t4I1u28Uy7OrKcpBE5Co1X744CVks+2exjOml",
+	"dlz3pFNmameRHVsBoyKCEVXtBERJF3U2R2NPSTBvs6ogq2cKjacCflFhJnNa/bhhpqoXN/gD9ncyaArs",
+	"j0O8M42meGB2r//w3AwXrHGZl+Dt3woL8+hp7IRDUo09qaaAsbJ26ZbIvYlY69OiwyBtEOuZZRMgG0T5",
+	"k0i6KUE1Eu4+OTenDvZgG51WCs6+POUItZbVBno2CkW9gWPgTl9Uc2zM1crpuICnC+ackq/3s++5b0Wb",
+	"2b368DWg5bOXuUGOh3SuYWyccD6mFdC8eMhCaW0Q38IEx4BQkFKGTg9MNGuLqD6r9eFx0lLiF1Vei5wi",
+	"FiDNuHZVO72WEd0M9PFdNHYGphOGYLR29SKemCkcpKgF+OpXqGeuIgExfQu2awpuCN1ytdAwB5Df2Fij",
+	"O6IZmOPYzGF3baQwPzUM64hvE8aA0xTZfRc9NsJMV0qeqZixp31Z4FzXdH6nXnxAu+Hwhm1RR/vIlm2j",
+	"BLZl3T/AaA3Uaugwlont45NEORSALgEECea7MtsX4v1pDfqpkNUQshoOmNWgeqRL3Ym+y8TVfP2mk3EB",
+	"b7oEuh47n+qqMQAmCaBScDhj32UB93E5sCHV1l/m12+csQnBolaWrjLGUcRQiLQ3Iu1FUe0iwc3fq6Ye",
+	"d+XdZlxJ+m7l8Kt6KOiGoBtOoxJS8zbcoydg1UtnH7mrNeRzfZBp/jApbLUOHyabrVZ7/Mg9PSgdH5SG",
+	"VdH2Yyc4VvXjQ0Gw45pfZc18hw9UGwLB3qrsraywevzMLPW0Zwqjlz31ooL0+uqE4zqVTB8udAdw76Qu",
+	"KqIMw7czYVH9PEuRp7tJccAvKHidws4ieJ2COyi4g4abJ5QgvexjHUNaoqfIx0NUSfbZfckznkk1DVl/",
+	"mb9Tr3+KveJkdf4MVR5PJyHdAW4dB9OgGI3zGoDdx7c16u/lxxCYX+a/aqOqH9qF9XVSxy70lRgAC26E",
+	"VYB98xzGCJtcg9TzvEVAadh1PuIpi/Hw9jlfcbrgDk6bUzlTMZ6DnHfi1G2d2YrRbOPnv9Gc9lG/8Dj8",
+	"FlxDwTV0wkEdxXsdUR2GAGRIMoBma7V/iiKaEcGB/DmI15pHRQvXH3hBrHFSVr/b7UwpRK25FlClGvuZ",
+	"NVfmlWDe7FlS3RDSat84N7GRUsPxVNU6gUlSFkLUsivU2LNWYq9AO4KhzNue9ovvBX91pnJeyhRsmGDD",
+	"BBvmIe6HuYIrFG6qG2OsDL6yrildm/fX+cnWgZd7WUTtoFtnDiFyT+z6MOM+ATFFqpaPlks41KgwN8nD",
+	"m+qSGHMRxnjfStclY76mfWCNh2WNNeSBISr/PL417sXht2T08EJP1lihXXxv0KjxjPsyjWC5B8s9WO7h",
+	"8ownbboPvkWjIWf7rtSwCteh92tYhO2wqzaOZKGEGzzCDR4tRtqTjzxu9Wjw1IBUd81BrnT3YKwEYyVk",
+	"0Ycs+pBF/3i22F5J9IUm8Umkb+iOkcn0dW0yMKH+SOZYyNM/5YTlXfbZI02/yUldqfoRTJJXCV3Fs9dn",
+	"55rTNvgs1xSwGmTvYJJ8pqv4IxIXG3yxwf9Ok8kg4Xz3KoeDSfxVmQrVNydVvey9enZR2CocsVscIfDj",
+	"9RauVoiBn87O/1JDSLmmtUJmzXWOYuazvu9i5nO+WrYNFmgFibSKtTmFUyRNkAQKxJwVOxhN7VImhgK9",
+	"km347jdrQ1igJWWoGoazlgERODlQ9xymCEAOVJvOopX0AL1dQVbUsZOtShJDAtCdQETuueQvCKsifxvI",
+	"RD4F2zUU6BYxpQEiyNFb9Q5gKKIsxmT1AwdLnCDV3KG9dHJVfuCgNOGdli9Mknm3oS/3LYzARLWwoBmR",
+	"WohmQv/5zXOdnIR6C+YSu5KWJAZcQBJzsFTUzVUVTOdFaVm6GLoTkmuII7xRRXvUFkSZ6Ut9pRyQbOx7",
+	"jZxieestcvveGqdgTTMWKZDpjRoXmChBIfU4Jagas1Y7vnffccTaNViOdv+dnMm7919+4ADHetNpRs/A",
+	"Gq/W3QLKsR/r2Uc/UGG7gsH0Lalv1bEwuVHBYqogtcgEWCQ0utH3EjpZj5vbUy0bbFVdVF39WbQ0mU5u",
+	"KY5UdafJdJKRG0K3ZMj2GwGCtogLLbUlJ8JorWNmuhKN/LdkVbdjQMIxEtZhbxBic9WE18BMDVxhVMka",
+	"8rqQ7Fg5ymIUj1+6iJJbxDjsFI+1Z+ZjCvAY4VmTf8r9sYVcjQPFQFXPck9TpY6ieG5ampctDRvNJ6Gm",
+	"LK2kAZ0VbwzrSllUggLlqgKLfCrZRDm1+lxObedWqYWUPFK8XQow2ehkWmcU/edkOokzbVdNpm0V12S8",
+	"9hLXpO08RgLihO98W1+C+vcWsll/dr2fYILaYygKTNW/qsvxatWKB6svqmFU39X77lzwHuhVPzeUitJb",
+	"TYzqr2yQ2vnFVNLa+drSWEWo4ovmq9WIvGSjUqUarW/qQlJxJvhRPt3wNP9F29f8YTynFr933dM9Ba/P",
+	"z899/LlP0/f9kQJKwFaf9dAlopUqUrYCQXdiLlU0ZVUE6a3U6kuoSkhIKxFs4MppQOuXh8mvd9f/F2AC",
+	"NgmMlKH1X9f/+qfTUNEmk22dI347mU7URtjXSlZug8J1BLSHyFwEzhERZ+CTpA7hgJqNhX7IvfHRZdr3",
+	"cWEdZBzD/Vov3fP9Ljbl7ArXRcRv34JoDRlH4n9lYvnqf47w07x7/6W4MiKFIloHb1/NVS5pY/fVWFx6",
+	"5a9nUcx2POItj86sNFf5LEUxhl2+cOPl0R7IdzH7Ur78i3r3ZOrqfUEpvUVDjzAFL3aFa01Btf4wizE1",
+	"gccKj/IbTlO0H/pNa2cK3T2ubBtDzNDdhjLhvpTEcMUV5aLNEx/028EjGjyiwSMaPKLBI/rEPKK/rSlY",
+	"IcHVDo7cyN2i0kksWuNbJHd3BGClvWNKUGfZ+ueRkXx4Y0irOJc19NOB+9E1dGPHnZpbrDQYSGGM3oLP",
+	"NCoZTe/TBQWQ3yiZFA6gGFvsF3Uii5Sgp8uaGXYoy0ubUa0DKW0D7D6KmcnK8Qg2X+bvYuZb01K17JeE",
+	"g4n4218rJuqQVI/odHlRToXDOxQCg9crwEmCjGNmw5K93gTz4GxNk3iQK6Fg43/I9x6PlZ92FtwaJad1",
+	"WbTnYQS5RAlawQRI2Ol93QHALhvrq+1p1UUBxIfUDIqaDhmvxEzghN18v+OxQ2ct0NITlgVmOIbPGcrn",
+	"h7mcpcoIDKIZ5CorrCCQkRixGo+8kbhYY7KSzIKFCRiywst/CMbZLaHVYTvVPND35d/K0/N9RIymYMPK",
+	"LX2Zl3//muHYEbk5IoNamm5O89RqswcG7YgJVa6I/TcvpUtil692okNDjL0TZ6yQ9vHMPDSSsWZbeDvC",
+	"o6Leldzx0/nfDtgs08Uq+Q2KwZKquuM/u8oH6VNJRQEhABNpj+ZBflZunscTnt6+oV77ZpZgcuMdcPeS",
+	"w59liy9YFv+dMrA2GY8cRZTEfApeA0HBz387P38Lfj4/9zw8n+AlKuLo4+J1jyjtXh9st6UA4xBYCp5B",
+	"5tRiR2XstCZxiuMClN3w8pAJLE6pLinTuT0pJplA/PjSSQ5wQPBptl3nwwJQv63z4PM7FPdJYlpA+gFG",
+	"axCjCKvkE5VszbIETQEmm0xwVRqcZiKiKdJ1wrcSggsUqSQfnSxfi2wGFlYsfA1zsF3nAOr8ry3kwJxR",
+	"ApRJLO3Lntt13m0eULLEKy9+008+0UTTPbgBxjGWP8HkisnZC11IvcrToYv/oMhaauRaJ3xxc/oAYQZu",
+	"UB7wvWMWa5QVx6sAVlooKi7Gk8rJlLsfpo3mGu6q7co9rlLY3Zar/PlpQ3mc/7rMPusM9auJX5ks/2Ye",
+	"2v53Xu3BSV9bKIFLgdgWSlAEbtLaYouF0sKLbAVSPRxeVMECCV0BSnQdqeV4Nup2lutMIj67139oM89H",
+	"eegEMn6Z6z9+1fDvN9lq/YQLGXsT9JzeI51dFvhoJ1xbJd6NMLMKXjhr8EKnrWXlnllMtyShMB7JRu/N",
+	"64/PTsEh/XzFzZ94M8YtXQmWQ6Ybl6LEmmiM9d0OMSUI5Eg4vOJ7zy34xg+ZAnl4SWvkZqfITTC54SNi",
+	"/H2C+LNsN0Qi30wuKgMUkxvnIY27DWaID/Rr+7XN8YpAkTHUqSpCeO7ll937lRt/+KDqegxJomBNgz7G",
+	"/1I+/PIcYd0pcGbeNqVMQAxz/haQLEl2Yl1TXXlkSRlAt+Fq67rnd023IKEqXKNOXUOGwA3ajPH5lhj2",
+	"ThN98kA+RhpnMeX3MOeD70ClHJGAXnPLKaUcHQfA3R6oogSXh6S+NsW6TklMm/kXk3fdLQlZqIjejMFV",
+	"BQUVcVTwfASMNTw7tyS6InqKfKv6quLnv6BQ3DeUsgilLEIpi1DKIhT3DcV9Q3HfUNw3FPcNxX1Dcd9Q",
+	"3DcU9w1B9VDcNxT3HVfc1ySnG9QUd8UNdfzoTVeKeiv/1t0/Bw5KV56icEA2yKwQ+g6CrudkqvyXEqRx",
+	"p3af+0q+Ax1aHSkkB5xeHSgrwyHWcIg1HGJ92EOsjymcPM6s1m42LmTQkICevs1YyhdrYM9xifGRLKUQ",
+	"NAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHD4KyyBA3hfqHCmuPIETPUbib5H9zg",
+	"s1zP0ulcij8icbHBFxv87zSZDELc3ascDqbhV72hLL85qZOGtYL/mAOO2C2OEPjxegtXK8TAT2fnf9kB",
+	"xu7xw6L6FkwS3rus79RT3gdZjr5pfWnnZbT8tJckUqQP4q8Sf2aHXeiHlbS72lh3CMD4TL3qFHbq19m9",
+	"2lr1VRYqOeMylx++95Dppjt96CdnQ8Ak6WKAgP/6XV6WSFQ/4EtI+0K/CHbPNjDj6q4J53lededLnQ90",
+	"9PpKvXhaLOE8vcvpVG62t5AX0aUAaXPvQy3aqrH9BmwK6IyHuGz0TDVjPc7biXiGeJaOgvwX/WbAfMD8",
+	"YMwzg509Qa/bGY567YUeAfrrwn0dMB8wPxDzJvKxJ+RVM2MQTzfjAE83Ae8B72PwrpCzN9zppgvt/QXV",
+	"QzX1UE39Maqpd4Ldu4p6KKEeSqifXgl1D95x6wSPolUnXbEqlKs6QrmqLsQ6y1TtHr/xik+ZszTDwlQh",
+	"fnSS8aPmkY4hJkp1lqMzhtQE71iPeh3TwbEeNqB7bUCbmB/uYN9B/mBPex9LeLrc3TwRPO+BKfZlisEe",
+	"+D6u6HXF97GFn0/ezRXBNR+YYk+mGOqi7+OJPl99P0t4OO27OCL47gND7McQg3z4/fxgc+ZTspTs8Nov",
+	"+VY+HZJvd5Az9T/J+nTydOVK1vN0KxxwgRjmN7MlUlfN8FmNsCnc9IOjaODvxfsXzddPzGlCyfIrXa0S",
+	"5HZjxyiAerDkNKTTqblc+boRr5XUiDPZZdvzooFvk6LylzMD/zMD/7Mm/M9W+ho2u1Ugm7jKnikLHP4W",
+	"kib6va4gMaRTh9cWCBEgaBIHBhl7b4l4LD5xWxp9aQOFHglpA886beCp88deGQY9zOGZYaC0RcgwCBkG",
+	"L5/bxiUj+LGZW9OUdRB4uZvpVTsfyneM9dbHlxcqMK2z7yRd5V9YVBKEoRVkMRBU1bQCkMQARpFcy0PW",
+	"sLrMVf2st4qiug7DPtVDdD2a6aSg22Q68a4O8QVzaVH8uFv/YQmTpKM+zVFLQEzBazmElDL0Vpcbyp9n",
+	"8YcHOvv64Q5GQhVAwtx9060YWirBp9kKcQduuFXF6yUeftzUFV2lE7y1cSH0bKXLBBUw8azqWvNl/168",
+	"OC0G8c1L++q9i6nKMFVSs6zaKtYoB5AFv8m4xJQ3oFjlD7U6Qb5Kt9Kp1dZvJz+lS//O7qsv5+bL7gPQ",
+	"TsV8mbe/8zwbbR/EkQuzP39XZikd2oBsQSrw5ogt6cFZ08VuPZcnF47MwHOP6jutsZuX8/Q9JUEnjnGV",
+	"qhsY9MYJJXFR7wMyXbvr4XjSvZNdMZpt+jevH/Vjp7hhLeoZJnCBElXbV29OFMuGrWvYujYrYcP0CBtM",
+	"g70DN3ukffbQzXDYYh9oi62EdNhgv+gNtl5jfzNB6/fKKLdf6qOscso91fzLsoULrrFZwq+P09EuIkq+",
+	"DRwxzLxWd8uM5onW1TQ7RvHsXn8aJ1KMEiSQg3veqx81/1zm+tNz+1r28jIzdcPecRS4NaBGg7uG3bMC",
+	"uN+nPnu8EwbveRD3T96LeQB28HJQniIzPLh9FbTFg3kaD8A3biciJkva70P8pJ46rTR9PWfLQn8SHMjx",
+	"qO2xnOEtYuZONiw4uLj6FNhgZGEPHK0Bz7lAqT6zgoekWCosOwPPCSYeqV6f1VMn7Cw3nsXqgqHgJw9+",
+	"8qP7yY/k0B5189oxPOUn6NP+lSMmxWlwa79ot7ZaYn8lrdRwt5Ke3asPrwwwpa8vc/XhudUzje9/S/2L",
+	"d4RULNxGjWHtwDTDXSGjeKbiCif7/JGhzMPI/T/6sZASElJCgqkbUkJCSkhICQm282PYzkoRDzAEtH73",
+	"TQnxU/MhJeSwMUK9poEjxqaEjOQJd0qIfmB2rz8HpIRo/rnM9afn7rLsJaSEBHC3UkJGgruGXd+UkJMH",
+	"73kQ90/eD3IAdvBKCTlFZggpIS83JeQAfONOCSnrgPEZJIRmJEKppGWvW7GsXMovGu+dXnnH5vwdpYQ4",
+	"zUjMAV3q6epZBGYZU/WxIKXiEoGSRDutSyAP4JQK/GcN8PvpmWfGAcdRES3we6mKr2uUg4hmRIAlZcrn",
+	"DxZohQkHlAEkl3fJaAoI3YJQSWC/4o8PwC5u9dJ3G1ihTE7zNjA5+ed5G9jzyC/suzisB+72i8NKaAuW",
+	"kZt+aH/Vj51ykiGJNxQTESKvIfL6kEmGFexClPRlREmVLA1R0hcdJdVr7K+ltRr2jZL6aeMXVoBfc83x",
+	"o6RlRy2eMXwbOGJUlHQkT7ijpPqB2b3+HBAl1fxzmetPT9962UuIkgZwt6KkI8Fdw65vlPTkwXsexP2T",
+	"j5IegB28vNenyAwPbl8FbfFgUdID8I3bja2uVux19am7QE/S06daKE9blH9KsqnVCocvgguw+86HGoAO",
+	"fgLjWC3X4R3OdwTPZc/ZyuC4fNGOS7XE/vaHvq3Z023pZVm8LKtac8zxnZamn10wGI4NvDDKZTmKG9wO",
+	"S31X/736GOCuVHxzmasPzy2u6SL4KgOqW77KUaiuUOvrqDxt2J4H+f7EfZT7soGXg/LkmOCh7aigHh7M",
+	"Obkvw5SeSTUgdmt4IGPypZmc9v8PAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
