@@ -240,17 +240,21 @@ func (m *matrix) aclFindings(rows []route, access func(rt route) string) iter.Se
 			for name, value := range x.values {
 				required = strings.ReplaceAll(required, "{"+name+"}", auth.EscapeWord(value))
 			}
-			path, all := x.path(m.t, rt), m.hostToken("master", "#", "call_logd.#")
+			path := x.path(m.t, rt)
 			name := fmt.Sprintf("%s %s", rt.method, path)
-			tokens := []string{m.hostToken("master", "#", "call_logd.#", "!"+required), m.hostToken("master", required+".more", "other.#"), "", uuid.NewString()}
-			for _, token := range tokens {
+			for _, lacks := range []func() string{
+				func() string { return m.hostToken("master", "#", "call_logd.#", "!"+required) },
+				func() string { return m.hostToken("master", required+".more", "other.#") },
+				func() string { return "" }, uuid.NewString,
+			} {
+				token := lacks()
 				if got := m.send(h, rt.method, path, "{}", "X-Auth-Token", token); got.status != http.StatusUnauthorized &&
 					!yield(fmt.Sprintf("%s with a token that lacks %s: %d %s", name, required, got.status, got.body)) {
 					return
 				}
 			}
 			if !tokenInQuery(rt) {
-				if got := m.send(h, rt.method, path+"?token="+all, "{}"); got.status != http.StatusUnauthorized &&
+				if got := m.send(h, rt.method, path+"?token="+m.hostToken("master", "#", "call_logd.#"), "{}"); got.status != http.StatusUnauthorized &&
 					!yield(fmt.Sprintf("%s with a token in the query: %d %s", name, got.status, got.body)) {
 					return
 				}
