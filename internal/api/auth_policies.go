@@ -94,6 +94,9 @@ func (s *Server) policy(r *http.Request, rc request) (auth.Policy, error) {
 	if errors.Is(err, auth.ErrNotFound) {
 		return p, noPolicy(key)
 	}
+	if err == nil {
+		err = rc.deniedAs(r, "policy", p.UUID, p.Slug)
+	}
 	return p, err
 }
 

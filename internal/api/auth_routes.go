@@ -134,11 +134,11 @@ func (s *Server) accountUserRoutes() []route {
 			query: pageParams(), answers: sends("The policies", policyPage{}), handle: s.listUserPolicies,
 		},
 		{
-			method: "PUT", path: "/users/{user:uuid}/policies/{policy}", acl: "auth.users.{user}.policies.{policy}.create",
+			method: "PUT", path: "/users/{user:uuid}/policies/{policy:ref}", acl: "auth.users.{user}.policies.{policy}.create",
 			summary: "Give a user a policy", answers: sendsNothing("The user has it"), handle: s.putUserPolicy,
 		},
 		{
-			method: "DELETE", path: "/users/{user:uuid}/policies/{policy}", acl: "auth.users.{user}.policies.{policy}.delete",
+			method: "DELETE", path: "/users/{user:uuid}/policies/{policy:ref}", acl: "auth.users.{user}.policies.{policy}.delete",
 			summary: "Take a policy from a user", answers: sendsNothing("The user does not have it"), handle: s.deleteUserPolicy,
 		},
 		{
@@ -159,23 +159,23 @@ func (s *Server) policyRoutes() []route {
 			body: newPolicyJSON{}, answers: sends("The policy", policyJSON{}), handle: s.createPolicy,
 		},
 		{
-			method: "GET", path: "/policies/{policy}", acl: "auth.policies.{policy}.read", summary: "Get a policy",
+			method: "GET", path: "/policies/{policy:ref}", acl: "auth.policies.{policy}.read", summary: "Get a policy",
 			answers: sends("The policy", policyJSON{}), handle: s.getPolicy,
 		},
 		{
-			method: "PUT", path: "/policies/{policy}", acl: "auth.policies.{policy}.edit", summary: "Change a policy",
+			method: "PUT", path: "/policies/{policy:ref}", acl: "auth.policies.{policy}.edit", summary: "Change a policy",
 			body: newPolicyJSON{}, answers: sends("The policy", policyJSON{}), handle: s.putPolicy,
 		},
 		{
-			method: "DELETE", path: "/policies/{policy}", acl: "auth.policies.{policy}.delete", summary: "Delete a policy",
+			method: "DELETE", path: "/policies/{policy:ref}", acl: "auth.policies.{policy}.delete", summary: "Delete a policy",
 			answers: sendsNothing("It is gone"), handle: s.deletePolicy,
 		},
 		{
-			method: "PUT", path: "/policies/{policy}/acl/{access}", acl: "auth.policies.{policy}.edit", summary: "Add an access to a policy",
+			method: "PUT", path: "/policies/{policy:ref}/acl/{access}", acl: "auth.policies.{policy}.edit", summary: "Add an access to a policy",
 			answers: sendsNothing("It is in"), handle: s.putAccess,
 		},
 		{
-			method: "DELETE", path: "/policies/{policy}/acl/{access}", acl: "auth.policies.{policy}.edit",
+			method: "DELETE", path: "/policies/{policy:ref}/acl/{access}", acl: "auth.policies.{policy}.edit",
 			summary: "Remove an access from a policy", answers: sendsNothing("It is out"), handle: s.deleteAccess,
 		},
 	}

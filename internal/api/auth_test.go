@@ -77,6 +77,35 @@ func TestLoginAnswers(t *testing.T) {
 	}
 }
 
+// TestApplicationLogin is what Wazo's own applications send: a login counts only
+// if all of it is answered (auth-and-clients 1.13).
+func TestApplicationLogin(t *testing.T) {
+	w := newTown(t, Auth, nil)
+	user, _, _, _ := w.resources("mid")
+	_, err := w.accounts.Create(t.Context(), auth.Actor{}, auth.Account{
+		UUID: user.UUID, TenantUUID: w.tenants["mid"], Username: "alice", Purpose: auth.PurposeUser, Method: "default", Enabled: true,
+	}, "pw")
+	w.must(err)
+	var login tokenAnswer
+	w.into(w.ask("POST", "/api/auth/0.1/token", `{"backend":"wazo_user","expiration":3600,"access_type":"offline","client_id":"app"}`,
+		"Authorization", basic("alice", "pw"), "X-Auth-Token", ""), 200, &login)
+	mine := []string{"X-Auth-Token", login.Data.Token, "Content-Type", "application/json"}
+	w.into(w.ask("HEAD", "/api/auth/0.1/status", "", mine...), 200, nil)
+	var me confUser
+	w.into(w.ask("GET", "/api/confd/1.1/users/"+login.Data.Metadata.UUID, "", mine...), 200, &me)
+	var infos infosJSON
+	w.into(w.ask("GET", "/api/confd/1.1/infos", "", mine...), 200, &infos)
+	if me.UUID != user.UUID || infos.UUID != login.Data.XivoUUID || infos.WazoVersion == "" {
+		t.Errorf("%+v %+v", me, infos)
+	}
+	var again tokenAnswer
+	w.into(w.ask("POST", "/api/auth/0.1/token", jsonOf(`{'backend':'wazo_user','expiration':3600,'refresh_token':'%s','client_id':'app'}`, login.Data.RefreshToken),
+		"X-Auth-Token", ""), 200, &again)
+	if again.Data.RefreshToken != "" || again.Data.AuthID != user.UUID {
+		t.Errorf("%+v", again.Data)
+	}
+}
+
 func TestTooManyLogins(t *testing.T) {
 	w := newTown(t, Auth, nil)
 	a := w.account("mid", "alice")

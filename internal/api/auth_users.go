@@ -170,7 +170,7 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, rc request) 
 	if err != nil {
 		return err
 	}
-	a := auth.Account{TenantUUID: rc.tenant, UUID: f.text("uuid", ""), Email: f.text("email_address", "")}
+	a := auth.Account{TenantUUID: rc.tenant, UUID: strings.ToLower(f.text("uuid", "")), Email: f.text("email_address", "")}
 	f.readUser(&a)
 	password := f.text("password", "")
 	if f.values["password"] == "" {

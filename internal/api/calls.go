@@ -25,6 +25,7 @@ type Call struct {
 	TalkingTo              map[string]string // uniqueid → uuid of the user
 	State                  recorder.PartyState
 	RecordingUUID, PauseBy string // of its talk
+	RecordingTenant        string // whose the recording is: a talk may be of two
 }
 
 // What CallRequest may be answered, for errors.Is. CallRefused is one more.
@@ -128,17 +129,20 @@ type callJSON struct {
 	UserUUID         *string             `json:"user_uuid"`
 	RecordState      recorder.PartyState `json:"record_state"`
 	// RecordingUUID and PausedBy are beyond Wazo: those of the talk, whichever
-	// party wanted them.
+	// party wanted them. The recording of another tenant is not named.
 	RecordingUUID *string `json:"recording_uuid"`
 	PausedBy      *string `json:"paused_by"`
 }
 
-func callBody(c Call) callJSON {
+func callBody(c Call, visible []string) callJSON {
 	out := callJSON{
 		CallID: c.ID, CallerIDName: c.Name, CallerIDNumber: c.Number,
 		PeerCallerName: c.PeerName, PeerCallerNumber: c.PeerNumber, Status: "Up", IsCaller: c.Caller,
 		DialedExtension: c.Dialled, TalkingTo: c.TalkingTo, TenantUUID: c.TenantUUID, UserUUID: orNull(c.UserUUID),
-		RecordState: c.State, RecordingUUID: orNull(c.RecordingUUID), PausedBy: orNull(c.PauseBy),
+		RecordState: c.State, PausedBy: orNull(c.PauseBy),
+	}
+	if slices.Contains(visible, c.RecordingTenant) {
+		out.RecordingUUID = orNull(c.RecordingUUID)
 	}
 	if out.TalkingTo == nil {
 		out.TalkingTo = map[string]string{}
@@ -168,14 +172,14 @@ func (s *Server) callsOf(ctx context.Context, fits func(Call) bool) ([]Call, err
 	return slices.DeleteFunc(list, func(c Call) bool { return !fits(c) }), err
 }
 
-func (s *Server) writeCalls(ctx context.Context, w http.ResponseWriter, fits func(Call) bool) error {
+func (s *Server) writeCalls(ctx context.Context, w http.ResponseWriter, rc request, fits func(Call) bool) error {
 	list, err := s.callsOf(ctx, fits)
 	if err != nil {
 		return err
 	}
 	out := callList{Items: make([]callJSON, 0, len(list))}
 	for _, c := range list {
-		out.Items = append(out.Items, callBody(c))
+		out.Items = append(out.Items, callBody(c, rc.visible))
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
@@ -187,7 +191,7 @@ func (s *Server) listCalls(w http.ResponseWriter, r *http.Request, rc request) e
 	if strings.EqualFold(r.URL.Query().Get("recurse"), "true") {
 		tenants = rc.visible
 	}
-	return s.writeCalls(r.Context(), w, func(c Call) bool { return slices.Contains(tenants, c.TenantUUID) })
+	return s.writeCalls(r.Context(), w, rc, func(c Call) bool { return slices.Contains(tenants, c.TenantUUID) })
 }
 
 func (s *Server) listMyCalls(w http.ResponseWriter, r *http.Request, rc request) error {
@@ -195,7 +199,7 @@ func (s *Server) listMyCalls(w http.ResponseWriter, r *http.Request, rc request)
 	if err != nil {
 		return err
 	}
-	return s.writeCalls(r.Context(), w, func(c Call) bool { return c.UserUUID == user })
+	return s.writeCalls(r.Context(), w, rc, func(c Call) bool { return c.UserUUID == user })
 }
 
 // call is that of the path if fits lets it be seen.
@@ -220,7 +224,7 @@ func (s *Server) getCall(w http.ResponseWriter, r *http.Request, rc request) err
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, callBody(c))
+	writeJSON(w, http.StatusOK, callBody(c, rc.visible))
 	return nil
 }
 
@@ -230,7 +234,9 @@ func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, rc request, o
 		return err
 	}
 	mine := c.UserUUID != "" && c.UserUUID == rc.token.UserUUID
-	return s.changeRecord(w, r, CallRequest{ID: c.ID, Op: op, Actor: rc.token.AuthID, Others: !mine})
+	// What another tenant's party of the talk has wanted is that tenant's to end.
+	theirs := c.RecordingTenant != "" && !slices.Contains(rc.visible, c.RecordingTenant)
+	return s.changeRecord(w, r, CallRequest{ID: c.ID, Op: op, Actor: rc.token.AuthID, Others: !mine && !theirs})
 }
 
 // putMyRecord does not ask for the tenant: a user's call is the user's in

@@ -48,7 +48,7 @@ func callWorld(t *testing.T) (*world, *fakeCalls) {
 		{
 			ID: "1508.1", TenantUUID: master, UserUUID: userA, LineID: 7, Name: "Alice", Number: "1001", PeerName: "Bob",
 			Dialled: "1002", Created: time.Unix(1508, 0), Up: true, Caller: true, TalkingTo: map[string]string{"1508.2": userB},
-			State: recorder.Active, RecordingUUID: rec1,
+			State: recorder.Active, RecordingUUID: rec1, RecordingTenant: child,
 		},
 		{ID: "1508.2", TenantUUID: child, UserUUID: userB, State: recorder.Inactive},
 	}}
@@ -182,5 +182,31 @@ func TestRecordErrors(t *testing.T) {
 	calls.err = errors.New("disk on fire")
 	if r := w.do("PUT", "/1.0/calls/1508.1/record/start"); r.status != 500 || strings.Contains(r.body, "fire") {
 		t.Errorf("%d %s", r.status, r.body)
+	}
+}
+
+// A talk of two tenants has the recording of one, whose name is not the other's
+// to know.
+func TestRecordingOfAnotherTenantIsNotNamedInCalls(t *testing.T) {
+	w, calls := callWorld(t)
+	calls.list[0].RecordingTenant = other
+	w.tokens.known["own"] = auth.Token{TenantUUID: master, AuthID: userA, UserUUID: userA, ACL: []string{"calld.#"}}
+	for _, path := range []string{"/1.0/calls", "/1.0/calls?recurse=true", "/1.0/calls/1508.1", "/1.0/users/me/calls"} {
+		if r := w.get(path, "X-Auth-Token", "own"); r.status != 200 || strings.Contains(r.body, rec1) || !strings.Contains(r.body, `"record_state":"active"`) {
+			t.Errorf("%s: %d %s", path, r.status, r.body)
+		}
+	}
+}
+
+// An administrator ends the wishes of the tenants that are theirs to see, not
+// those of the other party's tenant.
+func TestRecordingOfAnotherTenantIsNotEndedForIt(t *testing.T) {
+	w, calls := callWorld(t)
+	for tenant, reach := range map[string]bool{other: false, master: true, child: true, "": true} {
+		calls.list[0].RecordingTenant, calls.asked = tenant, nil
+		want := []CallRequest{{ID: "1508.1", Op: recorder.OpStop, Actor: "admin", Others: reach}}
+		if r := w.do("PUT", "/1.0/calls/1508.1/record/stop"); r.status != 204 || !slices.Equal(calls.asked, want) {
+			t.Errorf("recording of %q: %d, asked %+v, want %+v", tenant, r.status, calls.asked, want)
+		}
 	}
 }

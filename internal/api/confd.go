@@ -152,23 +152,28 @@ func (rs *resource[T]) filters() []param {
 // find is the object of the path if it is in a visible tenant.
 func (rs *resource[T]) find(r *http.Request, rc request) (T, string, error) {
 	key := r.PathValue(rs.pathValue())
-	name := "id"
+	name, shown := "id", key // as Python writes a number and a text
 	number, err := strconv.ParseInt(key, 10, 64)
 	if err != nil {
 		name, number = "uuid", -1
 		if parsed, err := uuid.Parse(key); err == nil { // clients may write it in capitals
 			key = parsed.String()
 		}
+		shown = "'" + key + "'"
 	}
 	list := rs.list(rs.server.directory.Book().Contents())
 	for i := range list {
 		e := rs.entity(&list[i])
 		if (e.UUID != nil && *e.UUID == key || e.ID != nil && *e.ID == number) && rs.visible(e, rc.visible) {
-			return list[i], deref(e.UUID), nil
+			id := ""
+			if e.ID != nil {
+				id = strconv.FormatInt(*e.ID, 10)
+			}
+			return list[i], deref(e.UUID), rc.deniedAs(r, rs.pathValue(), id, deref(e.UUID))
 		}
 	}
 	return *new(T), "", &confError{http.StatusNotFound, []string{
-		fmt.Sprintf("Resource Not Found - %s was not found ('%s': '%s')", rs.category, name, key),
+		fmt.Sprintf("Resource Not Found - %s was not found ('%s': %s)", rs.category, name, shown),
 	}}
 }
 

@@ -180,6 +180,7 @@ func TestRow39UserValidation(t *testing.T) {
 	}
 	w.want(t, w.ask(t, "DELETE", path, ""), 204)
 	w.want(t, w.ask(t, "GET", path, ""), 404, `["Resource Not Found - User was not found ('uuid': '`)
+	w.want(t, w.ask(t, "GET", "/1.1/users/4711", ""), 404, `["Resource Not Found - User was not found ('id': 4711)"]`)
 }
 
 // Row 40: the deprecated flag writes all four and reads their AND; beside any of

@@ -50,7 +50,8 @@ type route struct {
 	method string
 	// path follows the version. {name:int} is an integer without sign,
 	// {name:uuid} a hyphenated uuid,
-	// {name:key} one of both, {name} any text without a slash; a request
+	// {name:key} one of both, {name:ref} a uuid or any text, {name} any text;
+	// none has a slash in it. A request
 	// that does not fit finds no route, whoever asks (cdr-api 1.12).
 	path string
 	// also are more paths below /api/<service>, without a version: the published
@@ -112,6 +113,7 @@ type request struct {
 	tenant  string
 	visible []string
 	origin  origin
+	route   route
 }
 
 // user is the directory user whose token it is, for /users/me/….
@@ -194,7 +196,21 @@ func (rt route) fits(r *http.Request) bool {
 }
 
 // required is the access that this request needs.
-func (rt route) required(r *http.Request) string {
+func (rt route) required(r *http.Request) string { return rt.requiredFor(r, "", "") }
+
+// deniedAs refuses who may not do this to what the path value names, though
+// under another name of it: a denial counts by whichever it is asked for.
+func (rc request) deniedAs(r *http.Request, name string, others ...string) error {
+	for _, other := range others {
+		if required := rc.route.requiredFor(r, name, other); other != "" && rc.token.Access().Denies(required) {
+			return unauthorized("missing_permission_or_invalid_tenant", required, rc.tenant)
+		}
+	}
+	return nil
+}
+
+// requiredFor is required with another value in the path.
+func (rt route) requiredFor(r *http.Request, name, value string) string {
 	kinds := map[string]string{}
 	for _, v := range rt.values() {
 		kinds[v.name] = v.kind
@@ -202,8 +218,11 @@ func (rt route) required(r *http.Request) string {
 	parts := strings.Split(rt.acl, ".")
 	for i, p := range parts {
 		if strings.HasPrefix(p, "{") {
-			name := strings.Trim(p, "{}")
-			parts[i] = auth.EscapeWord(canonical(kinds[name], r.PathValue(name)))
+			word, as := strings.Trim(p, "{}"), value
+			if word != name {
+				as = r.PathValue(word)
+			}
+			parts[i] = auth.EscapeWord(canonical(kinds[word], as))
 		}
 	}
 	return strings.Join(parts, ".")
@@ -212,7 +231,7 @@ func (rt route) required(r *http.Request) string {
 // canonical writes a path value as it is written everywhere else: a denial must
 // not be passed by capitals in a uuid or zeros before a number.
 func canonical(kind, value string) string {
-	if kind == "" {
+	if kind == "" || kind == "ref" && uuid.Validate(value) != nil {
 		return value
 	}
 	if n, err := strconv.ParseUint(value, 10, 63); err == nil && kind != "uuid" {

@@ -81,10 +81,12 @@ func New(o Options) *Server {
 // Handler serves what a service has at its own port, and everything as Wazo's
 // nginx publishes it, below /api/<service> (design 7). Without a service it is
 // the latter alone.
-func (s *Server) Handler(own Service) http.Handler {
+func (s *Server) Handler(own Service) http.Handler { return s.handlerOf(own, s.routes()) }
+
+// handlerOf serves a route table.
+func (s *Server) handlerOf(own Service, rows []route) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /readyz", s.getReady)
-	rows := s.routes()
 	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
 	for _, rt := range rows {
 		serve := func(prefix, path string) {
@@ -131,7 +133,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix 
 	}
 	rc, err := s.authorize(r, rt)
 	if err == nil {
-		rc.origin = s.originOf(r, prefix)
+		rc.origin, rc.route = s.originOf(r, prefix), rt
 		err = rt.handle(w, r, rc)
 	}
 	var f failure

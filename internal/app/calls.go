@@ -67,10 +67,10 @@ func (r *reducer) calls() []api.Call {
 			talks[l.ID] = t
 		}
 	}
-	recordings := make(map[string]string)
+	recordings := make(map[string]recorder.Recording)
 	for _, rec := range r.machine.Recordings() {
 		if rec.State != recorder.Closing {
-			recordings[rec.Hook] = rec.UUID
+			recordings[rec.Hook] = rec
 		}
 	}
 	out := []api.Call{}
@@ -85,7 +85,7 @@ func (r *reducer) calls() []api.Call {
 	return out
 }
 
-func (r *reducer) call(leg call.Leg, t call.Talk, recordings map[string]string) api.Call {
+func (r *reducer) call(leg call.Leg, t call.Talk, recordings map[string]recorder.Recording) api.Call {
 	book := r.book()
 	channel, _ := r.model.Channel(leg.ID)
 	who := book.Endpoint(leg.Endpoint())
@@ -96,8 +96,8 @@ func (r *reducer) call(leg call.Leg, t call.Talk, recordings map[string]string) 
 		TalkingTo: make(map[string]string),
 	}
 	for _, other := range t.Legs {
-		if uuid, ok := recordings[other.ID]; ok {
-			out.RecordingUUID = uuid
+		if rec, ok := recordings[other.ID]; ok {
+			out.RecordingUUID, out.RecordingTenant = rec.UUID, rec.TenantUUID
 		}
 		if other.ID == leg.ID {
 			continue

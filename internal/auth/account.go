@@ -260,10 +260,11 @@ type Actor struct {
 }
 
 func (a Actor) mayAdd(acl []string) error {
-	for _, access := range acl {
-		if a.Access != nil && !a.Access.MayAdd(access) {
-			return &ErrEscalation{access}
-		}
+	if a.Access == nil {
+		return nil
+	}
+	if access, more := a.Access.Exceeds(acl); more {
+		return &ErrEscalation{access}
 	}
 	return nil
 }

@@ -312,7 +312,7 @@ func (a *Accounts) save(ctx context.Context, by Actor, v Account, event string) 
 func (a *Accounts) Edit(ctx context.Context, by Actor, uuid string, change func(*Account) error) (Account, error) {
 	v, err := a.edit(ctx, by, uuid, change)
 	if err == nil && !v.Enabled {
-		_, err = a.opt.Tokens.DropUser(ctx, uuid)
+		err = a.endSessions(ctx, uuid)
 	}
 	return v, err
 }
@@ -356,7 +356,13 @@ func (a *Accounts) Delete(ctx context.Context, by Actor, uuid string) error {
 	}
 	a.unindex(v)
 	delete(a.accounts, uuid)
-	_, err := a.opt.Tokens.DropUser(ctx, uuid) // the rows are gone, the cache is not
+	return a.endSessions(ctx, uuid) // the rows are gone, the cache is not
+}
+
+// endSessions ends all sessions of an account that has been changed. It does so
+// even if who asked for the change is gone: half of it would be no change.
+func (a *Accounts) endSessions(ctx context.Context, uuid string) error {
+	_, err := a.opt.Tokens.DropUser(context.WithoutCancel(ctx), uuid)
 	return err
 }
 
@@ -380,7 +386,7 @@ func (a *Accounts) SetPassword(ctx context.Context, by Actor, uuid, password str
 	}
 	a.mu.Unlock()
 	if err == nil {
-		_, err = a.opt.Tokens.DropUser(ctx, uuid)
+		err = a.endSessions(ctx, uuid)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ type Identity struct {
 // concurrently.
 type ACL struct {
 	deny, allow []pattern
+	denied      []string // the text of deny, without the !
 }
 
 // Compile reads the ACL language of auth-and-clients 2. Words are separated by
@@ -26,7 +27,7 @@ func Compile(entries []string, who Identity) *ACL {
 	a := &ACL{}
 	for _, e := range entries {
 		if denied, ok := strings.CutPrefix(e, "!"); ok {
-			a.deny = append(a.deny, compile(denied, who))
+			a.deny, a.denied = append(a.deny, compile(denied, who)), append(a.denied, denied)
 		} else {
 			a.allow = append(a.allow, compile(e, who))
 		}
@@ -40,9 +41,13 @@ func (a *ACL) Allows(required string) bool {
 	return !matchesAny(a.deny, required) && matchesAny(a.allow, required)
 }
 
+// Denies says whether the list denies the access, rather than not having it.
+func (a *ACL) Denies(required string) bool { return matchesAny(a.deny, required) }
+
 // MayAdd says whether whose ACL this is may give the access to somebody:
 // nobody gives more than they have. A denial takes something away, which
-// everybody may.
+// everybody may. Of an access with wildcards it sees the text alone: whether a
+// denial lies within is for Exceeds to say.
 func (a *ACL) MayAdd(access string) bool {
 	return strings.HasPrefix(access, "!") || a.Allows(access)
 }

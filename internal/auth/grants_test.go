@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,8 @@ func TestNobodyGivesMoreThanTheyHave(t *testing.T) {
 	refused("create", err)
 	_, err = policy(some, "denied", "call-logd.secret")
 	refused("create what is denied", err)
+	_, err = policy(some, "denied", "call-logd.*")
+	refused("create what holds what is denied", err)
 	_, err = policy(some, "cdr", "call-logd.cdr.read", "!calld.#")
 	s.must(err)
 	root, err := policy(host, "root", "#")
@@ -175,6 +178,8 @@ func TestTenantWithAccountsStays(t *testing.T) {
 	s.must(s.dir.DeleteTenant(t.Context(), "cli", tenant.UUID))
 }
 
+// BenchmarkCheckWarm is issue 6's bar for the check of a token and its ACL: p99
+// within 20 µs, and nothing is read.
 func BenchmarkCheckWarm(b *testing.B) {
 	st, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "db"), Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -185,7 +190,8 @@ func BenchmarkCheckWarm(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	tokens := auth.New(st, time.Now, uuid.NewString)
+	var reads atomic.Int64
+	tokens := auth.New(counted{st, &reads}, time.Now, uuid.NewString)
 	var acl []string
 	for i := range 60 {
 		acl = append(acl, fmt.Sprintf("service%d.users.me.*.read", i))
@@ -205,9 +211,15 @@ func BenchmarkCheckWarm(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+	// The reference: each is read from the database.
+	var cold []time.Duration
 	for _, secret := range secrets {
+		start := time.Now()
 		check(secret)
+		cold = append(cold, time.Since(start))
 	}
+	slices.Sort(cold)
+	reads.Store(0)
 	var took []time.Duration
 	i := 0
 	for b.Loop() {
@@ -218,4 +230,6 @@ func BenchmarkCheckWarm(b *testing.B) {
 	}
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Nanoseconds()), "p99-ns")
+	b.ReportMetric(float64(cold[len(cold)*99/100].Nanoseconds()), "cold-p99-ns")
+	b.ReportMetric(float64(reads.Load()), "database-reads")
 }

@@ -126,7 +126,7 @@ func (a *Accounts) byPassword(ctx context.Context, l Login) (Account, error) {
 // looked at and kept while the slot is held, so that a hundred guesses at once
 // are not all tried.
 func (a *Accounts) try(ctx context.Context, login, remote, stored, password string) (bool, error) {
-	account, address := "account "+strings.ToLower(login), "address "+remote
+	account, address := "account "+strings.ToLower(login), addressKey(remote)
 	allowed := func() error {
 		now := a.opt.Now()
 		return cmp.Or(a.throttle.allow(account, accountLimit(), now), a.throttle.allow(address, addressLimit(), now))

@@ -2,6 +2,7 @@ package auth
 
 import (
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -43,17 +44,40 @@ type bucket struct {
 	at   time.Time
 }
 
-// left is how much of the bucket is used at a time. A clock that went back
-// forgives nothing and punishes nobody for longer.
+// left is how much of the bucket is used at a time that is not before at.
 func (b bucket) left(now time.Time, l limit) float64 {
-	return max(0, b.used-max(0, now.Sub(b.at).Seconds())/l.refill.Seconds())
+	return max(0, b.used-now.Sub(b.at).Seconds()/l.refill.Seconds())
+}
+
+// bucket is that of a key. A clock that was set back forgives nothing and
+// punishes nobody for longer: it goes on from the new time. t.mu is held.
+func (t *throttle) bucket(key string, now time.Time) (bucket, bool) {
+	b, ok := t.buckets[key]
+	if ok && now.Before(b.at) {
+		b.at = now
+		t.buckets[key] = b
+	}
+	return b, ok
+}
+
+// addressKey is whose failures count together: an IPv6 address is one of 2^64
+// that its owner has, so all of them are one.
+func addressKey(remote string) string {
+	if ip, err := netip.ParseAddr(remote); err == nil {
+		ip = ip.Unmap().WithZone("")
+		if net, err := ip.Prefix(64); err == nil && ip.Is6() {
+			return "address " + net.String()
+		}
+		remote = ip.String()
+	}
+	return "address " + remote
 }
 
 // allow returns *ErrThrottled if the key has used up its failures.
 func (t *throttle) allow(key string, l limit, now time.Time) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b, ok := t.buckets[key]
+	b, ok := t.bucket(key, now)
 	if !ok {
 		return nil
 	}
@@ -69,7 +93,7 @@ func (t *throttle) failed(key string, l limit, now time.Time) {
 	if t.buckets == nil {
 		t.buckets = make(map[string]bucket)
 	}
-	b, ok := t.buckets[key]
+	b, ok := t.bucket(key, now)
 	if !ok && len(t.buckets) >= throttledKeys {
 		t.forget(now)
 	}
@@ -78,8 +102,8 @@ func (t *throttle) failed(key string, l limit, now time.Time) {
 
 // forget makes room: first what has been forgiven anyway, else anything.
 func (t *throttle) forget(now time.Time) {
-	for k, b := range t.buckets {
-		if b.left(now, accountLimit()) == 0 {
+	for k := range t.buckets {
+		if b, _ := t.bucket(k, now); b.left(now, accountLimit()) == 0 {
 			delete(t.buckets, k)
 		}
 	}

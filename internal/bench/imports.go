@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"callrecordd/internal/bench/load"
+	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/lab"
 )
@@ -168,7 +169,7 @@ func (s *suite) startImport(ctx context.Context, t *site) (finish func() (string
 	wg.Go(func() {
 		pause(ctx, either(s, 25*time.Second, time.Second)) // the ramp
 		begun := time.Now()
-		if failure = t.importUsers(ctx, users); failure != nil {
+		if failure = importUsers(ctx, t.ctl, users); failure != nil {
 			return
 		}
 		took = time.Since(begun)
@@ -184,7 +185,7 @@ func (s *suite) startImport(ctx context.Context, t *site) (finish func() (string
 }
 
 // importUsers applies a plan as `directory import --yes` does.
-func (t *site) importUsers(ctx context.Context, n int) error {
+func importUsers(ctx context.Context, ctl *control.Client, n int) error {
 	var plan directory.Plan
 	for i := range n {
 		name := fmt.Sprintf("imported%05d", i)
@@ -195,7 +196,7 @@ func (t *site) importUsers(ctx context.Context, n int) error {
 			}},
 		})
 	}
-	if err := t.ctl.Do(ctx, "POST", "import/apply", plan, nil); err != nil {
+	if err := ctl.Do(ctx, "POST", "import/apply", plan, nil); err != nil {
 		return fmt.Errorf("import %d users: %w", n, err)
 	}
 	return nil

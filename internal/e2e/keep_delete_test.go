@@ -248,3 +248,23 @@ func TestBadBodies(t *testing.T) {
 		t.Error("something was deleted")
 	}
 }
+
+// A tenant that has calls stays: nobody could see or delete them any more.
+func TestTenantWithCallsStays(t *testing.T) {
+	t.Parallel()
+	v := newVault(t)
+	tenant := v.tenant("acme")
+	v.put(made{id: 1, tenant: tenant, recordings: 1})
+	v.run()
+	token := v.newToken("", "auth.#")
+	path := "/api/auth/0.1/tenants/" + tenant
+	r := v.ask("DELETE", path, nil, "X-Auth-Token", token)
+	r.is(t, http.StatusConflict, "conflict")
+	if !strings.Contains(string(r.body), "it still has calls, recordings") {
+		t.Errorf("%s", r.body)
+	}
+	v.ask("GET", path, nil, "X-Auth-Token", token).is(t, http.StatusOK, "")
+	if got := v.ask("GET", "/1.0/cdr/1", nil, "Wazo-Tenant", tenant); got.status != http.StatusOK {
+		t.Errorf("the call: %d %s", got.status, got.body)
+	}
+}

@@ -1,0 +1,69 @@
+package auth
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Whoever is denied something gives nobody what holds it, under whatever name.
+func TestExceedsSeesDenialsWithinWildcards(t *testing.T) {
+	for _, c := range []struct {
+		name, has, gives string
+		refused          string // empty: allowed
+	}{
+		{"what is not there", "call-logd.#", "calld.#", "calld.#"},
+		{"the same", "call-logd.# !call-logd.secret", "call-logd.#", "call-logd.#"},
+		{"the same with its denial", "call-logd.# !call-logd.secret", "call-logd.# !call-logd.secret", ""},
+		{"a part without it", "call-logd.# !call-logd.secret.#", "call-logd.cdr.#", ""},
+		{"a star over it", "call-logd.# !call-logd.secret", "call-logd.*", "call-logd.*"},
+		{"a star that ends before it", "call-logd.# !call-logd.a.b", "call-logd.*", ""},
+		{"a wildcard in a word", "call-logd.# !call-logd.secret", "call-logd.s*t", "call-logd.s*t"},
+		{"two wildcards that meet", "a.# !a.*.b", "a.c.*", "a.c.*"},
+		{"two wildcards that do not", "a.# !a.*.b", "a.c.*.d", ""},
+		{"edit stands for update", "a.# !a.x.update", "a.*.edit", "a.*.edit"},
+		{"me of the giver", "a.# !a.me.read", "a.*.read", "a.*.read"},
+		{"a denial is nothing to have", "a", "!b.#", ""},
+		{"no denial", "#", "# a.* !b", ""},
+		{"too many forms", "# !x.y", "x." + strings.Repeat("edit.", 8) + "y", "x." + strings.Repeat("edit.", 8) + "y"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, more := Compile(strings.Fields(c.has), Identity{AuthID: "U", SessionUUID: "S"}).Exceeds(strings.Fields(c.gives))
+			if got != c.refused || more != (c.refused != "") {
+				t.Errorf("refused %q, %t; want %q", got, more, c.refused)
+			}
+		})
+	}
+}
+
+// A list made to be expensive is refused in time.
+func TestExceedsHostileList(t *testing.T) {
+	var has, gives []string
+	for range 300 {
+		has, gives = append(has, "!"+strings.Repeat("#a", 400)+"b"), append(gives, strings.Repeat("*a", 400)+"c")
+	}
+	begun := time.Now()
+	if _, more := Compile(append(has, "#"), Identity{}).Exceeds(gives); !more {
+		t.Error("it was allowed")
+	}
+	if took := time.Since(begun); took > 5*time.Second {
+		t.Errorf("it took %s", took)
+	}
+}
+
+// FuzzExceeds: what is given never lets anything through that the giver may not
+// do. The recipient is somebody else, so who is who does not count here.
+func FuzzExceeds(f *testing.F) {
+	f.Add("a.# !a.secret", "a.*", "a.secret")
+	f.Add("# !a.*.b !*x*", "a.c.* !a.c.b", "a.c.b")
+	f.Add("x.* !x.edit", "x.update", "x.update")
+	f.Fuzz(func(t *testing.T, has, gives, access string) {
+		if len(has) > 80 || len(gives) > 80 || len(access) > 80 {
+			return
+		}
+		giver, list := Compile(strings.Fields(has), Identity{}), strings.Fields(gives)
+		if _, more := giver.Exceeds(list); !more && Compile(list, Identity{}).Allows(access) && !giver.Allows(access) {
+			t.Errorf("%q gives %q and with it %q", has, list, access)
+		}
+	})
+}
