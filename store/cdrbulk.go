@@ -24,6 +24,15 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := t.prepareTerms(func(yield func(*cdr.CDR) bool) {
+		for i := range cdrs {
+			if !yield(&cdrs[i]) {
+				return
+			}
+		}
+	}); err != nil {
+		return nil, err
+	}
 	for i := range cdrs {
 		c := &cdrs[i]
 		isNew := true
@@ -33,7 +42,7 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 		}
 		var id int64
 		if isNew {
-			id, err = t.saveNewCDR(c)
+			id, err = t.saveNewCDR(c, false)
 		} else {
 			id, err = t.saveCDR(c)
 		}
@@ -76,10 +85,10 @@ func (t *Tx) knownLinkedIDs(cdrs []cdr.CDR) (map[string]bool, error) {
 	return known, err
 }
 
-// saveNewCDR saves a CDR that no other shares a linkedid with. Its recordings
-// are attached by finishBulk.
-func (t *Tx) saveNewCDR(c *cdr.CDR) (int64, error) {
-	id, err := t.saveCDRRow(c, nil)
+// saveNewCDR saves a CDR that no other shares a linkedid with. Recordings that
+// are there are attached by finishBulk; recorded says that it gets some now.
+func (t *Tx) saveNewCDR(c *cdr.CDR, recorded bool) (int64, error) {
+	id, err := t.saveCDRRow(c, nil, recorded)
 	if err != nil {
 		return 0, err
 	}

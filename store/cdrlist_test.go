@@ -282,7 +282,8 @@ func anyFilter(rnd *rand.Rand) Filter {
 		f.FromID = int64(rnd.IntN(300))
 	}
 	if some() {
-		f.Search = one("alice", "ALI", "é", "émile", "%", "_%", `"`, "10", "100", "45", "zz", "' OR 1", "\x00", "\xff")
+		f.Search = one("alice", "ALI", "é", "émile", "%", "_%", `"`, "10", "100", "45", "zz", "' OR 1", "\x00", "\xff",
+			"ali*", "^ali", "alice OR bob", "alice AND 10", "NOT zz", "NEAR(ali ce)", `"alice"`, "text:alice", "-alice", "{text} : ali", "(ali")
 	}
 	if some() {
 		f.Number = one("1001", "_45", "45_", "_45_", "_1001", "1001_", "9")

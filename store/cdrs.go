@@ -118,7 +118,7 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, error) {
 	} else if same {
 		return known[0], t.AttachRecordings(c, known[0])
 	}
-	id, err := t.saveCDRRow(c, known)
+	id, err := t.saveCDRRow(c, known, false)
 	if err != nil {
 		return 0, err
 	}
@@ -144,12 +144,12 @@ func (t *Tx) fromSameRows(c *cdr.CDR, known []int64) (same bool, err error) {
 
 // saveCDRRow inserts or updates the row. Of several known rows, which turned
 // out to be one call, the oldest stays and inherits from the others.
-func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64) (int64, error) {
+func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64, recorded bool) (int64, error) {
 	args, err := cdrArgs(c)
 	if err != nil {
 		return 0, err
 	}
-	found, err := t.findable(c)
+	found, err := t.findable(c, recorded)
 	if err != nil {
 		return 0, err
 	}

@@ -194,6 +194,18 @@ func (s *Store) FlagsAt(ctx context.Context, userUUID string, at time.Time) (dia
 	return u.Flags, nil
 }
 
+// DirectoryChangedSince says whether the directory of that time is no longer
+// that of today.
+func (s *Store) DirectoryChangedSince(ctx context.Context, at time.Time) (changed bool, err error) {
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM directory_history WHERE valid_from > ?1 OR valid_to > ?1)", micros(at)).Scan(&changed)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for changes of the directory since %s: %w", at.UTC().Format(time.RFC3339), err)
+	}
+	return changed, nil
+}
+
 // BookAt returns the whole directory as it was at a time, for audit and replay.
 func (s *Store) BookAt(ctx context.Context, at time.Time) (*directory.Book, error) {
 	type row struct{ kind, doc string }

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"time"
 
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/recorder"
@@ -31,41 +30,62 @@ type Imported struct {
 // All is on the disk when it returns; until then nothing is lost that could not
 // be imported again, so there is one fsync at the end.
 func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]Imported, error) {
+	const few = 50
 	var out []Imported
-	for len(out) < len(list) {
+	for next := few; len(out) < len(list); {
 		var part []Imported
-		err := s.Write(ctx, Intent, func(t *Tx) error {
-			part = nil
-			if err := t.beginBulk(); err != nil {
-				return err
-			}
-			var first, last, stored int64
-			for begin := time.Now(); len(out)+len(part) < len(list) && (len(part) == 0 || time.Since(begin) < groupTime); {
-				done, err := t.importCDR(list[len(out)+len(part)])
-				if err != nil {
-					return err
-				}
-				if done.Refused == "" && !done.Known {
-					if stored++; stored == 1 {
-						first = done.ID
-					}
-					last = done.ID
-				}
-				part = append(part, done)
-			}
-			if err := t.endBulk(); err != nil || stored == 0 {
-				return err
-			}
-			return t.AppendEvents(recorder.Event{
-				Kind: "cdr.imported", Actor: actor, Data: map[string]int64{"calls": stored, "first": first, "last": last},
-			})
+		rest := list[len(out):]
+		err := s.Write(ctx, BulkUnsynced, func(t *Tx) (err error) {
+			part, err = t.importCDRs(rest[:min(next, len(rest))], actor)
+			return err
 		})
 		if err != nil {
 			return out, fmt.Errorf("import cdrs: %w", err)
 		}
 		out = append(out, part...)
+		next = max(few, 2*len(part))
 	}
-	return out, s.Probe(ctx)
+	return out, s.probe(ctx, Bulk)
+}
+
+// importCDRs stores as many of them as may be, at least one.
+func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
+	if err := t.beginBulk(); err != nil {
+		return nil, err
+	}
+	if err := t.prepareTerms(func(yield func(*cdr.CDR) bool) {
+		for i := range list {
+			if !yield(&list[i].CDR) {
+				return
+			}
+		}
+	}); err != nil {
+		return nil, err
+	}
+	var out []Imported
+	var first, last, stored int64
+	for i := range list {
+		if i > 0 && !t.mayGoOn() {
+			break
+		}
+		done, err := t.importCDR(list[i])
+		if err != nil {
+			return nil, err
+		}
+		if done.Refused == "" && !done.Known {
+			if stored++; stored == 1 {
+				first = done.ID
+			}
+			last = done.ID
+		}
+		out = append(out, done)
+	}
+	if err := t.endBulk(); err != nil || stored == 0 {
+		return out, err
+	}
+	return out, t.AppendEvents(recorder.Event{
+		Kind: "cdr.imported", Actor: actor, Data: map[string]int64{"calls": stored, "first": first, "last": last},
+	})
 }
 
 func (t *Tx) importCDR(im Import) (Imported, error) {
@@ -87,19 +107,18 @@ func (t *Tx) importCDR(im Import) (Imported, error) {
 		}
 	}
 	if !done.Known {
-		if done.ID, err = t.saveNewCDR(&im.CDR); err != nil {
+		if done.ID, err = t.saveNewCDR(&im.CDR, len(lacks) > 0); err != nil {
 			return done, err
 		}
-		if err := t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID); err != nil {
-			return done, err
+		if im.CDR.ID == 0 { // otherwise that tells whether it is there
+			if err := t.exec("INSERT INTO cdr_imports VALUES (?, ?)", im.Key, done.ID); err != nil {
+				return done, err
+			}
 		}
 	}
 	for _, r := range lacks {
-		if err := t.InsertRecording(r); err != nil {
-			return done, err
-		}
-		if err := t.exec("UPDATE recordings SET cdr_id = ? WHERE uuid = ?", done.ID, r.UUID); err != nil {
-			return done, err
+		if err := t.insertRecording(r, done.ID); err != nil {
+			return done, fmt.Errorf("store recording %s: %w", r.UUID, err)
 		}
 	}
 	return done, nil
@@ -127,6 +146,7 @@ func (t *Tx) importKnown(im Import) (done Imported, err error) {
 // scan reads the one value of a query that stays prepared; sql.ErrNoRows if
 // there is none.
 func (t *Tx) scan(to any, query string, args ...any) error {
+	t.ran++
 	st, err := t.prepared(query)
 	if err != nil {
 		return err

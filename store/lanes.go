@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"maps"
 	"time"
 )
 
@@ -25,10 +26,12 @@ const (
 	// SoonUnsynced is Soon without fsync, unless one of those it shares the
 	// commit with asks for it.
 	SoonUnsynced
+	// BulkUnsynced is Bulk without fsync, for what could be done again.
+	BulkUnsynced
 )
 
 // synced says whether a commit must reach the disk.
-func (p Priority) synced() bool { return p != Intent && p != SoonUnsynced }
+func (p Priority) synced() bool { return p != Intent && p != SoonUnsynced && p != BulkUnsynced }
 
 const (
 	// checkpointEvery is after how many commits the WAL is copied back. Most
@@ -41,8 +44,13 @@ const (
 	// groupTime is how long a transaction goes on taking writes: an urgent one
 	// may be waiting.
 	groupTime = 3 * time.Millisecond
+	// calmTime is the same for bulk work while there are no calls: the more is
+	// stored together, the less it costs.
+	calmTime = 40 * time.Millisecond
 	// calm is how long after the last urgent write bulk work need not give way.
 	calm = time.Second
+	// knownTerms is how many numbers of texts are kept in memory.
+	knownTerms = 100_000
 )
 
 // Those who write much without a break would make the file grow for ever,
@@ -71,14 +79,20 @@ type Tx struct {
 	tx    *sql.Conn // on which the transaction was begun
 	stmts map[string]*sql.Stmt
 	now   time.Time
-	ran   int // statements
-	terms map[term]int64
+	ran   int            // statements
+	known map[term]int64 // numbers of texts that are in the database
+	terms map[term]int64 // and that this transaction has looked up or made
+	more  func() bool
 }
+
+// mayGoOn says whether bulk work may do more in this transaction.
+func (t *Tx) mayGoOn() bool { return t.more() }
 
 type job struct {
 	ctx      context.Context
 	priority Priority
 	fn       func(*Tx) error
+	calm     bool // bulk work while there are no calls
 	err      error
 	result   chan error
 }
@@ -93,7 +107,7 @@ func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error
 	switch p {
 	case Intent, High:
 		lane = s.high
-	case Bulk:
+	case Bulk, BulkUnsynced:
 		lane = s.low
 	case Soon, SoonUnsynced:
 		lane = s.soon
@@ -104,11 +118,23 @@ func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error
 		return ErrClosed
 	default:
 	}
+	if err := s.hand(j, lane); err != nil {
+		return err
+	}
+	return <-j.result
+}
+
+// hand waits until the writing goroutine takes the job.
+func (s *Store) hand(j *job, lane chan<- *job) error {
+	if lane != s.low {
+		s.waiting.Add(1)
+		defer s.waiting.Add(-1)
+	}
 	select {
 	case lane <- j:
-		return <-j.result
-	case <-ctx.Done():
-		return fmt.Errorf("write to database: %w", context.Cause(ctx))
+		return nil
+	case <-j.ctx.Done():
+		return fmt.Errorf("write to database: %w", context.Cause(j.ctx))
 	case <-s.done:
 		return ErrClosed
 	}
@@ -237,9 +263,10 @@ func (l *lanes) runSoon() {
 // took, and leaves writer and processor to them.
 func (l *lanes) runBulk(j *job) {
 	begun := time.Now()
+	j.calm = begun.Sub(l.urgent) >= calm
 	l.cache(true)
-	l.s.run(j, func() *job { return nil }, true)
-	if begun.Sub(l.urgent) < calm {
+	l.s.run(j, func() *job { return nil }, j.priority.synced())
+	if !j.calm {
 		l.low = nil
 		l.rest.Reset(time.Since(begun))
 	}
@@ -252,6 +279,9 @@ func (l *lanes) cache(large bool) {
 	}
 	if l.large == large {
 		return
+	}
+	if !large {
+		clear(l.s.terms)
 	}
 	pragma := callCache + "; PRAGMA shrink_memory"
 	if large {
@@ -311,6 +341,11 @@ func (s *Store) transact(first *job, more func() *job, synced bool) (members []*
 			_, _ = s.conn.ExecContext(ctx, "ROLLBACK")
 		}
 	}()
+	begun := time.Now()
+	tx.more = func() bool {
+		took := time.Since(begun)
+		return took < groupTime || took < calmTime && first.calm && s.waiting.Load() == 0
+	}
 	if first.err = first.fn(tx); first.err != nil {
 		return members, nil
 	}
@@ -325,7 +360,17 @@ func (s *Store) transact(first *job, more func() *job, synced bool) (members []*
 		return members, fmt.Errorf("commit: %w", err)
 	}
 	committed = true
+	s.learn(tx.terms)
 	return members, nil
+}
+
+// learn keeps the numbers of texts that have been committed: nothing deletes
+// them.
+func (s *Store) learn(terms map[term]int64) {
+	if len(s.terms)+len(terms) > knownTerms {
+		clear(s.terms)
+	}
+	maps.Copy(s.terms, terms)
 }
 
 // join runs a write in a transaction that has begun. If it fails it alone is
@@ -348,5 +393,5 @@ func (s *Store) join(j *job) error {
 }
 
 func (s *Store) tx(j *job) *Tx {
-	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now()}
+	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now(), known: s.terms, more: func() bool { return false }}
 }

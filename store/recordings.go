@@ -45,19 +45,28 @@ func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error
 
 // InsertRecording is InsertIntent within a transaction.
 func (t *Tx) InsertRecording(r recorder.Recording) error {
-	args, err := recordingArgs(r)
+	id, err := t.callOf(r)
 	if err == nil {
-		err = t.exec(`INSERT INTO recordings (tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause,
-			detail, claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, uuid)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, args...)
-	}
-	if err == nil {
-		err = t.saveLegs(r)
+		err = t.insertRecording(r, id)
 	}
 	if err != nil {
 		return fmt.Errorf("store recording %s: %w", r.UUID, err)
 	}
 	return nil
+}
+
+// insertRecording stores a recording of that CDR, 0 if there is none yet.
+func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
+	args, err := recordingArgs(r)
+	if err != nil {
+		return err
+	}
+	if err := t.exec(`INSERT INTO recordings (tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause,
+		detail, claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, uuid, cdr_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`, append(args, cdrID)...); err != nil {
+		return err
+	}
+	return t.insertLegs(r)
 }
 
 // UpdateRecording is Store.UpdateRecording within a transaction.
@@ -115,16 +124,40 @@ func (t *Tx) saveLegs(r recorder.Recording) error {
 		if err := t.exec("DELETE FROM recording_legs WHERE recording_uuid = ?", r.UUID); err != nil {
 			return err
 		}
-		for i, leg := range r.Legs {
-			if err := t.exec("INSERT INTO recording_legs VALUES (?, ?, ?, ?)", r.UUID, i, bootKey(r.Boot), leg); err != nil {
-				return err
-			}
+		if err := t.insertLegs(r); err != nil {
+			return err
 		}
 	}
-	return t.exec(`UPDATE recordings SET cdr_id = known.id FROM (SELECT min(cdr_id) AS id FROM cdr_uniqueids
-		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`) AS known
-		WHERE uuid = ?3 AND cdr_id IS NULL AND known.id IS NOT NULL`,
-		bootKey(r.Boot), list(append([]string{r.Hook}, r.Legs...)), r.UUID)
+	id, err := t.callOf(r)
+	if err != nil || id == 0 {
+		return err
+	}
+	return t.exec("UPDATE recordings SET cdr_id = ? WHERE uuid = ? AND cdr_id IS NULL", id, r.UUID)
+}
+
+func (t *Tx) insertLegs(r recorder.Recording) error {
+	for i, leg := range r.Legs {
+		if err := t.exec("INSERT INTO recording_legs VALUES (?, ?, ?, ?)", r.UUID, i, bootKey(r.Boot), leg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// callOf returns the oldest CDR that has one of the recording's legs, 0 if there
+// is none. One look for each: a list of them would cost SQLite a table.
+func (t *Tx) callOf(r recorder.Recording) (int64, error) {
+	var oldest int64
+	for _, leg := range append([]string{r.Hook}, r.Legs...) {
+		var id sql.NullInt64
+		if err := t.scan(&id, "SELECT min(cdr_id) FROM cdr_uniqueids WHERE uniqueid = ?2 AND "+sameBoot, bootKey(r.Boot), leg); err != nil {
+			return 0, fmt.Errorf("look for the cdr of leg %s: %w", leg, err)
+		}
+		if id.Valid && (oldest == 0 || id.Int64 < oldest) {
+			oldest = id.Int64
+		}
+	}
+	return oldest, nil
 }
 
 // sameLegs says whether the legs are stored already: most saves change others

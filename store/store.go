@@ -56,7 +56,8 @@ type Store struct {
 	conn    *sql.Conn // the one writing connection, used by writeLoop alone
 	readDB  *sql.DB
 
-	high, low, soon chan *job // unbuffered: who could send is being served
+	high, low, soon chan *job    // unbuffered: who could send is being served
+	waiting         atomic.Int32 // writes that are not bulk and not taken yet
 	checkpoint      chan struct{}
 	copying         atomic.Bool   // bulk work waits for a checkpoint,
 	copied          chan struct{} // whose end is told here
@@ -68,7 +69,8 @@ type Store struct {
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
 	stmts   map[string]*sql.Stmt
-	commits int // since the last request for a checkpoint
+	terms   map[term]int64 // numbers of texts
+	commits int            // since the last request for a checkpoint
 }
 
 // Open locks and opens the database, creates it or brings it up to date.
@@ -77,7 +79,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
 		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
 		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
-		stmts: map[string]*sql.Stmt{},
+		stmts: map[string]*sql.Stmt{}, terms: map[term]int64{},
 	}
 	if err := s.open(ctx); err != nil {
 		_ = s.release() // what matters is why it could not be opened
@@ -215,8 +217,10 @@ func (s *Store) release() error {
 }
 
 // Probe proves that the database can be written to, for the watchdog.
-func (s *Store) Probe(ctx context.Context) error {
-	return s.Write(ctx, High, func(t *Tx) error {
+func (s *Store) Probe(ctx context.Context) error { return s.probe(ctx, High) }
+
+func (s *Store) probe(ctx context.Context, p Priority) error {
+	return s.Write(ctx, p, func(t *Tx) error {
 		return t.exec(`INSERT INTO settings VALUES ('probe', '', ?, 'callrecordd')
 			ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at`, micros(t.now))
 	})

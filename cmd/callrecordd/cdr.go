@@ -192,7 +192,7 @@ func cdrExport(e *environment) *cobra.Command {
 
 const (
 	// importItems and importBytes bound one request of an import.
-	importItems = 500
+	importItems = 2000
 	importBytes = 4 << 20
 	// importShown is how many refusals are printed.
 	importShown = 100

@@ -198,7 +198,7 @@ func (w *town) resources(tenant string) (directory.User, directory.Group, direct
 }
 
 // path is the route's, with the things of a tenant in it.
-func (x things) path(t *testing.T, rt route) string {
+func (x things) path(t testing.TB, rt route) string {
 	t.Helper()
 	out := rt.service.published() + rt.service.version() + rt.plainPath()
 	for _, v := range rt.values() {

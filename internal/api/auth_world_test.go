@@ -26,7 +26,7 @@ import (
 // it, at its own port. Its tenants: master above top above mid above low, and
 // side beside mid.
 type town struct {
-	t        *testing.T
+	t        testing.TB
 	url      string
 	server   *Server
 	accounts *auth.Accounts
@@ -56,7 +56,7 @@ func (w *town) must(err error) {
 
 const adminPassword = "sésame:ouvre"
 
-func newTown(t *testing.T, service Service, cdrs CDRs) *town {
+func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	t.Helper()
 	w := &town{t: t, time: time.Date(2026, 11, 24, 3, 0, 0, 250e6, time.UTC), tenants: map[string]string{}}
 	log := slog.New(slog.DiscardHandler)

@@ -27,6 +27,8 @@ const (
 type edge struct {
 	own Service
 	mux *http.ServeMux
+	// bodyTime is how long a client may take to send a body.
+	bodyTime time.Duration
 }
 
 func (e edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -37,7 +39,7 @@ func (e edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer out.extend()
 	if r.ContentLength != 0 {
 		// Not without a body: the deadline would end the request itself.
-		_ = ctl.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
+		_ = ctl.SetReadDeadline(time.Now().Add(e.bodyTime)) // a recorder in a test has none
 		r.Body = &timedBody{http.MaxBytesReader(w, r.Body, maxBody), ctl}
 	}
 	e.cors(w, r)

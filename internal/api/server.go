@@ -102,7 +102,7 @@ func (s *Server) handlerOf(own Service, rows []route) http.Handler {
 			serve(rt.service.published(), rt.plain(path))
 		}
 	}
-	return edge{own, mux}
+	return edge{own, mux, bodyTime}
 }
 
 // getReady is for load balancers and monitoring: no token, and nothing but

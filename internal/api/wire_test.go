@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -195,7 +196,7 @@ func TestSignedLink(t *testing.T) {
 // TestLargeBody: what is too long is not read to its end.
 func TestLargeBody(t *testing.T) {
 	var read error
-	h := edge{CallLogd, http.NewServeMux()}
+	h := edge{CallLogd, http.NewServeMux(), bodyTime}
 	h.mux.HandleFunc("POST /x", func(_ http.ResponseWriter, r *http.Request) {
 		_, read = bufio.NewReader(r.Body).Discard(64 << 20)
 	})
@@ -219,4 +220,42 @@ func (e *endless) Read(p []byte) (int, error) {
 	n := min(len(p), e.left)
 	e.left -= n
 	return n, nil
+}
+
+// A client that dribbles a body holds a connection for a time, and no longer;
+// others are served meanwhile.
+func TestSlowBody(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.ReadAll(r.Body); err != nil {
+			writeMessage(w, http.StatusBadRequest, "The body did not come")
+		}
+	})
+	srv := httptest.NewServer(edge{CallLogd, mux, 200 * time.Millisecond})
+	t.Cleanup(srv.Close)
+	var slow []net.Conn
+	for range 50 {
+		c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", srv.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		if _, err := io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		slow = append(slow, c)
+	}
+	resp, err := http.Post(srv.URL, "application/json", strings.NewReader("{}")) //nolint:noctx // of a test
+	if err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatal(resp, err)
+	}
+	_ = resp.Body.Close()
+	for _, c := range slow {
+		if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if said, err := io.ReadAll(c); err != nil || !strings.HasPrefix(string(said), "HTTP/1.1 400") {
+			t.Errorf("%v %q", err, said)
+		}
+	}
 }

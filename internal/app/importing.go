@@ -68,19 +68,31 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 	}
 	var list []store.Import
 	var lines []int
+	var copies [][]recorder.Recording
+	refuse := func(line int, reason string, copied []recorder.Recording) {
+		answer.Refused = append(answer.Refused, history.Refusal{Line: line, Reason: reason})
+		for _, rec := range copied { // whose audio would be nobody's
+			if _, err := k.opt.Store.Recording(r.Context(), rec.UUID); err == nil {
+				continue // another line's
+			}
+			if err := history.Unplace(k.opt.Config.Recordings.Root, rec); err != nil {
+				k.opt.Log.Error("a call was refused, and its audio stays", "err", err)
+			}
+		}
+	}
 	for _, it := range req.Items {
-		im, err := k.prepare(r.Context(), req, it, bounds, control.Actor(r))
+		im, copied, err := k.prepare(r.Context(), req, it, bounds, control.Actor(r))
 		if err != nil {
-			answer.Refused = append(answer.Refused, history.Refusal{Line: it.Line, Reason: err.Error()})
+			refuse(it.Line, err.Error(), copied)
 			continue
 		}
-		list, lines = append(list, im), append(lines, it.Line)
+		list, lines, copies = append(list, im), append(lines, it.Line), append(copies, copied)
 	}
 	done, err := k.opt.Store.ImportCDRs(r.Context(), list, control.Actor(r))
 	for i, d := range done {
 		switch {
 		case d.Refused != "":
-			answer.Refused = append(answer.Refused, history.Refusal{Line: lines[i], Reason: d.Refused})
+			refuse(lines[i], d.Refused, copies[i])
 		case d.Known:
 			answer.Known++
 		default:
@@ -92,46 +104,61 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 
 // prepare checks an item, finds its users and places its files. The error is
 // why it is refused. What began before its tenant's bound would be removed at
-// once.
-func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Item, bounds retention.Bounds, actor string) (im store.Import, err error) {
-	it.Line = 0
-	data, err := json.Marshal(it)
-	if err != nil {
-		return im, fmt.Errorf("cannot be kept: %w", err)
+// once. What it has copied is returned in any case.
+func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Item, bounds retention.Bounds, actor string) (
+	im store.Import, copied []recorder.Recording, err error,
+) {
+	if it.ID == 0 { // otherwise that tells whether it is there
+		if im.Key, err = keyOf(it); err != nil {
+			return im, copied, err
+		}
 	}
-	sum := sha256.Sum256(data)
-	im.Key = sum[:]
 	k.identify(&it, req.Tenant)
 	if im.CDR, err = it.CDR(); err != nil {
-		return im, err
+		return im, copied, err
 	}
 	if im.Recordings, err = it.Recorded(); err != nil {
-		return im, err
+		return im, copied, err
 	}
 	if err := k.haveTenant(ctx, im.CDR.TenantUUID, req.CreateTenants, actor); err != nil {
-		return im, err
+		return im, copied, err
 	}
 	if bound := bounds.Of(im.CDR.TenantUUID); im.CDR.Start.Before(bound) {
-		return im, fmt.Errorf("tenant %s keeps calls since %s only: let it keep them longer first (callrecordd retention set)",
+		return im, copied, fmt.Errorf("tenant %s keeps calls since %s only: let it keep them longer first (callrecordd retention set)",
 			im.CDR.TenantUUID, bound.Format(time.DateOnly))
 	}
 	for i, r := range im.Recordings {
 		if err := k.haveTenant(ctx, r.TenantUUID, req.CreateTenants, actor); err != nil {
-			return im, err
+			return im, copied, err
 		}
 		if file := it.Recordings[i].Path; file != "" && r.State != recorder.Deleted {
 			// What is there already keeps its file, or was removed and stays so.
 			if _, err := k.opt.Store.Recording(ctx, r.UUID); err == nil {
 				continue
 			} else if !errors.Is(err, store.ErrNotFound) {
-				return im, err
+				return im, copied, err
 			}
-			if im.Recordings[i], err = history.Place(k.opt.Config.Recordings.Root, file, r); err != nil {
-				return im, err
+			var made bool
+			if im.Recordings[i], made, err = history.Place(k.opt.Config.Recordings.Root, file, r); err != nil {
+				return im, copied, err
+			}
+			if made {
+				copied = append(copied, r)
 			}
 		}
 	}
-	return im, nil
+	return im, copied, nil
+}
+
+// keyOf is a hash of what an item consists of.
+func keyOf(it history.Item) ([]byte, error) {
+	it.Line = 0
+	data, err := json.Marshal(it)
+	if err != nil {
+		return nil, fmt.Errorf("cannot be kept: %w", err)
+	}
+	sum := sha256.Sum256(data)
+	return sum[:], nil
 }
 
 func (k *Keeping) haveTenant(ctx context.Context, uuid string, create bool, actor string) error {

@@ -96,7 +96,11 @@ type explanation struct {
 // none if there is no such part.
 func (m missedCalls) explain(ctx context.Context, c cdr.CDR, t call.TalkHistory) (e explanation, err error) {
 	for _, span := range t.Spans {
-		found, decision := missed(m.app.directory.Book(), c.Journal.Boot, span)
+		book, err := m.bookAt(ctx, span.From)
+		if err != nil {
+			return explanation{}, err
+		}
+		found, decision := missed(book, c.Journal.Boot, span)
 		if found == nil {
 			continue
 		}
@@ -163,8 +167,17 @@ func (m missedCalls) seen(ctx context.Context, c cdr.CDR, span call.Span) (bool,
 	}), err
 }
 
-// missed is the row of a span that nobody saw, nil if no rule wanted it. The
-// rules are those of now: while we are away nobody changes them.
+// bookAt is the directory of that time: while the connection to Asterisk is
+// away, rules may change.
+func (m missedCalls) bookAt(ctx context.Context, at time.Time) (*directory.Book, error) {
+	changed, err := m.DirectoryChangedSince(ctx, at)
+	if err != nil || !changed {
+		return m.app.directory.Book(), err
+	}
+	return m.BookAt(ctx, at)
+}
+
+// missed is the row of a span that nobody saw, nil if no rule wanted it.
 func missed(book *directory.Book, boot time.Time, span call.Span) (*recorder.Recording, recorder.DecisionData) {
 	in := dialplan.Input{Parties: parties(book, span.Legs)}
 	d := dialplan.Decide(in)

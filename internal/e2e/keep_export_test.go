@@ -283,13 +283,7 @@ func TestRecordingMediaExport(t *testing.T) {
 		must(t, os.Remove(v.path(master, rec[0][0])))
 		broken := v.export("", `{"cdr_ids": [1]}`)
 		for uuid, want := range map[string]string{e.UUID: "pending processing finished", broken.UUID: "pending processing error"} {
-			var got []string
-			for _, ev := range v.events("export.", uuid) {
-				_, rest, _ := strings.Cut(fmt.Sprintf("%s", ev.Data), `"status":"`)
-				status, _, _ := strings.Cut(rest, `"`)
-				got = append(got, status)
-			}
-			if strings.Join(got, " ") != want {
+			if got := v.statuses(uuid); got != want {
 				t.Errorf("events %q, want %q", got, want)
 			}
 		}

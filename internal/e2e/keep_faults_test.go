@@ -119,6 +119,28 @@ func TestImportBringsNoRemovedAudioBack(t *testing.T) {
 	}
 }
 
+// The audio of a call that is refused is not left behind.
+func TestRefusedImportLeavesNoAudio(t *testing.T) {
+	t.Parallel()
+	bin := build(t)
+	v := newVault(t)
+	master := v.tenant("")
+	v.put(made{id: 7, tenant: master})
+	v.run()
+	source := filepath.Join(t.TempDir(), "old.wav")
+	must(t, os.WriteFile(source, wavOf(time.Second, 3), 0o600))
+	const two = `{"id": %d, "start": "2020-01-01T10:00:00Z", "recordings": [{"uuid": %q, "path": %q}, {"uuid": %q, "path": "%s%s"}]}`
+	for name, line := range map[string]string{
+		"another call has the id":      fmt.Sprintf(two, 7, userA, source, userB, source, ""),
+		"the second file is not there": fmt.Sprintf(two, 8, userA, source, userB, source, ".none"),
+	} {
+		counts, says := v.importFile(bin, line)
+		if counts[2] != "1" || exists(v.path(master, userA)) || exists(v.path(master, userB)) {
+			t.Errorf("%s: %v %s, files left: %t %t", name, counts, says, exists(v.path(master, userA)), exists(v.path(master, userB)))
+		}
+	}
+}
+
 // What the next purge would remove is not taken, and the import says why.
 func TestImportOfWhatIsTooOldIsRefused(t *testing.T) {
 	t.Parallel()

@@ -453,3 +453,15 @@ func (v *vault) linkIn(mail string) *url.URL {
 	}
 	return u
 }
+
+// statuses are those that an export went through, of the event table.
+func (v *vault) statuses(uuid string) string {
+	v.t.Helper()
+	var got []string
+	for _, ev := range v.events("export.", uuid) {
+		_, rest, _ := strings.Cut(fmt.Sprintf("%s", ev.Data), `"status":"`)
+		status, _, _ := strings.Cut(rest, `"`)
+		got = append(got, status)
+	}
+	return strings.Join(got, " ")
+}

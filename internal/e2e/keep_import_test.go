@@ -193,7 +193,7 @@ func TestImportSurvivesSIGKILL(t *testing.T) {
 	go func() { _, errs, code := v.cli(bin, "cdr", "import", file); ended <- result{errs, code} }()
 	monitor := filepath.Join(v.cfg.Recordings.Root, master, "monitor")
 	v.eventually("the import has begun", func() error {
-		if files, _ := os.ReadDir(monitor); len(files) < 40 {
+		if files, _ := os.ReadDir(monitor); len(files) < 100 {
 			return fmt.Errorf("%d files", len(files))
 		}
 		return nil
@@ -203,10 +203,20 @@ func TestImportSurvivesSIGKILL(t *testing.T) {
 		t.Fatalf("the import was not interrupted: %+v", r)
 	}
 	v.spawn(bin)
+	var page struct{ Total, Filtered int }
+	v.ask("GET", "/1.0/cdr?limit=1", nil).into(t, &page)
+	if page.Total == 0 || page.Total == calls {
+		t.Fatalf("%d calls are there: it was killed before or after the import, not in it", page.Total)
+	}
 	if out, errs, code := v.cli(bin, "cdr", "import", file); code != 0 {
 		t.Errorf("again: %d\n%s%s", code, out, errs)
 	}
 	v.query("SELECT count(*) FROM cdrs", nil, counted(t, calls))
+	for query, want := range map[string]int{"": calls, "&search=caller": calls, "&search=caller+5999": 1, "&recorded=true": recorded} {
+		if v.ask("GET", "/1.0/cdr?limit=1"+query, nil).into(t, &page); page.Total != calls || page.Filtered != want {
+			t.Errorf("%s: %+v, want %d", query, page, want)
+		}
+	}
 	v.query("SELECT count(*) FROM recordings WHERE state = 'ready' AND cdr_id IS NOT NULL AND sha256 <> ''", nil, counted(t, recorded))
 	files, err := os.ReadDir(monitor)
 	must(t, err)

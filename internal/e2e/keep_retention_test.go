@@ -105,8 +105,10 @@ func (v *vault) left() string {
 	return strings.Join(all, " ") + " audio " + strings.Join(audio, " ")
 }
 
-// The entries of cdr-api 12 about the purgers. Where upstream takes 0 days for
-// "everything", 0 is for ever here (design 7).
+// The entries of cdr-api 12 about the purgers: purger and
+// purger_when_default_days_is_customized (master has the configuration's days),
+// purger_by_retention (the child has its own), purger_when_retention_is_zero:
+// where upstream takes 0 days for "everything", 0 is for ever here (design 7).
 func TestPurger(t *testing.T) {
 	t.Parallel()
 	v := newVault(t, func(c *config.Config) { c.Retention.CDRDays, c.Retention.RecordingDays = 42, 20 })
@@ -120,11 +122,19 @@ func TestPurger(t *testing.T) {
 		made{id: 8, tenant: master, recordings: 1, start: daysAgo(60)},
 		made{id: 9, tenant: master, start: daysAgo(60)},
 	)
-	const old, young = "50000000-0000-4000-8000-000000000000", "50000000-0000-4000-8000-000000000001"
+	const (
+		old, young = "50000000-0000-4000-8000-000000000000", "50000000-0000-4000-8000-000000000001"
+		lost       = "50000000-0000-4000-8000-000000000002" // purger_when_file_not_on_filesystem
+		failed     = "50000000-0000-4000-8000-000000000003" // purger_when_path_not_set: it never had a file
+	)
 	v.store(func(s *store.Store) {
-		for uuid, days := range map[string]int{old: 3, young: 1} {
+		for uuid, days := range map[string]int{old: 3, young: 1, lost: 4, failed: 5} {
+			status := export.Finished
+			if uuid == failed {
+				status = export.Failed
+			}
 			must(t, s.CreateExport(t.Context(), export.Export{
-				UUID: uuid, TenantUUID: master, UserUUID: userA, RequestedAt: time.Now().AddDate(0, 0, -days), Status: export.Finished,
+				UUID: uuid, TenantUUID: master, UserUUID: userA, RequestedAt: time.Now().AddDate(0, 0, -days), Status: status,
 			}))
 		}
 	})
@@ -142,7 +152,7 @@ func TestPurger(t *testing.T) {
 	}
 	done := v.purge(false)
 	for tenant, want := range map[string]purged{
-		master:  {master, 4, 2, 1, 2, 0}, // recordings of 1, 2, 7; CDRs 1 and 9; 8 is held twice, with its recording
+		master:  {master, 4, 2, 3, 2, 0}, // recordings of 1, 2, 7; CDRs 1 and 9; 8 is held twice, with its recording
 		child:   {child, 1, 1, 0, 0, 0},
 		forever: {forever, 0, 0, 0, 0, 0},
 	} {
@@ -158,7 +168,9 @@ func TestPurger(t *testing.T) {
 			t.Errorf("the file of CDR %d: there is %v", i+1, got)
 		}
 	}
-	v.ask("GET", "/1.0/exports/"+old, nil).is(t, http.StatusNotFound, "export-not-found-with-given-uuid")
+	for _, uuid := range []string{old, lost, failed} {
+		v.ask("GET", "/1.0/exports/"+uuid, nil).is(t, http.StatusNotFound, "export-not-found-with-given-uuid")
+	}
 	v.ask("GET", "/1.0/exports/"+young, nil).is(t, http.StatusOK, "")
 	if exists(filepath.Join(archives, old+".zip")) {
 		t.Error("the old archive is still there")
@@ -222,7 +234,8 @@ func TestPurgeSurvivesSIGKILL(t *testing.T) {
 	v.query("SELECT count(*) FROM events WHERE kind = 'cdr.deleted'", nil, counted(t, calls*9/10))
 }
 
-// Permissions that are missing (delete_media_when_file_has_wrong_permission,
+// Permissions that are missing (delete_media_when_file_has_wrong_permission and
+// delete_media_when_file_has_wrong_permission_multi_cdr, events_when_permission_error,
 // create_from_cdr_ids_when_recording_file_permissions_are_wrong,
 // download_finished_when_file_has_wrong_permissions), for an ordinary user: root
 // may do everything.
@@ -240,7 +253,8 @@ func TestKeepingWithoutPermission(t *testing.T) {
 	v.run()
 	finished := v.export("", `{"cdr_ids": [2]}`)
 	must(t, os.Chmod(v.path(master, rec[0][0]), 0))
-	if e := v.export("", `{"cdr_ids": [1]}`); e.Status != "error" || e.Cause != "no_file" {
+	e := v.export("", `{"cdr_ids": [1]}`)
+	if e.Status != "error" || e.Cause != "no_file" {
 		t.Errorf("an export of what cannot be read: %+v", e)
 	}
 	if entries := v.entries(v.export("", `{"cdr_ids": [1, 2]}`)); !strings.Contains(string(entries["missing.json"]), "permission_denied") {
@@ -266,6 +280,9 @@ func TestKeepingWithoutPermission(t *testing.T) {
 	v.ask("DELETE", "/1.0/cdr/recordings/media", `{"cdr_ids": [1, 2]}`).is(t, http.StatusNoContent, "")
 	if es := v.events("recording.delete_failed", rec[0][0]); len(es) != 2 {
 		t.Errorf("%d events about failures", len(es))
+	}
+	if got := v.statuses(e.UUID); got != "pending processing error" {
+		t.Errorf("events %q", got)
 	}
 }
 

@@ -18,37 +18,53 @@ import (
 )
 
 // Place brings the file of a recording to its place below root and returns the
-// recording with what the file tells. A file that is there already stays as it
-// is, if it is the same. Nothing is changed outside root.
-func Place(rootDir, file string, rec recorder.Recording) (recorder.Recording, error) {
+// recording with what the file tells, and whether it was copied. A file that is
+// there already stays as it is, if it is the same. Nothing is changed outside
+// root.
+func Place(rootDir, file string, rec recorder.Recording) (_ recorder.Recording, made bool, err error) {
 	if !filepath.IsAbs(file) {
-		return rec, fmt.Errorf("the path %.200q of a recording is not absolute", file)
+		return rec, false, fmt.Errorf("the path %.200q of a recording is not absolute", file)
 	}
 	in, err := os.OpenFile(file, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOFOLLOW, 0)
 	if err != nil {
-		return rec, fmt.Errorf("file of recording %s: %w", rec.UUID, err)
+		return rec, false, fmt.Errorf("file of recording %s: %w", rec.UUID, err)
 	}
 	defer func() { _ = in.Close() }() // opened for reading
 	info, err := in.Stat()
 	if err != nil || !info.Mode().IsRegular() {
-		return rec, errors.Join(fmt.Errorf("file of recording %s: %s is no regular file", rec.UUID, file), err)
+		return rec, false, errors.Join(fmt.Errorf("file of recording %s: %s is no regular file", rec.UUID, file), err)
 	}
 	root, err := os.OpenRoot(rootDir)
 	if err != nil {
-		return rec, fmt.Errorf("recordings root: %w", err)
+		return rec, false, fmt.Errorf("recordings root: %w", err)
 	}
 	defer func() { _ = root.Close() }() // a directory, opened for reading
 	name := rec.Path()
 	there, err := root.Lstat(name)
 	switch {
 	case err == nil && os.SameFile(info, there):
-		return measured(in, rec, io.Discard)
+		rec, err = measured(in, rec, io.Discard)
+		return rec, false, err
 	case err == nil:
-		return same(in, root, name, rec)
+		rec, err = same(in, root, name, rec)
+		return rec, false, err
 	case !errors.Is(err, fs.ErrNotExist):
-		return rec, fmt.Errorf("file of recording %s: %w", rec.UUID, err)
+		return rec, false, fmt.Errorf("file of recording %s: %w", rec.UUID, err)
 	}
-	return copied(in, root, name, rec)
+	rec, err = copied(in, root, name, rec)
+	return rec, err == nil, err
+}
+
+// Unplace takes back what Place has copied.
+func Unplace(rootDir string, rec recorder.Recording) error {
+	root, err := os.OpenRoot(rootDir)
+	if err == nil {
+		err = errors.Join(root.Remove(rec.Path()), root.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("remove the copy of recording %s: %w", rec.UUID, err)
+	}
+	return nil
 }
 
 // measured reads all of the file.
