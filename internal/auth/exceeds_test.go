@@ -1,8 +1,10 @@
 package auth
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Whoever is denied something gives nobody what holds it, under whatever name.
@@ -35,15 +37,41 @@ func TestExceedsSeesDenialsWithinWildcards(t *testing.T) {
 	}
 }
 
-// A list made to be expensive is refused before it is found out that nothing in
-// it is too much.
+// A list made to be expensive is refused in time.
 func TestExceedsHostileList(t *testing.T) {
-	var has, gives []string
-	for range 300 {
-		has, gives = append(has, "!"+strings.Repeat("#a", 400)+"b"), append(gives, strings.Repeat("*a", 400)+"c")
+	for _, n := range []int{1, 10, 1000} { // denials
+		var has, gives []string
+		for range n {
+			has = append(has, "!"+strings.Repeat("#a", 400)+"b")
+		}
+		for range 1000 {
+			gives = append(gives, strings.Repeat("*a", 400)+"c")
+		}
+		begun := time.Now()
+		if _, more := Compile(append(has, "#"), Identity{}).Exceeds(gives); !more {
+			t.Errorf("%d denials: it was allowed", n)
+		}
+		if took := time.Since(begun); took > 5*time.Second {
+			t.Errorf("%d denials: it took %s", n, took)
+		}
 	}
-	if _, more := Compile(append(has, "#"), Identity{}).Exceeds(gives); !more {
-		t.Error("it was allowed")
+}
+
+// A long list that nobody made to be expensive is looked at to its end.
+func TestExceedsLongList(t *testing.T) {
+	var has, gives []string
+	for i := range 100 {
+		has = append(has, fmt.Sprintf("service%d.#", i), fmt.Sprintf("!service%d.users.*.secret.#", i))
+	}
+	for i := range 1000 {
+		gives = append(gives, fmt.Sprintf("service%d.users.me.thing%d.*.read", i%100, i))
+	}
+	acl := Compile(has, Identity{AuthID: "U"})
+	if access, more := acl.Exceeds(gives); more {
+		t.Errorf("refused %q", access)
+	}
+	if access, more := acl.Exceeds(append(gives, "service7.users.me.*.*.read")); !more || access != "service7.users.me.*.*.read" {
+		t.Errorf("refused %q, %t", access, more)
 	}
 }
 
