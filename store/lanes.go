@@ -73,6 +73,7 @@ type Tx struct {
 	now   time.Time
 	ran   int // statements
 	terms map[term]int64
+	noted *bool // set when it appends events
 }
 
 type job struct {
@@ -325,6 +326,7 @@ func (s *Store) transact(first *job, more func() *job, synced bool) (members []*
 		return members, fmt.Errorf("commit: %w", err)
 	}
 	committed = true
+	s.tellAppended()
 	return members, nil
 }
 
@@ -348,5 +350,5 @@ func (s *Store) join(j *job) error {
 }
 
 func (s *Store) tx(j *job) *Tx {
-	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now()}
+	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now(), noted: &s.noted}
 }

@@ -68,7 +68,10 @@ type Store struct {
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
 	stmts   map[string]*sql.Stmt
-	commits int // since the last request for a checkpoint
+	commits int  // since the last request for a checkpoint
+	noted   bool // events were appended by the transaction that runs
+
+	appended chan struct{} // events were committed
 }
 
 // Open locks and opens the database, creates it or brings it up to date.
@@ -77,7 +80,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
 		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
 		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
-		stmts: map[string]*sql.Stmt{},
+		stmts: map[string]*sql.Stmt{}, appended: make(chan struct{}, 1),
 	}
 	if err := s.open(ctx); err != nil {
 		_ = s.release() // what matters is why it could not be opened
