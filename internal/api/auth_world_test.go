@@ -18,6 +18,8 @@ import (
 
 	"callrecordd/internal/auth"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/events"
+	"callrecordd/internal/webhook"
 	"callrecordd/store"
 )
 
@@ -33,6 +35,9 @@ type town struct {
 	dir      *directory.Service
 	calls    *fakeCalls
 	keep     *fakeKeep
+	feed     *events.Feed
+	hooks    *webhook.Service
+	log      *memoryLog
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -77,13 +82,16 @@ func newTown(t *testing.T, service Service, cdrs CDRs) *town {
 		w.tenants[pair[0]] = tenant.UUID
 	}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
+	w.log = &memoryLog{}
+	w.feed = events.NewFeed(w.log, 3)
+	w.hooks = webhook.New(webhook.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString, Attempts: 3, Log: log})
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },
 		Signer: auth.NewSigner([]byte("key"), w.now),
-		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
+		Calls:  w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"}, Feed: w.feed, Webhooks: w.hooks,
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
 	})
 	srv := httptest.NewServer(w.server.Handler(service))

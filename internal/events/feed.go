@@ -54,7 +54,7 @@ func NewFeed(log Log, room int) *Feed {
 func (f *Feed) Join() (leave func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.closed || f.joined >= f.room {
+	if f.joined >= f.room {
 		return nil, false
 	}
 	f.joined++

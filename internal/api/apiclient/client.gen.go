@@ -1089,6 +1089,45 @@ func (e ConfdGetUsersParamsDirection) Valid() bool {
 	}
 }
 
+// Defines values for WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState.
+const (
+	Dead      WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "dead"
+	Delivered WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "delivered"
+	Pending   WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState enum.
+func (e WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState) Valid() bool {
+	switch e {
+	case Dead:
+		return true
+	case Delivered:
+		return true
+	case Pending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection.
+const (
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionAsc  WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection = "asc"
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionDesc WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection enum.
+func (e WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection) Valid() bool {
+	switch e {
+	case WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionAsc:
+		return true
+	case WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Address defines model for Address.
 type Address struct {
 	City    *string `json:"city"`
@@ -1323,6 +1362,42 @@ type Hold struct {
 	Reason string  `json:"reason"`
 }
 
+// HookConfig defines model for HookConfig.
+type HookConfig struct {
+	Body              *string `json:"body"`
+	ContentType       *string `json:"content_type"`
+	Method            string  `json:"method"`
+	Url               string  `json:"url"`
+	VerifyCertificate *string `json:"verify_certificate"`
+}
+
+// HookDetail defines model for HookDetail.
+type HookDetail struct {
+	HttpStatus *int64  `json:"http_status"`
+	Message    *string `json:"message"`
+}
+
+// HookLog defines model for HookLog.
+type HookLog struct {
+	Attempts    int64       `json:"attempts"`
+	CreatedAt   *string     `json:"created_at"`
+	Detail      HookDetail  `json:"detail"`
+	EndedAt     *string     `json:"ended_at"`
+	Event       interface{} `json:"event"`
+	MaxAttempts int64       `json:"max_attempts"`
+	NextAt      *string     `json:"next_at"`
+	StartedAt   *string     `json:"started_at"`
+	State       string      `json:"state"`
+	Status      string      `json:"status"`
+	Uuid        string      `json:"uuid"`
+}
+
+// HookLogs defines model for HookLogs.
+type HookLogs struct {
+	Items []HookLog `json:"items"`
+	Total int64     `json:"total"`
+}
+
 // LineOwner defines model for LineOwner.
 type LineOwner struct {
 	Firstname string `json:"firstname"`
@@ -1480,6 +1555,11 @@ type Removed struct {
 	CdrIds []int64 `json:"cdr_ids"`
 }
 
+// Replayed defines model for Replayed.
+type Replayed struct {
+	Replayed int64 `json:"replayed"`
+}
+
 // Retention defines model for Retention.
 type Retention struct {
 	CdrDays              *int64 `json:"cdr_days"`
@@ -1526,6 +1606,59 @@ type SessionList struct {
 	Filtered int64     `json:"filtered"`
 	Items    []Session `json:"items"`
 	Total    int64     `json:"total"`
+}
+
+// Subscribe defines model for Subscribe.
+type Subscribe struct {
+	Config         HookConfig         `json:"config"`
+	Events         []string           `json:"events"`
+	EventsUserUuid *string            `json:"events_user_uuid,omitempty"`
+	Metadata       *map[string]string `json:"metadata,omitempty"`
+	Name           string             `json:"name"`
+	OwnerUserUuid  *string            `json:"owner_user_uuid,omitempty"`
+	Recurse        *bool              `json:"recurse,omitempty"`
+	Service        string             `json:"service"`
+}
+
+// Subscribed defines model for Subscribed.
+type Subscribed struct {
+	Acl             []string          `json:"acl"`
+	Config          HookConfig        `json:"config"`
+	CreatedAt       *string           `json:"created_at"`
+	Events          []string          `json:"events"`
+	EventsUserUuid  *string           `json:"events_user_uuid"`
+	EventsWazoUuid  *string           `json:"events_wazo_uuid"`
+	Metadata        map[string]string `json:"metadata"`
+	Name            string            `json:"name"`
+	OwnerTenantUuid string            `json:"owner_tenant_uuid"`
+	OwnerUserUuid   *string           `json:"owner_user_uuid"`
+	Recurse         bool              `json:"recurse"`
+	Secret          string            `json:"secret"`
+	Service         string            `json:"service"`
+	Uuid            string            `json:"uuid"`
+}
+
+// Subscription defines model for Subscription.
+type Subscription struct {
+	Acl             []string          `json:"acl"`
+	Config          HookConfig        `json:"config"`
+	CreatedAt       *string           `json:"created_at"`
+	Events          []string          `json:"events"`
+	EventsUserUuid  *string           `json:"events_user_uuid"`
+	EventsWazoUuid  *string           `json:"events_wazo_uuid"`
+	Metadata        map[string]string `json:"metadata"`
+	Name            string            `json:"name"`
+	OwnerTenantUuid string            `json:"owner_tenant_uuid"`
+	OwnerUserUuid   *string           `json:"owner_user_uuid"`
+	Recurse         bool              `json:"recurse"`
+	Service         string            `json:"service"`
+	Uuid            string            `json:"uuid"`
+}
+
+// Subscriptions defines model for Subscriptions.
+type Subscriptions struct {
+	Items []Subscription `json:"items"`
+	Total int64          `json:"total"`
 }
 
 // Tenant defines model for Tenant.
@@ -2532,6 +2665,32 @@ type CallLogdGetConfigParams struct {
 
 // CallLogdGetConfigdefaultJSONResponseBody defines parameters for CallLogdGetConfig.
 type CallLogdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetEventsParams defines parameters for CallLogdGetEvents.
+type CallLogdGetEventsParams struct {
+	// Event Only events of these names.
+	Event *[]string `form:"event,omitempty" json:"event,omitempty"`
+
+	// Recurse Those of the tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// LastEventId Go on behind this event, as the header Last-Event-ID does.
+	LastEventId *string `form:"last_event_id,omitempty" json:"last_event_id,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetEventsdefaultJSONResponseBody defines parameters for CallLogdGetEvents.
+type CallLogdGetEventsdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -3630,6 +3789,192 @@ type ConfdPutUsersByUsersIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// WebhookdGetApiApiYmldefaultJSONResponseBody defines parameters for WebhookdGetApiApiYml.
+type WebhookdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetConfigParams defines parameters for WebhookdGetConfig.
+type WebhookdGetConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetConfigdefaultJSONResponseBody defines parameters for WebhookdGetConfig.
+type WebhookdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetStatusParams defines parameters for WebhookdGetStatus.
+type WebhookdGetStatusParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetStatusdefaultJSONResponseBody defines parameters for WebhookdGetStatus.
+type WebhookdGetStatusdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsParams defines parameters for WebhookdGetSubscriptions.
+type WebhookdGetSubscriptionsParams struct {
+	// Recurse Those of the tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// SearchMetadata Only those with this key:value in their metadata.
+	SearchMetadata *string `form:"search_metadata,omitempty" json:"search_metadata,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptions.
+type WebhookdGetSubscriptionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsParams defines parameters for WebhookdPostSubscriptions.
+type WebhookdPostSubscriptionsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsdefaultJSONResponseBody defines parameters for WebhookdPostSubscriptions.
+type WebhookdPostSubscriptionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsServicesParams defines parameters for WebhookdGetSubscriptionsServices.
+type WebhookdGetSubscriptionsServicesParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsServicesdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsServices.
+type WebhookdGetSubscriptionsServicesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdDeleteSubscriptionsBySubscriptionUuid.
+type WebhookdDeleteSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdDeleteSubscriptionsBySubscriptionUuid.
+type WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdGetSubscriptionsBySubscriptionUuid.
+type WebhookdGetSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsBySubscriptionUuid.
+type WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdPutSubscriptionsBySubscriptionUuid.
+type WebhookdPutSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdPutSubscriptionsBySubscriptionUuid.
+type WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParams defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParams struct {
+	// State Only those that wait, have arrived, or were given up.
+	State *WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Direction The newest first (desc, the default) or last.
+	Direction *WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most; 100 is the default, 1000 the most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState string
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection string
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplayParams defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidReplayParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetParams defines parameters for WebsocketdGet.
+type WebsocketdGetParams struct {
+	// Version Of the protocol: 1 or 2; 1 is the default.
+	Version *int `form:"version,omitempty" json:"version,omitempty"`
+
+	// Recurse Those of the tenants below as well; so it is for the master tenant.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebsocketdGetdefaultJSONResponseBody defines parameters for WebsocketdGet.
+type WebsocketdGetdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetApiApiYmldefaultJSONResponseBody defines parameters for WebsocketdGetApiApiYml.
+type WebsocketdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetConfigParams defines parameters for WebsocketdGetConfig.
+type WebsocketdGetConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebsocketdGetConfigdefaultJSONResponseBody defines parameters for WebsocketdGetConfig.
+type WebsocketdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // AuthPostPoliciesJSONRequestBody defines body for AuthPostPolicies for application/json ContentType.
 type AuthPostPoliciesJSONRequestBody = NewPolicy
 
@@ -3698,6 +4043,12 @@ type ConfdPostUsersJSONRequestBody = ConfUser
 
 // ConfdPutUsersByUsersIdJSONRequestBody defines body for ConfdPutUsersByUsersId for application/json ContentType.
 type ConfdPutUsersByUsersIdJSONRequestBody = ConfUser
+
+// WebhookdPostSubscriptionsJSONRequestBody defines body for WebhookdPostSubscriptions for application/json ContentType.
+type WebhookdPostSubscriptionsJSONRequestBody = Subscribe
+
+// WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody defines body for WebhookdPutSubscriptionsBySubscriptionUuid for application/json ContentType.
+type WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody = Subscribe
 
 // AsProblem returns the union data inside the AuthGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t AuthGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
@@ -6919,6 +7270,68 @@ func (t CallLogdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) 
 }
 
 func (t *CallLogdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetEventsdefaultJSONResponseBody as a Problem
+func (t CallLogdGetEventsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetEventsdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetEventsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetEventsdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetEventsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetEventsdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetEventsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetEventsdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetEventsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetEventsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetEventsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetEventsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetEventsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -11051,6 +11464,936 @@ func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) UnmarshalJSON(b []byte) 
 	return err
 }
 
+// AsProblem returns the union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as a Problem
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetConfigdefaultJSONResponseBody as a Problem
+func (t WebhookdGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetConfigdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetStatusdefaultJSONResponseBody as a Problem
+func (t WebhookdGetStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetStatusdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetStatusdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetStatusdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetStatusdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetStatusdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetStatusdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetStatusdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetStatusdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetStatusdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetStatusdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetStatusdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetdefaultJSONResponseBody as a Problem
+func (t WebsocketdGetdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetdefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetdefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetdefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetdefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as a Problem
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetConfigdefaultJSONResponseBody as a Problem
+func (t WebsocketdGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetConfigdefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
@@ -11493,6 +12836,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetEvents Follow events, as server-sent events
+	//
+	// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+	CallLogdGetEvents(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetExportsByExportUuid Describe an archive
 	//
 	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
@@ -11861,6 +13209,99 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 	ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetApiApiYml Describe this service (Swagger 2.0)
+	//
+	// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+	WebhookdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetConfig Get the configuration in force, without passwords
+	//
+	// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+	WebhookdGetConfig(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetStatus Say whether the parts work
+	//
+	// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+	WebhookdGetStatus(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptions List subscriptions
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+	WebhookdGetSubscriptions(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsWithBody Subscribe a URL to events
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithBody(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptions Subscribe a URL to events
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptions(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsServices List how events can be sent
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+	WebhookdGetSubscriptionsServices(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdDeleteSubscriptionsBySubscriptionUuid Delete a subscription with its deliveries
+	//
+	// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuid Get a subscription
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithBody Change a subscription
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuid Change a subscription
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidLogs List deliveries, the newest first
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay Send an event again that has arrived or was given up
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidReplay Send all events again that were given up
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGet Follow events, as Wazo's websocketd has them
+	//
+	// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+	WebsocketdGet(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGetApiApiYml Describe this service (Swagger 2.0)
+	//
+	// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+	WebsocketdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGetConfig Get the configuration in force, without passwords
+	//
+	// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+	WebsocketdGetConfig(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // AuthGetApiApiYml Describe this service (Swagger 2.0)
@@ -12861,6 +14302,21 @@ func (c *Client) CallLogdPostCdrByCdrIdRecordingsByRecordingUuidMediaLink(ctx co
 // Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 func (c *Client) CallLogdGetConfig(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetEvents Follow events, as server-sent events
+//
+// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+func (c *Client) CallLogdGetEvents(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -13880,6 +15336,269 @@ func (c *Client) ConfdPutUsersByUsersIdWithBody(ctx context.Context, usersId str
 // Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 func (c *Client) ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdPutUsersByUsersIdRequest(c.Server, usersId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetApiApiYml Describe this service (Swagger 2.0)
+//
+// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+func (c *Client) WebhookdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetConfig Get the configuration in force, without passwords
+//
+// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+func (c *Client) WebhookdGetConfig(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetStatus Say whether the parts work
+//
+// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+func (c *Client) WebhookdGetStatus(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetStatusRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptions List subscriptions
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+func (c *Client) WebhookdGetSubscriptions(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsWithBody Subscribe a URL to events
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *Client) WebhookdPostSubscriptionsWithBody(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptions Subscribe a URL to events
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *Client) WebhookdPostSubscriptions(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsServices List how events can be sent
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+func (c *Client) WebhookdGetSubscriptionsServices(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsServicesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuid Delete a subscription with its deliveries
+//
+// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuid Get a subscription
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdGetSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithBody Change a subscription
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(c.Server, subscriptionUuid, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuid Change a subscription
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdPutSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPutSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogs List deliveries, the newest first
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+func (c *Client) WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay Send an event again that has arrived or was given up
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+func (c *Client) WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest(c.Server, subscriptionUuid, logUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplay Send all events again that were given up
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+func (c *Client) WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGet Follow events, as Wazo's websocketd has them
+//
+// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+func (c *Client) WebsocketdGet(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGetApiApiYml Describe this service (Swagger 2.0)
+//
+// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+func (c *Client) WebsocketdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGetConfig Get the configuration in force, without passwords
+//
+// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+func (c *Client) WebsocketdGetConfig(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetConfigRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -18083,6 +19802,123 @@ func NewCallLogdGetConfigRequest(server string, params *CallLogdGetConfigParams)
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetEventsRequest constructs an http.Request for the CallLogdGetEvents method
+func NewCallLogdGetEventsRequest(server string, params *CallLogdGetEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Event != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event", *params.Event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastEventId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_event_id", *params.LastEventId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -22316,6 +24152,834 @@ func NewConfdPutUsersByUsersIdRequestWithBody(server string, usersId string, par
 	return req, nil
 }
 
+// NewWebhookdGetApiApiYmlRequest constructs an http.Request for the WebhookdGetApiApiYml method
+func NewWebhookdGetApiApiYmlRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/api/api.yml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetConfigRequest constructs an http.Request for the WebhookdGetConfig method
+func NewWebhookdGetConfigRequest(server string, params *WebhookdGetConfigParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetStatusRequest constructs an http.Request for the WebhookdGetStatus method
+func NewWebhookdGetStatusRequest(server string, params *WebhookdGetStatusParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/status")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsRequest constructs an http.Request for the WebhookdGetSubscriptions method
+func NewWebhookdGetSubscriptionsRequest(server string, params *WebhookdGetSubscriptionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchMetadata != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_metadata", *params.SearchMetadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsRequest calls the generic WebhookdPostSubscriptions builder with application/json body
+func NewWebhookdPostSubscriptionsRequest(server string, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebhookdPostSubscriptionsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewWebhookdPostSubscriptionsRequestWithBody constructs an http.Request for the WebhookdPostSubscriptions method, with any body, and a specified content type
+func NewWebhookdPostSubscriptionsRequestWithBody(server string, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsServicesRequest constructs an http.Request for the WebhookdGetSubscriptionsServices method
+func NewWebhookdGetSubscriptionsServicesRequest(server string, params *WebhookdGetSubscriptionsServicesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/services")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest constructs an http.Request for the WebhookdDeleteSubscriptionsBySubscriptionUuid method
+func NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsBySubscriptionUuidRequest constructs an http.Request for the WebhookdGetSubscriptionsBySubscriptionUuid method
+func NewWebhookdGetSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPutSubscriptionsBySubscriptionUuidRequest calls the generic WebhookdPutSubscriptionsBySubscriptionUuid builder with application/json body
+func NewWebhookdPutSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(server, subscriptionUuid, params, "application/json", bodyReader)
+}
+
+// NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody constructs an http.Request for the WebhookdPutSubscriptionsBySubscriptionUuid method, with any body, and a specified content type
+func NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest constructs an http.Request for the WebhookdGetSubscriptionsBySubscriptionUuidLogs method
+func NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/logs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest constructs an http.Request for the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay method
+func NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest(server string, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "log_uuid", logUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/logs/%s/replay", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest constructs an http.Request for the WebhookdPostSubscriptionsBySubscriptionUuidReplay method
+func NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetRequest constructs an http.Request for the WebsocketdGet method
+func NewWebsocketdGetRequest(server string, params *WebsocketdGetParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetApiApiYmlRequest constructs an http.Request for the WebsocketdGetApiApiYml method
+func NewWebsocketdGetApiApiYmlRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/api/api.yml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetConfigRequest constructs an http.Request for the WebsocketdGetConfig method
+func NewWebsocketdGetConfigRequest(server string, params *WebsocketdGetConfigParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -22808,6 +25472,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/config (the `CallLogdGetConfig` operationId).
 	CallLogdGetConfigWithResponse(ctx context.Context, params *CallLogdGetConfigParams, reqEditors ...RequestEditorFn) (*CallLogdGetConfigResponse, error)
 
+	// CallLogdGetEventsWithResponse Follow events, as server-sent events
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+	CallLogdGetEventsWithResponse(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*CallLogdGetEventsResponse, error)
+
 	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -23262,6 +25933,125 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 	ConfdPutUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error)
+
+	// WebhookdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+	WebhookdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebhookdGetApiApiYmlResponse, error)
+
+	// WebhookdGetConfigWithResponse Get the configuration in force, without passwords
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+	WebhookdGetConfigWithResponse(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*WebhookdGetConfigResponse, error)
+
+	// WebhookdGetStatusWithResponse Say whether the parts work
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+	WebhookdGetStatusWithResponse(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*WebhookdGetStatusResponse, error)
+
+	// WebhookdGetSubscriptionsWithResponse List subscriptions
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+	WebhookdGetSubscriptionsWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsResponse, error)
+
+	// WebhookdPostSubscriptionsWithBodyWithResponse Subscribe a URL to events
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithBodyWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error)
+
+	// WebhookdPostSubscriptionsWithResponse Subscribe a URL to events
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error)
+
+	// WebhookdGetSubscriptionsServicesWithResponse List how events can be sent
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+	WebhookdGetSubscriptionsServicesWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsServicesResponse, error)
+
+	// WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse Delete a subscription with its deliveries
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidWithResponse Get a subscription
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse Change a subscription
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithResponse Change a subscription
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse List deliveries, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse Send an event again that has arrived or was given up
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse Send all events again that were given up
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error)
+
+	// WebsocketdGetWithResponse Follow events, as Wazo's websocketd has them
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+	WebsocketdGetWithResponse(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*WebsocketdGetResponse, error)
+
+	// WebsocketdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+	WebsocketdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebsocketdGetApiApiYmlResponse, error)
+
+	// WebsocketdGetConfigWithResponse Get the configuration in force, without passwords
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+	WebsocketdGetConfigWithResponse(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*WebsocketdGetConfigResponse, error)
 }
 
 type AuthGetApiApiYmlResponse struct {
@@ -25627,6 +28417,47 @@ func (r CallLogdGetConfigResponse) ContentType() string {
 	return ""
 }
 
+type CallLogdGetEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetEventsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetEventsResponse) GetJSONDefault() *CallLogdGetEventsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type CallLogdGetExportsByExportUuidResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -26891,13 +29722,19 @@ type ConfdGetExtensionsFeaturesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfFeature `json:"items"`
+		Total int64         `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetExtensionsFeaturesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetExtensionsFeaturesResponse) GetJSON200() *struct {
+	Items []ConfFeature `json:"items"`
+	Total int64         `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27028,13 +29865,19 @@ type ConfdGetGroupsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetGroupsdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetGroupsResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetGroupsResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27254,13 +30097,19 @@ type ConfdGetLinesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUserLine `json:"items"`
+		Total int64          `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetLinesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetLinesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetLinesResponse) GetJSON200() *struct {
+	Items []ConfUserLine `json:"items"`
+	Total int64          `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27350,13 +30199,19 @@ type ConfdGetQueuesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfGroup `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetQueuesdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetQueuesResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetQueuesResponse) GetJSON200() *struct {
+	Items []ConfGroup `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27624,13 +30479,19 @@ type ConfdGetTrunksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfTrunk `json:"items"`
+		Total int64       `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetTrunksdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetTrunksResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetTrunksResponse) GetJSON200() *struct {
+	Items []ConfTrunk `json:"items"`
+	Total int64       `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -27850,13 +30711,19 @@ type ConfdGetUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *[]interface{}
+	JSON200 *struct {
+		Items []ConfUser `json:"items"`
+		Total int64      `json:"total"`
+	}
 	// JSONDefault the response for an HTTP default `application/json` response
 	JSONDefault *ConfdGetUsersdefaultJSONResponseBody
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r ConfdGetUsersResponse) GetJSON200() *[]interface{} {
+func (r ConfdGetUsersResponse) GetJSON200() *struct {
+	Items []ConfUser `json:"items"`
+	Total int64      `json:"total"`
+} {
 	return r.JSON200
 }
 
@@ -28066,6 +30933,712 @@ func (r ConfdPutUsersByUsersIdResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ConfdPutUsersByUsersIdResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetApiApiYmlResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/x-yaml` response
+	YAML200 *string
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetApiApiYmldefaultJSONResponseBody
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/x-yaml` response
+func (r WebhookdGetApiApiYmlResponse) GetYAML200() *string {
+	return r.YAML200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetApiApiYmlResponse) GetJSONDefault() *WebhookdGetApiApiYmldefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetApiApiYmlResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetApiApiYmlResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetApiApiYmlResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetConfigResponse) GetJSONDefault() *WebhookdGetConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfdStatus
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetStatusdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetStatusResponse) GetJSON200() *ConfdStatus {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetStatusResponse) GetJSONDefault() *WebhookdGetStatusdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscriptions
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsResponse) GetJSON200() *Subscriptions {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsResponse) GetJSONDefault() *WebhookdGetSubscriptionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Subscribed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r WebhookdPostSubscriptionsResponse) GetJSON201() *Subscribed {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsResponse) GetJSONDefault() *WebhookdPostSubscriptionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsServicesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsServicesResponse) GetJSON200() *map[string]map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsServicesResponse) GetJSONDefault() *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsServicesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsServicesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsServicesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsServicesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdDeleteSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscription
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetJSON200() *Subscription {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPutSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscription
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetJSON200() *Subscription {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HookLogs
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetJSON200() *HookLogs {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetJSONDefault() *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replayed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetJSON200() *Replayed {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetJSONDefault() *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replayed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetJSON200() *Replayed {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetJSONDefault() *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetResponse) GetJSONDefault() *WebsocketdGetdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetApiApiYmlResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/x-yaml` response
+	YAML200 *string
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetApiApiYmldefaultJSONResponseBody
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/x-yaml` response
+func (r WebsocketdGetApiApiYmlResponse) GetYAML200() *string {
+	return r.YAML200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetApiApiYmlResponse) GetJSONDefault() *WebsocketdGetApiApiYmldefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetApiApiYmlResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetApiApiYmlResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetApiApiYmlResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebsocketdGetConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetConfigResponse) GetJSONDefault() *WebsocketdGetConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetConfigResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -28902,6 +32475,19 @@ func (c *ClientWithResponses) CallLogdGetConfigWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseCallLogdGetConfigResponse(rsp)
+}
+
+// CallLogdGetEventsWithResponse Follow events, as server-sent events
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+func (c *ClientWithResponses) CallLogdGetEventsWithResponse(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*CallLogdGetEventsResponse, error) {
+	rsp, err := c.CallLogdGetEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetEventsResponse(rsp)
 }
 
 // CallLogdGetExportsByExportUuidWithResponse Describe an archive
@@ -29747,6 +33333,227 @@ func (c *ClientWithResponses) ConfdPutUsersByUsersIdWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseConfdPutUsersByUsersIdResponse(rsp)
+}
+
+// WebhookdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+func (c *ClientWithResponses) WebhookdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebhookdGetApiApiYmlResponse, error) {
+	rsp, err := c.WebhookdGetApiApiYml(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetApiApiYmlResponse(rsp)
+}
+
+// WebhookdGetConfigWithResponse Get the configuration in force, without passwords
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+func (c *ClientWithResponses) WebhookdGetConfigWithResponse(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*WebhookdGetConfigResponse, error) {
+	rsp, err := c.WebhookdGetConfig(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetConfigResponse(rsp)
+}
+
+// WebhookdGetStatusWithResponse Say whether the parts work
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+func (c *ClientWithResponses) WebhookdGetStatusWithResponse(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*WebhookdGetStatusResponse, error) {
+	rsp, err := c.WebhookdGetStatus(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetStatusResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsWithResponse List subscriptions
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsWithBodyWithResponse Subscribe a URL to events
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsWithBodyWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsWithResponse Subscribe a URL to events
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptions(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsServicesWithResponse List how events can be sent
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsServicesWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsServicesResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsServices(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsServicesResponse(rsp)
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse Delete a subscription with its deliveries
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidWithResponse Get a subscription
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse Change a subscription
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx, subscriptionUuid, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithResponse Change a subscription
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdPutSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdPutSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse List deliveries, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse Send an event again that has arrived or was given up
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx, subscriptionUuid, logUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse Send all events again that were given up
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse(rsp)
+}
+
+// WebsocketdGetWithResponse Follow events, as Wazo's websocketd has them
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+func (c *ClientWithResponses) WebsocketdGetWithResponse(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*WebsocketdGetResponse, error) {
+	rsp, err := c.WebsocketdGet(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetResponse(rsp)
+}
+
+// WebsocketdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+func (c *ClientWithResponses) WebsocketdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebsocketdGetApiApiYmlResponse, error) {
+	rsp, err := c.WebsocketdGetApiApiYml(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetApiApiYmlResponse(rsp)
+}
+
+// WebsocketdGetConfigWithResponse Get the configuration in force, without passwords
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+func (c *ClientWithResponses) WebsocketdGetConfigWithResponse(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*WebsocketdGetConfigResponse, error) {
+	rsp, err := c.WebsocketdGetConfig(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetConfigResponse(rsp)
 }
 
 // ParseAuthGetApiApiYmlResponse parses an HTTP response from a AuthGetApiApiYmlWithResponse call
@@ -31554,6 +35361,35 @@ func ParseCallLogdGetConfigResponse(rsp *http.Response) (*CallLogdGetConfigRespo
 	return response, nil
 }
 
+// ParseCallLogdGetEventsResponse parses an HTTP response from a CallLogdGetEventsWithResponse call
+func ParseCallLogdGetEventsResponse(rsp *http.Response) (*CallLogdGetEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetEventsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetExportsByExportUuidResponse parses an HTTP response from a CallLogdGetExportsByExportUuidWithResponse call
 func ParseCallLogdGetExportsByExportUuidResponse(rsp *http.Response) (*CallLogdGetExportsByExportUuidResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -32538,7 +36374,10 @@ func ParseConfdGetExtensionsFeaturesResponse(rsp *http.Response) (*ConfdGetExten
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfFeature `json:"items"`
+			Total int64         `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32642,7 +36481,10 @@ func ParseConfdGetGroupsResponse(rsp *http.Response) (*ConfdGetGroupsResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32814,7 +36656,10 @@ func ParseConfdGetLinesResponse(rsp *http.Response) (*ConfdGetLinesResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUserLine `json:"items"`
+			Total int64          `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -32886,7 +36731,10 @@ func ParseConfdGetQueuesResponse(rsp *http.Response) (*ConfdGetQueuesResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfGroup `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33094,7 +36942,10 @@ func ParseConfdGetTrunksResponse(rsp *http.Response) (*ConfdGetTrunksResponse, e
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfTrunk `json:"items"`
+			Total int64       `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33266,7 +37117,10 @@ func ParseConfdGetUsersResponse(rsp *http.Response) (*ConfdGetUsersResponse, err
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest []interface{}
+		var dest struct {
+			Items []ConfUser `json:"items"`
+			Total int64      `json:"total"`
+		}
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33423,155 +37277,710 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 	return response, nil
 }
 
+// ParseWebhookdGetApiApiYmlResponse parses an HTTP response from a WebhookdGetApiApiYmlWithResponse call
+func ParseWebhookdGetApiApiYmlResponse(rsp *http.Response) (*WebhookdGetApiApiYmlResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetApiApiYmlResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest string
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetApiApiYmldefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetConfigResponse parses an HTTP response from a WebhookdGetConfigWithResponse call
+func ParseWebhookdGetConfigResponse(rsp *http.Response) (*WebhookdGetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetStatusResponse parses an HTTP response from a WebhookdGetStatusWithResponse call
+func ParseWebhookdGetStatusResponse(rsp *http.Response) (*WebhookdGetStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfdStatus
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetStatusdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsResponse parses an HTTP response from a WebhookdGetSubscriptionsWithResponse call
+func ParseWebhookdGetSubscriptionsResponse(rsp *http.Response) (*WebhookdGetSubscriptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriptions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsResponse parses an HTTP response from a WebhookdPostSubscriptionsWithResponse call
+func ParseWebhookdPostSubscriptionsResponse(rsp *http.Response) (*WebhookdPostSubscriptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Subscribed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsServicesResponse parses an HTTP response from a WebhookdGetSubscriptionsServicesWithResponse call
+func ParseWebhookdGetSubscriptionsServicesResponse(rsp *http.Response) (*WebhookdGetSubscriptionsServicesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsServicesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsServicesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdDeleteSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdGetSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdPutSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPutSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse parses an HTTP response from a WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse call
+func ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse(rsp *http.Response) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HookLogs
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse parses an HTTP response from a WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse call
+func ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse(rsp *http.Response) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replayed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse parses an HTTP response from a WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse call
+func ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse(rsp *http.Response) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replayed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetResponse parses an HTTP response from a WebsocketdGetWithResponse call
+func ParseWebsocketdGetResponse(rsp *http.Response) (*WebsocketdGetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetApiApiYmlResponse parses an HTTP response from a WebsocketdGetApiApiYmlWithResponse call
+func ParseWebsocketdGetApiApiYmlResponse(rsp *http.Response) (*WebsocketdGetApiApiYmlResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetApiApiYmlResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest string
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetApiApiYmldefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetConfigResponse parses an HTTP response from a WebsocketdGetConfigWithResponse call
+func ParseWebsocketdGetConfigResponse(rsp *http.Response) (*WebsocketdGetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1tb+O2lv9XIfT/A20BT5xp7xaLDPZFMjN32t32NjuZ2bsXRWHQEm3zRhJVkoqjG8x3X5AU9WCREiXb",
-	"SSbmKye2xMffOTz8ncPDhyAkSUZSlHIWXDwELNygBMo/L6OIIib/zCjJEOUYyf9CzAvxyYsMBRe/B4xT",
-	"nK6DWZDmcRz88WUWhCRPOR14KMYpWrx2eOb7/mcYhxz1P/IvnC1CEvU+9WUWUPRnjimKxM9l66omzFS3",
-	"dXV1Hxul/zErSw/I8p8o5MGXWXAFw1uURoZhjCCH4hNzlLC6ZbphX6rCIKWwCHYbKF831fgWxrFh0mAc",
-	"L3BkrEf8hugCR4sUJmjokTxZImp+iCLIMUkXHCcDMxJhGKNoge45ShkmqbE8zBaq3savS0JiBNNAg0N1",
-	"aUVoAnlwEeCU//iXYFbVjFOO1og2q85gzlC0WA7AM0OILhxGZvc5+/BQFBIaLXbw2nkAp+tFnjenyob6",
-	"3AIbGN+KQjgRP8MowmJSYHzdAoQNbTWQOEphynfa0nghZ4gOtnQHtRqGHdAZIGaeA9uI78KvGqImjgzA",
-	"q3HUGrl295ud3ZnIzrQ1EWaTz18w410ZrTRB9cf/p2gVXAT/b15r6XmpoudSzoe0hCrJ2gyyjm4qILUb",
-	"s8zZIiQpyxMF596m6K9EwQzROxyiBSe3KB31JofsdvFnjnI04rWdDreavduYVhW2QbGOCKR4VHcefQR3",
-	"hkK0d9Y/IMYxiKih7ynbNtWaSSWpZ1Bk1tZS8iNMUchb+t5oP4hnezRcSNI7RJmS9iFNGSHGcaqejRCH",
-	"OGY9etGkCJslGFasoUrFGkRTGItp4OieT3hzQq0TV8dmEe01b6hCp+VgFkQ5hRoBYxqG0oGCe/taldhc",
-	"Zt117Uf5SlfbKoFDjKPIbXbrxx2ntH5hHIwM742ucXj+62cdZ5+RnIbItSnl0+N6vvvSxLqGO1++MVHQ",
-	"yredq3EdYA7pwABxuIP8gY3HkCW4a3JEHeNJNUrJcGOd0H8GDa3QWSjaq0FX95sVvE1pD2jmQfVr1rEG",
-	"tWnTjR35MqkQs57oVQYDEm8WVYM82oXOIiJ9AteRkTbsDdgu0dlS0hYjxWxDr3DMtRHisBaMNLkjahKP",
-	"FN3zRZhTRgYsJE44jJ1aZjTjdQGzupftyo0jVdmHnbGyWlg7tZfPmUtPV++bCnaHddhV2A0lI2EyXLl6",
-	"bFYVZWvFXxHkOUXdNqAULmObVWprxCxY1eV1d75OirAEtO6ALnBWtcjWlQ+U5JnBBs85WSi5MLYq4smq",
-	"/H3ByXodo54+i/kaAfzWNBtEwNn4iuESxf1SYqVaBgkJ9/VJK5vWMlUqJdVE43jOWpPQGkrbZP6CUyMo",
-	"o4zgtEcynmqCEohTM24s82Ia3nIkq16WxToN2KcKuu0hIxnXQzKV09ppqi7R2hKap7fj5bB3bp3n4aml",
-	"oDF3zQ7bxuozQ9TCOpci1KuHmw/iNCQJTtfSkFAWxehXa2PE9VWS8zWZVmv1qlutK0wZt07vCE26W4rN",
-	"gzJOjUiFZdAgJJVWnPOUutDHK4zigQ3NvnCuR7sxZM3aXefSFS6uiHQF/cwoRb3zoae9T1hf/LrkhkD3",
-	"rogB+22bIjpMursugSYng33WrMQ0RYwvYIafgmSu6nahlt8nEBt8k7D2NJuo3hWmiU3J2FExykbXLagm",
-	"qa7W2I/7jFDDhmpZ8HIXOoznEOZsQHevcIys4BY/utaVYMbEa678qGYKIJ/uhBzvPJy6wepz1DV60hjP",
-	"hm9QTYMezlk5hfWQ2af/LUWQK1y2UTCi8fbSTQWHEV3gqK2xHOZTz59SVk3PbKduufM8DrFiohWn0iEN",
-	"+kMzInZH508kNozlELSb4QFNdSSnwFmQICMOFEdZaPWCrH0mmmjqT70OGeaoz7LsGoxTJc5oU1naathA",
-	"ofsMU8QG1UtOY4cm0VguqlWRxnaQNTbQUzAMEWML9bhhUJYqeMeMhBijlNtCamR7hvxcbaysKGKbejnu",
-	"9rrTq18RY3CNLivfrDnAqP1tol4aHlj94B9D22hrJFLZvisSFUdph6iBQ3M3YZTYLAOY841t3rLlvaun",
-	"JctpRthB9+iz4B7fkcUeq5/u225PmiXXTZ+Vw2Qa2r+h7TWJcViYxCYe5z+KEAspzoYd/1b1xOJ8PTwk",
-	"teelqm4mW2vp4Cc5dr0GaZ9VrCMklZnKYcgn9i7bkHTIC2geAFfFrWOsymbqKmvL1zJCZlpHoAylHIfK",
-	"u5UgviEWPSgs/kXHwDf1cCxnYmQ7nDiRDDK2bbF3Y+VbCNZwPY5yrMuychV9/oLrRl/ak5Si7aLb00Yn",
-	"SBz1PbBLljafnrVLNzbs+SgPimC0IGlcmLHFNtAatWQVu8OwsH0ErKzapMyaHapab5+CQ8QalpN5SBu+",
-	"7dK0N/+6NBIe0c179N42HLjGjlOyjFFisOgmha8hSgm1GTx2M2wWcJwgxmGSNX4to21tRlqjtllQB2PU",
-	"JZn6+7HaJ+3yWm77p/I5c9GhUTk6sC8RihG36QXVtaEFLXKIhO8neUgck+3AwpmgCMNFM65OP1uFRjcC",
-	"ttpDag0hcmi5PZB9lPJrVNcYs3r8O7wNatA25Tw0ts56yDrjYoaH3HUZ8NG7uwsV9dPawLZkqt6VjJDT",
-	"hCyxzWe/D522yzZUXWt1pKq/TaG1l6aqZz2D+QRxOXoaD6mxDaE2do7pI0rI3cEpO4t7QZdpbggXhrkx",
-	"FieiiwgWbHxE8ArmMV84vN/sgn4NSTpzypv1uYoRL7tVZ+yoc33Gt0fFSLalqhrZdvM7LTLMhXmcrWPY",
-	"C5l3Za8PA5snmgiDrLgMrWlgbkKSIcOIsOr7PSNoB09LlTW1X7c31UYE1g0eCJxpLji9lF9ZorEpiFli",
-	"AfsXTVdSuG+VpCghHEm6YbpTCq6Rxf99QJ9VzxKrV+HW2twYnXY3W43umY8nWJU1Ep5sH/XI9J7Wue7s",
-	"WEQSiFXA+Eh9YqcSIUV9ED8+1VgdgqwbsstpdGnI/rHbGal+1lLN+hPgvYTbkzk6P2nX0Z6EW59/xFVL",
-	"Y8Zytw1S34hW7h0HB9mw9mdKH9llw1700MLAw4WzU5OHi/7RUZ4aNyfUCH+RPgJbu4h2Kmr7iOo27qw+",
-	"7Q50Oq85ymqOdwZ+5PIlQT3k4eyVStltZ5/lQRwe7jpDRUQZhPARvSH7+DEP6QepLaN+d0jtvSwHux4t",
-	"kzu0O2+2eX+CNUPC7YlWDKkSw5xiXtyI5pRbAa0EcRpcBBsEI7W9krMc/O+ry5xvXn3Sx+nLZmf4v1AR",
-	"fBFF4nRFFFfdcNvIg/VAkXVAbb0YgGkE6mNeMyCGB3K8jBHYYr4Bf4f/It8wUIYVsjPJI3Nh+8uIWPWq",
-	"6OgdomrLEbw+O5eerQylMh4y+OFMfCWsEb6R3ZvDDM8FLObnZ6/VPxk+KxI52GvE1UkDpDjDn6PgIhAd",
-	"/oD4ZYYvM/yPRJGNLCMpUwP2/fl5ddRJrQ8wy+IScvP7VwVUhaspN8nBrpMr+LRBoPlNbVz21PTPktit",
-	"64Fp8dsquPh9wNtRehu+zIYW4zqa44sKH0P3fL7ho7v39w3kYItSDraUlJqA5UkCaRFcBO/ks0sE+AZX",
-	"sw++vdnC9RpR8P3Z+Xf6mODF71LC1ca5PbPLRt6dvmmt8vOMmtXuWPeNXFWHeaoxBcquPalpFhjfwoIB",
-	"TkBM1gCnDrMqw3LXQ3P6Vj0l9yAwQVxGef/+YBAytVrMAF6BlHDAxVdCtX3DANmmQuMYtaDQTK9Kc3/W",
-	"GJJKWeud/c4Q/bEnyJydCd3JuFHHqZlSrVyi7hYVpwG6cpWTzS3Xt9//ELNRw/EDUtOvEFb6jABOwYrQ",
-	"EM3ksJGcAx3zwDponQX3r/RK/EpuuuQPZ6rEM4pgFHQRnZEYh6Wl0Yfpa/3cAKp/IluQwLQAkIOEMP4G",
-	"nM9kx8pJngHMQEpAjBPMK4D/mSOZyqzEt/yxheyu1WGtWMgzgncIkNxaAVmtGBpbgxBYeWRHVMEI5WBZ",
-	"WCugSmDtyDF2oCz4DYAsFAPVGDhbTc1MBXVtKM0TCQ0WljEcDQPM3obf0rgAfEOYWP0gBxsxjnIdFPIg",
-	"4Mg3KLE1hSFIw824XtdakIEliskWQAa2KI5tlVAhTNL67tRS7VB6OyYVELqHIZdfYWarSXNG7p2ZUktJ",
-	"SR25Fu3rnjIxX83yNBxTI3dYFoO30oR+RZIrkhirelBcVxv9QrnezIKMMMuqck2Y87LyVGiU53d0APlB",
-	"gFjHNX/5ojbPR0V8L9oLj3WFdXWWCkA9LKPRrpxlPfbV/EEV/UVxEzFSoUtdqXgnf9NycVVc6xbtyIfE",
-	"egb5pkZ61fiakOE0R1+f2v9Ll8D5mQt7aE3U2XCP2YtAAWUPzGpEnpVw/DJz2gGcJiS9Xn6qXfEBAF7Z",
-	"IrnNFMlPD97etDkN02YD0/VBlgkUYe5i4cxhGM8f1NnWiebOZRhfFZeyhCPKoaEgqOt8sSYUybkXDSUa",
-	"KmoawBSoaQcrSpLDScq49cZD/miQx6lHvEL8ZRQ14M7JEZeFMuhm0LFwo5/zjgXvWPj6HAsvbHPajNa2",
-	"mNeVYHudWvPkrNZibnpUv2Dzy+rf5w/lX46WtFanV4UOf3cxJlj1rN0IGILl12QUbCADKI1Q5EGsQPw+",
-	"jQAENQxGgrgCacUldgFd5WoTk22G8E8I6iSDZh3XAVgBQhWS+m/nP9gfSAk/reCmG1iA7QbxDaJK3pgY",
-	"BrBEINyg8BZFDrFO5eI5ZL99Kh/z5ps3377auBDE0BuQwEJICEWZPPh2pg4exPLexhWMGbKHVrBWtd2T",
-	"1ublqht2zXgh44vFi4GPYtk/imVKLY2zXicdMtM4yGbZCuglwhtR9U6AV+MiDxgo7EkN5mxWlcPqGELj",
-	"uAC/KDeTPup4XDdTXYsd/B77OxE0JfanId4aRlM+MH9QfzhuhkvRuCoq8A5vhbl+9DR2wj6oxhxUU8JY",
-	"Wrtkm4q9Cd+oc4XjIK0R6xhl4yHrVfmzCLqpQDUR7i4xN6cOdm8bnVYIzr4yZXG1VkemBzYK5aHpY+BO",
-	"Jbg/NuYauRhswFPZFk6J6/3F9fCqHJv5g/xwNaDFs1eFRo6Ddm5gbJpyPqYV0L6wwDDSyiC+gzGOQEpA",
-	"Qig6PTCRvKuihqzWx8dJZxG/rONaRBcxB0nOFFVtZS1Dko3k+C5bOwNdCUUw3Nhq4c/MFPZa1AB8+StU",
-	"PZeegIi8AdsNAbcp2TI50bAAkN2aRKPfo+mF49jCYaY2ElicGoaVx7cNY8BIgszcxYCNMFdpNufSZ+xo",
-	"X5Y4VwlB38oXH9FuOLxhWyZhPbJl28qfapj39zDcADkbyo2lffv4JFEOOSArAEGM2a7OdoX4cFiDespH",
-	"NfiohgNGNcgayUpVohLh24pvpsmf5vAmK6CS+bIZIFSKTBwDIhSH1fddZf+dFgPrQ23ddX7zugKTEiwT",
-	"/qhUSQyFFHlPe8vTXmZkLQPc3Fk1+bgt7ra6k7lvcfgsH/Jrg18bTiMTUvsWvaMHYDXzrh65qg1kC3WQ",
-	"afE4IWyNCh8nmq2RuPbINT3qOD7qGNYZf48d4FgnH/YJwY5rflUJly0cqDIEvL1V21t5afW4mVnyaccQ",
-	"Rid76kU56VXe7eOSSroOG7o9uHdCF+WgjMO3NWBR/jxPkCPdJCXgV+RZJ7+z8KyTp4M8HTTePCEpUtM+",
-	"lRhSGj1BLgxRrdnnD5XMOAbVtHT9VfFWvv5z5OQna8qnz/J4OgHpFnArP5gCxWScNwBsP76tUP8gPsbA",
-	"/Kr4rIyqYWiX1tdJHbtQef0B5kwrKw/79jmMCTa5AqnjeQuPUr/rfMJTFtPh7XK+4nTB7UmbUzlTMV2C",
-	"8iyCg7bOfE1JnrnxN0rSPqgXnkbePDXkqaETdupI2evx6lAEIEVCAJRYy/1TGJI85QyIn716bTAqSrl+",
-	"w8rBmqZl1bv9ZEqpavXdZjLU2M2sudavePNmz5TqeiCN9o11ExvKZTiayVwnMI6rRIhKd/kce8ZM7DVo",
-	"JwiUftvRfnG94K8pVNZLmbwN420Yb8M8xv0w13CN/E11U4yV0VfWtbVr+/46N9068nIvg6oddevMIVTu",
-	"iV0fpukTEBEkc/kovYR9jgp9HTa8rS+J0RdhTOdW+i4ZczXtvWg8rmhsIPMCUfPz+E7Ti+NvyRiQhYGo",
-	"sXJ1cb1BoyEz9ss0vOXuLXdvufvLM5616T76Fo2Wnh26UsOoXMfer2FQtuOu2jiSheJv8PA3eHQEaU85",
-	"crjVoyVTI0LdlQTZwt29seKNFR9F76PofRT909liewXRlyuJSyB9a+2YGEzfXE1GBtQfyRzzcfqnHLC8",
-	"Kz57hOm3JakvVD+EcfwqJuto/vrsXElahs8KNQJGg+wtjONfyDr6gPhlhi8z/I8kDkYp5/tXBRw9xJ+k",
-	"qVB/c1LZy97JZ5elrcIQvcMhAt/ebOF6jSj4/uz8uwZCqjltJDJrz3MYUZf5fRtRl/PVomywRGuYCqtY",
-	"mVM4QcIEiSFH1Jqxg5LErGUiyNErUYbrfrPRhCVaEYrqZlhzGaQcxweqnsEEAciALNOatJIcoLZrSMs8",
-	"dqJUMcQwBeieo1TsucQvCMskfxmkvJiB7QZydIeoXAFCyNAb+Q6gKCQ0wun6GwZWOEayuEOzdGJWvmGg",
-	"MuGtli+M40W/oS/2LTSFsSxhSfJUrEIk5+rPPxznyTpQb8BCYFeMZRoBxmEaMbCSo1vILJjWi9LyZDl2",
-	"JyTmEIc4k0l75BZEmukrdaUcEGLseo2cFHnjLXL73honYU1yGkqQqY0a4ziVikKs4yRFdZvVsuN69x1D",
-	"tJuD5Wj334mevH338RsGcKQ2nbr1FGzwetOvoCz7sYF99CMltisFTN2S+kYeCxMbFcxnElLLnINlTMJb",
-	"dS+hVfSYvj3VsMGW2UXl1Z9lScEsuCM4lNmdglmQp7cp2aZjtt8IpGiLGFdaW0giDDfKZ6Yy0Yh/K1G1",
-	"EwMCjiE3NjtDiC5kEU4N0zlwuV5KNpA1lWTPzBEaoWj61IUkvUOUwV712HhmMSUBj1aeDf0n6Y8tZLId",
-	"KAIye5a9mzJ0FEULXdKiKmlca37mssvCShpRWfnGuKqkRcUJkFQVWBYzISaS1BqinLrkVrUKSX0kZbtS",
-	"YKLQYNYUFPVnMAuiXNlVway7xLUFrzvFDW27iBCHOGY73zanoPm9YdiMP9vej3GKum0oE0w1v2rq8XrW",
-	"ygfrL+pm1N816+6d8AHo1T+3FhW5brUxqr4yQWrnF51Ja+drQ2H1QJVftF+tW+SkG+VSqtB60VSSUjLB",
-	"t+LpFtP8nbKv2eMwpwbeu8l0z8Dr8/NzFz73eXLfHwggKdiqsx4qRbRciqStkKJ7vhBLNKG1B+mNWNVX",
-	"UKaQEFYiyODaakCrl8fpr7c3/wNwCrIYhtLQ+s+b3/5mNVSUyWSa55DdBbNAboRdrWRJG5TUEVAMkb4I",
-	"nKGUn4GfxeikDBC9sVAP2Tc+Kk37PhTWQdoxntd66cz320insyupi5DdvQHhBlKG+H/kfPXq3yfwNG/f",
-	"fSyvjEggDzee7WtQ5WJszFyNgdKrfj0LI7rDiHcYnXllrrJ5giIM+7hwzfIoBvJtRD9WL/8q3z2ZvHof",
-	"UULu0NgjTJ7FrnGtRlDOP8wjTLTjscaj+IaRBO2Hfl3amUT3AJVtEog5us8I5fZLSbRUXBPGuzLxXr3t",
-	"GVHPiHpG1DOinhF9Zozo3zcErBFncgeX3ordolyTaLjBd0js7lKA5eodkRT1pq3/OiKSD28MqSXOZg19",
-	"f+B6VA7dyHKn5hbLFQwkMEJvwC8krARN7dM5AZDdSp3kD6BoW+xXeSIrrUBPVg0z7FCWlzKjOgdSugbY",
-	"QxhRHZXj4Gy+Kt5G1DWnpSzZLQgHp/zHv9RC1KOpnpB0eVGkwuEJBS/gzQxwYkCmCbMWyUE2QT8435A4",
-	"GkUllGL8k3jv6UT5eUfBbVB8WpdFOx5GEFMUozWMgYCd2tcdAOyisKHcnsa1yIP4kCuDHE2LjpdqxkvC",
-	"brzf8cShNxdoxYTlXhiOwTlD8fw4ylksGV5AlIBc56UVBPI0QrQhIxcCFxucroWwYK4dhrRk+Q8hOLsp",
-	"tHpspwYD/VD9LZmeLxN8NKUY1rT0VVH9/TnHkcVzc0QBNRTd7uap5Wb3AtrjE6qpiP03LxUlsStXO96h",
-	"McbeiQuWD/v4yhgaIVjzLbybwKjId4V0fH/+4wGLpSpZJbtFEVgRmXf8B1v6IHUqqUwgBGAs7NHC68+a",
-	"5nk65enMDQ3aN/MYp7fODncnPfyLKPEF6+K/Ego2OuKRoZCkEZuB14AT8MOP5+dvwA/n546H52O8QqUf",
-	"fZq/7gm13euD7bYkYCwKS8LT65yG76jynTY0TnlcgNBbVh0ygeUp1RWhKrYnwWnOETu+dhINHHI+kXSF",
-	"105uJ/XkMw1324OHg1GExU8wvqai91ylc66jBcjynyg0Jjy4UWEnTMdAI0zBLSp8zoOdxVmhrDzkAbCU",
-	"hbC8nkuIiE66PU4mFkomZNm9K7Fyw7L5g/pDyYgL5pX3nV0V6o/PCoDDC2qjHn+b1WB0g9X0Vq55L0w7",
-	"XHcdtTBhCSll4awlC+OlZx6RbRoTGE0Uo3f69acXJ7+b/3rVzb9wNmVPXyuWQ8ZqVarEGKWFVWLsiKQI",
-	"FIhbKIW9++aJhUPGjxxe02q92atyheHOJjhIhhSx2OAxT+NeBJeszGEnN3HWCNf7DFPERpICbmUzvE4h",
-	"zynqXSo8t/nycxZ9ZppMGJWaiCIxKFiNwZDgf6wefnn79/74Ad1v06KcgggW7A1I8zjeIQpn6tj2ilCA",
-	"7vy9oBqrN7CQlGtMJNclj6xBisAtyviEJbLCsHOMzbMH8jFiYMouv4MFG32BHGEo9ejVV8QRwtBxANwf",
-	"61LmL3HQ1Dc608kpqWnd/7Lztou5IPXpZJuaeNvIxiQHR3oeJsBYwbN3S6LSySbINSWizBz7K/KZEf05",
-	"YH8O2J8D9ueAfWZEnxnRZ0b0mRF9ZkSfGdFnRvSZEX1mRO9U95kRfWbEaZkRy31ThZqdu6RdiR+16UrQ",
-	"YNrEJv1zYKd0zRT500VeZ3nXt1d0A8d6xL8kRQp3cve5r+Y70ImfiUpyxNGfkbrSnwDyJ4D8CaDHPQH0",
-	"lMrJ4cBP41rIUgeNceipqyCFfjE69iw3QB7JUvJOQ+809E5D7zT0TkPvNPROQ+809E5D7zT0TkPvNPRO",
-	"Q+809E5D7zT0ZJXBaQj3cxU2iCOLz1DRTOI/mOGzQvXSSi5FHxC/zPBlhv+RxMEoxN2/KuDoMfykNpTV",
-	"Nyd10rCRLRkzwBC9wyEC395s4XqNKPj+7Py7HWDsHj8skwbBOGaD0/pWPuV8kOXom9aXdl5G6U8jwtUE",
-	"efVXqz+9wy7Xh7Wwu7pYtyjA6Ey+alV28tf5g9xaDWUWqiTjqhAfrpe4qKJ7OfSTsyFgHPcJgMd/8yIU",
-	"gydqGPAVpF2hXzq75xnMmUzUbT3PKxPmN+VAea+v5YunJRLW07uMzMRmewtZ6V3ykNZJsxveVoXtC5CV",
-	"0JkOcVHomSzGeJy3F/EUsTyZBPmP6k2PeY/50ZinGjt7gl6VMx71ioWeAPqbkr72mPeYH4l57fnYE/Ky",
-	"mCmIJ9k0wJPM493jfQreJXL2hjvJ+tA+nAfaJ4H2SaCfIgl0L9htyZ+d0+6cdM4dn3DnCAl3+vBqTbSz",
-	"e4DAiWHXpwHGEe2eAT9JBrwdlD5GydbR6L0seBu8UznBJqY9NehN6L1M6Dbmx1OEO8gfzRUOiYQjaWiX",
-	"Cc8deqHYVyhGc4hDUjFIJg6JhRuraJcKTy56odhTKMaSjEMyMcQ2DouEA+3YJxGeffQCsZ9AjGIhh+XB",
-	"REeSdCXE4bVb+KB42ocP7iBn5n4W7/lEGoqZbEYa1jhgHFHMbucrJC/LYPPGwCYwGwZHWcBfy/cv26+f",
-	"GGlC0tUnsl7HyEqbkAh5UI/WnHroVHAh22IebhBrJAWIclFll3lRwDdpUfHLmYb/mYb/WRv+A9cmiDKu",
-	"869UBg5/kUIb/k63KOihk+dvlgilgJM48hIy9eoF/lSCYjc1hjyf5ULiPZ9ftefzucvHXk7SAeEwO0kr",
-	"AahOmLLKyhqUhvfVO3pRGZKMS+kwU3ENYnDFX5jXHaNoDWkEOJHZQgBMIwDDUEzoIbODXBUyM8kbOdbq",
-	"hOs+57LVSf9ZUI5bMAucz91+xEwoum93T9auYBz3nPw/6uHaGXgtmpAQit6oRA7F13ms9pFOFb2/hyGX",
-	"qSUws98hyMceQnUptkbcgQvu5Ed5icdK9FLQ0f2mXZGyW/Sh0plUTVXSOb5BBYDUb5qmeaUvQLl+vG+k",
-	"OXBd1+qFqzb7Rixy84f6y4X+sv/8lnX1uyq63/3serm1qRH+2viBjVw5yiZAdiDlZXOCOXpw0bSJmxuJ",
-	"4WXuSXmThrg5ESfvSOrXxCk0iUwgrXYnKI7K48qQqtQjjyeTdr5kTUmeDe8QP6jHTnFXWKZjiuESxTI1",
-	"odoBSJH1+0O/P2wn8oTJEXZxGnsHLvZIm9mxO06/j/X72Oe2j5Xr3YjVWC2jte1rTv0vjV/CHFfTl2Vy",
-	"qhE1Gpyvj1PRLiLKH7xEjLViZQb6yTLRSWC/Y3vOH9Sn5moiFCOOLNLzTv6o5OeqUJ+Ou8SqlpcZDee3",
-	"aJPArQA1GdwN7J6VwP0yc9lKnTB4z726f/Zk4QHEwYkHPEVheHT7yq8Wj0boHUBu7FxdjFOHYI5f5FMn",
-	"zNRpWqNOzu5JOk/SHZ2kOxKbNunWimPQdJ5Q84TadEJNrEoj1kW51FnDP+Sv8wf54RTiIdfEq0J+OBqZ",
-	"uvD9b9F88VuwzwxROb8G1KjvvdBM2YRNkplaKqzi82eOcgdD8r/VY97n632+3pz0Pl/v8/Um6os2UeV6",
-	"N2K9Vcuoq8/XbTX1Pt/DOgHUnHqJmOrznSgTdp+vemD+oD5H+HyV/FwV6tNxE1fV4n2+Htwdn+9EcDew",
-	"6+rzPXnwnnt1/+zphgOIg5PP9xSFwft8X67P9wByY/f5DuU8LxeY08x5Ljr/deY8f+6gd0uPPgB0c3r0",
-	"Ctqc5untMLQ/qcdOOaAhjTKCU+4ZaM9AP2ZAQw07zxZ7ttivjS22WC5LIxZDtdq5ssVui94LS+YnR/QR",
-	"2OKqoo7MqB+8RExkiyfKhJ0tVg/MH9TnCLZYyc9VoT4dOYaqFs8We3B32OKJ4G5g15UtPnnwnnt1/+zZ",
-	"4gOIgxNbfIrC8Oj2lV8tHo0tPoDc2NlieU/DIKMmLxY5SUJNllAFd1Z/imGTs+VjPT3T1p+otQGggwd8",
-	"HqvkJrx9OKknCD1B+BgEoVhlR6zz6oolR3rQaQV/WdarHM5HIAd1PbtgUN97WZhIDU6SBjsxqC7Ye5Af",
-	"I2hBKTdXhfxw3ErqKjwn6FHd4QQnobpGrSsheNqwPff6/ZlzgfuKgRMReHJC8Nh2lF8eHo0E3FdgKgZQ",
-	"NojeaRnIqXhpLrr9fwEAAP//",
+	"7H1tj9s48udXIXwHzCzgtDsze4tDB/eiO8lkcpfZyaWT21sMBgYt0Ta3ZVFLUu32NvLd/+CTRNmkRMl2",
+	"P5mv2m1LfPxVsfirYvF+lJBVQXKUcza6uB+xZIlWUH68TFOKmPxYUFIgyjGS/yWYb8RfvinQ6OKPEeMU",
+	"54vReJSXWTb68/t4lJAy57TjoQznaPo64Jmf2p9hHHLU/sh/cDFNSNr61PfxiKJ/l5iiVPysW1c1Yay6",
+	"baqr+2iV/udYlz4is3+hhI++j0dXMLlBeeoYxhRyKP5ijlasbplp2PeqMEgp3Iy2Gyhfd9X4FmaZY9Jg",
+	"lk1x6qxH/IboFKfTHK5Q1yPlaoao+yGKIMckn3K86piRFMMMpVN0x1HOMMmd5WE2VfVav84IyRDMRwYc",
+	"qktzQleQjy5GOOd/++toXNWMc44WiNpVF7BkKJ3OOuBZIESnASOz/Zx/eChKCE2nW3jdeQDni2lZ2lPl",
+	"Q33pgQ3MbkQhnIifYZpiMSkw+9wAhA9tNZA4ymHOt9pivVAyRDtbuoVaA8Md0Dkg5p4D34hvw68aIhtH",
+	"DuDVOGqMXLP7dme3JnJn2myE+eTzE2Z8V0YrTVB9+O8UzUcXo/82qbX0RKvoiZTzLi2hSvI2gyzS6wpI",
+	"zcbMSjZNSM7KlYJza1PMV6JghugtTtCUkxuU93qTQ3Yz/XeJStTjta0ON5q93ZhGFb5B8Y4IpLhXdx58",
+	"BLeGQrR33D4gzjFIqaPvOVvbas2lktQzKHVrayn5KaYo4Q1977QfxLMtGi4h+S2iTEl7l6ZMEeM4V8+m",
+	"iEOcsRa96FKEdgmOFaurUrEG0RxmYho4uuMD3hxQ68DV0S6iueZ1VRi0HIxHaUmhQUCfhqG8o+DWvlYl",
+	"2stsuK79Il/Z1bZK4BDjKA2b3frxwCmtX+gHI8d7vWvsnv/62cDZZ6SkCQptin66X8+3XxpYV3fn9RsD",
+	"BU2/HVxN6ABzSDsGiMMt5HdsPLoswW2TI90xnlSjlAxb64T5OLK0ws5C0VwNdnW/W8H7lHaHZu5Uv24d",
+	"61CbPt24I18uFeLWE63KoEPi3aLqkEe/0HlEpE3gdmSkCXsHtjU6G0raY6S4beg5zrgxQgLWgp4md0pd",
+	"4pGjOz5NSspIh4XECYdZUMucZrwpYFz3slm5c6Qq+3BnrLwW1lbt+jl36fn8va1gt1iHbYVtKRkJk+7K",
+	"1WPjqihfK35BkJcU7bYB5XCW+axSXyPGo3ld3u7ON0gRakCbDpgCx1WLfF35QElZOGzwkpOpkgtnq1K+",
+	"muvfp5wsFhlq6bOYrx7Ab0yzQwSCja8MzlDWLiVeqqWTkAhfn4yyaSxTWimpJjrHc9yYhMZQ+ibzE86d",
+	"oEwLgvMWyXisCVpBnLtx45kX1/Dqkax6qYsNGrCvFXSbQ0YKboZkKKe11VRTorcltMxv+sth69wGz8Nj",
+	"S4E1d3aHfWP1jSHqYZ21CLXqYftBnCdkhfOFNCSURdH71doYCX2VlHxBhtVavRpW6xxTxr3T20OTbpfi",
+	"86D0UyNSYTk0CMmlFRc8pSH08RyjrGNDsy+c69G2hsyuPXQuQ+ESishQ0I+dUtQ6H2ba24T1xa9LYQgM",
+	"74oYsN/XOaLdpHvoEuhyMvhnzUtMU8T4FBb4MUjmqu4Qavn9CmKHbxLWnmYX1TvHdOVTMn5U9LLRTQuq",
+	"SaqrdfbjriDUsaGabbjehXbjOYEl69Ddc5whL7jFj6F1rTBj4rVQftQwBZAPd0L2dx4O3WC1Oeqsnljj",
+	"afkG1TSY4RzrKayHzD/9bymCXOGyiYIejfeX7io4SekUp02NFTCfZv6UsrI9szt1y53ncYgVF604lA6x",
+	"6A/DiPgdnb+SzDGWXdC2wwNsdSSnIFiQICMBFIcutHpB1j4WTXT3h9yI5QAvHAqIpJ2hOTlHOZ+qJ9qe",
+	"XCG+JB7xpJnz+1tE8XwzTUSD5jjpiMvZFggq5lHXOlZd2WqvswbfGL2TVPDuGC05LyznYh/OfoUYg4s+",
+	"nbIrq9/3NfkTWbiQytGq4MHrilJLnbo7rYanbeG3BlLtbANKRreKbZTL8920Z/slnxmw8NDQBcq9fLYs",
+	"Xb0WHxMEUi8o9fg32mmNXt3JcT27W4NlhrGaqBbMsH1DSQz2Dqmjm5S1q/W1Qe1YbNq2yLs736Gz59wc",
+	"etrqYILQXYEpYp0wdOtLp/6zinS2gyywg2eHSYIY21Lq1qDMVBSie0nLsFCwHktMtqfLYd9c9OYUsWW9",
+	"r9jt9U6vflN68bIKMnFHSja/3VHGvoH1a93QkErdviu9uh68HaIGDt3dhOnKt8WBJV/65q2Y3YW6jIuS",
+	"FoQdlGwcj+7wLZnuYcabvm33xC65bvpYD5NraP+O1p9JhpONS2yyfo7wFLGE4qI7gsmrnlhWLrqHpHYh",
+	"V9WNZWs9Hfwqx651Z92m/02ot7YPYcIH9q5YkrwrnME9AKGK2wSL6maaKustvGeE3Py0QBnKuTAkMcmn",
+	"LSYvWkGcTXeYCqf905P8ddK2QeRuARlbN9wQfeVbCFZ3PYFybMrykq5tjs/PVl+ak5Sj9XS3p1YnSJa2",
+	"PbDt9bGfHjdLdzbs6SgPimA6JXm2cWOLLaE3/NIrdodxJ7V5kmTVLmVmd6hqvX8KDhE0rSfzYQ1dVeln",
+	"bSQ8YLzK0XtrRaI4O07JLEMrh0U3KA4XUUqoz+Dxm2HjEccrxDhcFdav+tiAz0izahuP6qiyuiRXf79U",
+	"hM82QR9GBOnn3EUnTuUYQCOnKEPcpxdqGqBtQUsDjvS0s9Uky8iadTFOKYZTO0DYPFud8bAiT5tD6mUJ",
+	"AlruZwn6UgGmOmvM6vHfIaCRxT/rebA4QDNkO+PihofcdTnw0bq7c5FFDZmqdyU95HRFZtgXfLSPX2Cb",
+	"Nq26tsW66PqbvoDm0lT1rGUwHyHA0EzjITW2I2bQT5Z/QStye3Dfg8dPasp0N6TI4MbVEmr90ncsqnfd",
+	"VXKxF3DGMaZ0msIN63+aYg7LjE8D3rdHzbyGpCtoyJv1mbQeL4dV5+xocH3Ot3vFlzcFuRrZZvN3WuSY",
+	"C/c4e8ewFTLvdK8PA5tHmgiHeIYMrWtgrhNSIMeIsOr7PU8fdHpedE3N1/1N9XGPdYM7gg7tNa6VZdQl",
+	"OpuCmCeOun2dDuWh2xZmilaEI8lwDHfowwXyxA4d0N/fsqqbhb9hDlij0+xmo9Et8/EIhoBBwqNt3a7L",
+	"mdiuz5AzqF87n7t8StpNbXyCPeVevRPKYgfYqgFn3r0bGLLORTPC2kJRUlLmETQdJhVMdZrnx2bgq9Fs",
+	"nbf0AIzVkJkO9T8fHxH66TX8D3kq+OlSoodEWUKRWxX7AdhTEXcC1DFjjmnZ7bZruKwZqrtueMSm0111",
+	"vUU6CreVH+XjlOTjJQtBF/b3jhhpCNLDsukP7Os0u8FwV2FKVhCrY8A95dfvV4UUtcnF8f2uVWqbuiHb",
+	"Dp5dn2z72G2NVLsLV836I1jiGm6PFr761cTR7LlWtQWLhO4fMWNlGFvcNqJVrEtAtFD3vpSpnZJfNvxF",
+	"d21ZeTINjvDiybR9dFTYStjK1SN4xiQ2quNltipqBszUbdzaFzc7sNN5s8ZYy09j4HturCWou8K9WqVS",
+	"djs4gOsg0R/hOkOdc3EZaA8XGrJPUNchg0JqzqY9NqQO5dKDXY+WKzZsd9588/4Ia4aE2yOtGGrvV1LM",
+	"N9eiOdoyN0oQ56OL0RLBVBG/cpZH///VZcmXr76aJGm62QX+P2gz+i6KxPmcKMe9tX+S6dKA8lwCRQoz",
+	"APMU1Mk7xkAMD+R4liGwxnwJ/gH/Q35gQNvL7Ew61XkmKkxglqlXUxXqr8jQ0euzc2n8FyiXp9xGP5+J",
+	"r4Q1wpeyexNY4ImAxeT87LX6p8Bnm5Uc7IXaB4vZl4D5mI4uRqLDHxC/LPBlgf+5Up5XVpCcqQH76fy8",
+	"SmCh1gdYFJmG3OTu1QaqwtWUu+RgO+Jn9HWJgP1NbVy21PQv7eWu64H55vf56OKPjtAPHXrxfdy1GNeh",
+	"rd/VoSB0xydL3rt7/1hCDtYo52BNidYErFytIN2MLkbvkKKlAF/iavbBj9druFggCn46O/+LSf5y8YeU",
+	"cEXpN2d2ZmVTbZvWKutqr1ndHeu2kavqcE81pkDZtSc1zQLja7hhgBOQkQXAecCs1jRK25y+NfvqAlK4",
+	"Qlye3f3j3iFkarUYAzwHOeGAi6+EavuBAbLOhcZxakGhmV5pc39sDUmlrI3PYWuI/twTZMGRFbuTca2S",
+	"ZDGlWrlE3Q3anAbo9Conm6vXtz/+FLNRw/EDUtOvEKYDaADOwZzQBI3lsJGSAxMAynbQOh7dvTIr8Su5",
+	"6ZI/nKkSzyiC6WgX0QXJcKItjTZMfzbPdaD6V7IGK5hvAORgRRh/A87HsmN6kscAM5ATkOEV5hXA/10i",
+	"maBa41v+2ED2rtXhrVjIM4K3CJDSWwGZzxnqW4MQWJmIQVTBCOVgtvFWQJXA+pHj7IAu+A2ALBEDZQ2c",
+	"ryY7/1xdG8rLlYQGS3RAq2WA+dvwe55tAF8SJlY/yMFSjKNcB4U8CDjyJVr5msIQpMmyX69rLcjADGVk",
+	"DSADa5RlvkpqLnGnlmqH0toxqYDQHUy4/AozX02GMwrvzJBaNCV15FpM4N+QiXk2y1N3gLHcYXkM3koT",
+	"xhVJrkhirOpBCV1tzAt6vRmPCsI8q8pnwoKXlcdCo8zKYE7THQSI9SGv79/V5vmoiG9F+yZiXWFdZcgA",
+	"0AxLb7Qrj1aLfTW5V0V/V9xEhlQc965UvJO/Gbm42nw2LdqSD4n1AvJljfSq8TUhw2mJnp/a/+sugfOR",
+	"C3toQVTGr4jZi5ECyh6YNYg803D8Pg7aAZwmJKNefqxd8QEAXtkipc8UKU8P3tG0OQ3TZgnzxUGWCZRi",
+	"HmLhTGCSTe5Voo+B5s5lkl1tLmUJR5RDR0HQ1PliTShS8igaSjTUETIAc6CmHcwpWR1OUvqtNxHyR4M8",
+	"ziPiFeIv09SCOydHXBZ00E2nY+HaPBcdC9Gx8PwcCy9sc2qfI/OY15VgR51a8+Ss1mJhetS84PPLmt8n",
+	"9/pToCVt1OnVxhzMCzEmWPWs3wjoguVzMgqWkAGZ5DKCWIH4fZ4CCGoY9ARxBdKKS9wFdJXGVEy2G8K/",
+	"ImhSx7t13A7ANiBRIan/4/xn/wM54acV3HQNN2C9RHyJqJI3JoYBzBBIlii5QWlArJNePLvst6/6sWi+",
+	"RfPt2caFIIbegBXcCAmhqJCn087UwYNM3sY/hxlD/tAK1qh2N+2Me7naDbtmfCPji8WLoxjFsn8Uy5Ba",
+	"rLNeJx0yYx1k82wFzBIRjah6J8CrcZEHDBT2pAYLNqv0sAaG0AQuwC/KzWSOOh7XzVTX4gd/xP5WBI3G",
+	"/jDEe8No9AOTe/UhcDOsReNqU4G3eyvMzaOnsROOQTXuoBoNY2ntknUu9iZ8qc4V9oO0QWxglE2EbFTl",
+	"TyLopgLVQLiHxNycOtijbXRaITj7ypTH1Vodme7YKOhD08fAnbrt59iYs3Ix+ICnsi2cEtf7KfTwqhyb",
+	"yb38E2pAi2evNgY5AdrZwtgw5XxMK6B5e5NjpJVBfAsznIKcgBWh6PTARMpdFdVltT48TnYW8cs6rkV0",
+	"EXOwKpmiqr2sZUKKnhzfZWNnYCqhCCZLXy38iZnCUYs6gC9/harn0hOQkjdgvSTgJidrJicabgBkNy7R",
+	"aPdoRuE4tnC4qY0V3JwahpXHtwljwMgKubmLDhthohKAT6TPONC+1DhXqcrfyhcf0G44vGGr08Mf2bJt",
+	"ZHZ3zPt7mCyBnA3lxjK+fXySKIcckDmAIMNsW2eHQrw7rEE9FaMaYlTDAaMaZI1kripRtwL5irfvDBrm",
+	"8CZzoK4ZYGNAqBSZLANEKA6v77u6l2BYDGwMtQ3X+fbdTS4lqBP+qFRJKlN49LTbnnadkVUHuIWzavJx",
+	"X9xtyaSmb18cvsmH4toQ14bTyITUvFL46AFYdt7VI1e1hGyqDjJNHyaEzarwYaLZrMS1R67pQcfxQcew",
+	"zvh77ADHOvlwTAh2XPOrSrjs4UCVIRDtrdreKrXVE2ZmyacDQxiD7KkX5aRXebePSyqZOnzojuDeCl2U",
+	"g9IP396ARfnzZIUC6SYpAb+hyDrFnUVknSIdFOmg/uYJyZGa9qHEkNLoKxTCENWafXJfyUxgUE1D119t",
+	"3srXP6ZBfjJbPmOWx9MJSPeAW/nBFCgG49wCsP/4tkL9vfjTB+ZXm2/KqOqGtra+TurYhcrrDzBnRllF",
+	"2DfPYQywyRVIA89bRJTGXecjnrIYDu+Q8xWnC+5I2pzKmYrhElQWKey0dSYLSsoijL9RkvZBvfA48hap",
+	"oUgNnbBTR8pei1eHIgApEgKgxFrun5KElDlnQPwc1avFqCjl+gPTgzVMy6p328kUrWrN3WYy1DjMrPls",
+	"XonmzZ4p1c1AOu0b7yY2kctwOpa5TmCWVYkQle6KOfacmdhr0A4QKPN2oP0SesGfLVTeS5miDRNtmGjD",
+	"PMT9MJ/hAsWb6oYYK72vrGtq1+b9dWG6teflXg5V2+vWmUOo3BO7PszQJyAlSObyUXoJxxwV5jpseFNf",
+	"EmMuwhjOrbRdMhZq2kfReFjRWEIWBaLm5/GtoRf735LRIQsdUWN6dQm9QcOSGf9lGtFyj5Z7tNzj5RlP",
+	"2nTvfYtGQ892XanhVK5979dwKNt+V20cyUKJN3jEGzx2BGlPOQq41aMhUz1C3ZUE+cLdo7ESjZUYRR+j",
+	"6GMU/ePZYnsF0euVJCSQvrF2DAymt1eTngH1RzLHYpz+KQcsb4vPHmH6TUlqC9VPYJa9ysginbw+O1eS",
+	"VuCzjRoBp0H2FmbZJ7JIPyB+WeDLAv9zlY16Kee7VxvYe4i/SlOh/uakspe9k8/OtK3CEL3FCQI/Xq/h",
+	"YoEo+Ons/C8WQqo5tRKZNec5SWnI/L5Nacj5alE2mKEFzIVVrMwpvELCBMkgR9SbsYOSlVvLpJCjV6KM",
+	"0P2m1YQZmhOK6mZ4cxnkHGcHqp7BFQKQAVmmN2klOUBtnyHVeexEqWKIYQ7QHUe52HOJXxCWSf4KSPlm",
+	"DNZLyNEtonIFSCBDb+Q7gKKE0BTnix8YmOMMyeIOzdKJWfmBgcqE91q+MMum7Ya+2LfQHGayhBkpc7EK",
+	"kZKrj38GzpN3oN6AqcCuGMs8BYzDPGVgLkd3I7Ngei9KK1ezvjshMYc4wYVM2iO3INJMn6sr5YAQ49Br",
+	"5KTIO2+R2/fWOAlrUtJEgkxt1BjHuVQUYh0nOarbrJad0LvvGKK7OViOdv+d6Mnbd19+YACnatNpWk/B",
+	"Ei+W7QrKsx/r2Ec/UGI7LWDqltQ38liY2KhgPpaQmpUczDKS3Kh7Cb2ix8ztqY4NtswuKq/+1CWNxqNb",
+	"ghOZ3Wk0HpX5TU7WeZ/tNwI5WiPGldYWkgiTpfKZqUw04t9KVP3EgIBjwp3NLhCiU1lEUMNMDlxulpIl",
+	"ZLaSbJk5QlOUDp+6hOS3iDLYqh6tZ6ZDEvAY5WnpP0l/rCGT7UApkNmz/N2UoaMonZqSplVJ/Vrzkcsu",
+	"CyupR2X6jX5VSYuKEyCpKjDbjIWYSFKri3LaJbeqVUjqIynblQIThY7GtqCoj6PxKC2VXTUa7y5xTcHb",
+	"nWJL205TxCHO2Na39hTY3zuGzfmz7/0M52i3DTrBlP2VrcfrWdMP1l/Uzai/s+tunfAO6NU/NxYVuW41",
+	"Maq+ckFq6xeTSWvra0dh9UDpL5qv1i0K0o1yKVVovbCVpJRM8KN4usE0/0XZ1+xhmFMH720z3WPw+vz8",
+	"PITPfZrc9wcCSA7W6qyHShEtlyJpK+Tojk/FEk1o7UF6I1b1OZQpJISVCAq48BrQ6uV++uvt9f8DOAdF",
+	"BhNpaP3v69//7jVUlMnkmueE3Y7GI7kRDrWSJW2gqSOgGCJzEThDOT8DH8Xo5AwQs7FQD/k3PipN+z4U",
+	"1kHa0Z/XeunM99vUpLPT1EXCbt+AZAkpQ/x/lXz+6n8O4Gnevvuir4xYQZ4sI9tnUeVibNxcjYPSq349",
+	"S1K6xYjvMDqTylxlkxVKMWzjwg3LoxjItyn9Ur38m3z3ZPLqfUErcov6HmGKLHaNazWCcv5hmWJiHI81",
+	"HsU3jKzQfug3pZ1JdHdQ2S6BmKC7glDuv5TESMVnwviuTLxXb0dGNDKikRGNjGhkRJ8YI/qPJQELxJnc",
+	"weU3Yrco1ySaLPEtEru7HGC5eqckR61p659HRPLhjSG1xPmsoZ8OXI/KoZt67tRcY7mCgRVM0RvwiSSV",
+	"oKl9OicAshupk+IBFGOL/SZPZOUV6MncMsMOZXkpM2rnQMquAXafpNRE5QQ4m682b1MamtNSlhwWhINz",
+	"/re/1kLUoqkekXR5UaTC4QmFKOB2BjgxIMOE2YhkJ5tgHpwsSZb2ohK0GP8q3ns8UX7aUXBLlJ3WZdGB",
+	"hxHEFGVoATMgYKf2dQcAuyisK7ency2KID7kyiBH06PjpZqJkrAd73c8cWjNBVoxYWUUhmNwzlA8349y",
+	"FktGFBAlIJ9LbQWBMk8RtWTkQuBiifOFEBbMjcOQapb/EIKznUKrxXayGOj76rNker4P8NFoMaxp6atN",
+	"9flbiVOP5+aIAuooutnNU8vNHgW0xSdUUxH7b14qSmJbrra8Q32MvRMXrBj28cwYGiFYkzW8HcCoyHeF",
+	"dPx0/rcDFktVskp2g1IwJzLv+M++9EHqVJJOIARgJuzRTdSfNc3zeMozmBvqtG8mGc5vgh3uQXr4kyjx",
+	"BeviXwgFSxPxyFBC8pSNwWvACfj5b+fnb8DP5+eBh+czPEfajz7MX/eI2u71wXZbEjAehSXhGXWO5Tuq",
+	"fKeWxtHHBQi9YdUhE6hPqc4JVbE9K5yXHLHjayfRwC7nE8nneBHkdlJPPtFwtz14OJimWPwEs89U9J6r",
+	"dM51tACZ/QslzoQH1yrshJkYaIQpuEGbmPNga3FWKNOHPACWspDo67mEiJik2/1kYqpkQpbduhKjWzEu",
+	"ISB/r57sALk8nqUKreNYBIqD41jky8eKvtEZTvjDBJOoEwEztMTSK4GZGpmxqK3ec4BPkPFXcnhffXwn",
+	"88S2Xak/lWUMOsMVd2fPbHcmlZKc71eMUwRXPZWTktmxiqCU0VkMp/JyhJhwtVbFv5BMqACkBwuq7AiI",
+	"vhJg1F8PsEjUi+3aVwbBsMm9+qAslCBlrF682qgP3xTAurczVj3xLsHO2DIv8aECo6L8bHka65ixIeKi",
+	"IH3WkIX+0jNJyTrPCEwHitE78/rji1NcrZ+vuvkPLoYwqrViOWSkbKVKnDGyWF1LkArzYIO4h9Ddu2+R",
+	"1j1k9N7hNa3Rm60qN8P5DRvgnu5SxJ9EudGJdjG6ZDqDqKTQvOcL7gpMEetJyYaVzfAih7ykqHWpiJ6l",
+	"l58x7hszVG6vxHAUiUHBagy6BP9L9fDLY0/bo7dMv12Lcg5SuGFvQF5m2ZabZqySZswJFTvTeCuzxuo1",
+	"3EiHV0akp0EeGIYUgRtU8AFLZIXh4AjHJw/kY0Qg6i6/gxvW+/pOwlAe0Wsu6CSEoeMAuD3SUGePCtDU",
+	"1ybP1CmpadN/3XnftYiQxmTetiZeW7nw5OBIv+8AGCt4tm5JVDLvFQpNSCvzdv+GYl7amIUhZmGIWRhi",
+	"FoaYlzbmpY15aWNe2piXNualjXlpY17amJc2OtVjXtqYl3ZYXtoqvFajZusm/1DiR226Vqgzaa1N/xzY",
+	"KV0zRfFsZ9RZ0fUdFV3HoUrxL8mRwp3cfe6r+Q503nKgkuxx8LKnroznL+P5y3j+8mHPXz6mcgo4bmld",
+	"yqt1UB+HnrqIV+gXp2PPc//ukSyl6DSMTsPoNIxOw+g0jE7D6DSMTsPoNIxOw+g0jE7D6DSMTsPoNIxO",
+	"w0hWOZyGcD9XoUUceXyGimYS/8ECn21UL73kUvoB8csCXxb4n6ts1Atxd682sPcYflUbyuqbkzppaOWq",
+	"xyr7Ck4Q+PF6DRcLRMFPZ+d/2QLG9vFDnbINZhnrnNa38qnggyxH37S+tPMySn86Ea4mKKq/Wv2ZHbZe",
+	"HxbC7trFukcBpmfyVa+yk79O7uXWqiuzUCUZVxvxJ/QKLVV0K4d+cjYEzLI2AYj4t6+hcniiugFfQToU",
+	"+trZPSlgyeQ1Cd7zvPK6ElsOlPf6s3zxtETCe3qXkbHYbK8h096lCGlzZYHlbVXYvgCFhs5wiItCz2Qx",
+	"zuO8rYiniJWrQZD/ot6MmI+Y7415arCzJ+hVOf1Rr1joAaC/1vR1xHzEfE/MG8/HnpCXxQxBPCmGAZ4U",
+	"Ee8R70PwLpGzN9xJ0Yb27iz8MQV/TMH/GCn4W8HuS70fnHbnpHPuxIQ7R0i404ZXb6Kd7QMEQQy7OQ3Q",
+	"j2iPDPhJMuDNoPQ+SraORm9lwZvgHcoJ2piO1GA0ofcyoZuY708RbiG/N1fYJRKBpKFfJiJ3GIViX6Ho",
+	"zSF2SUUnmdglFmGsol8qIrkYhWJPoehLMnbJRBfb2C0SAbRjm0RE9jEKxH4C0YuF7JYHFx1J8rkQh9dh",
+	"4YPi6Rg+uIWccfhZvKcTaShm0o40rHHAOKKY3UzmSF6WwSbWwK5g0Q0OXcAv+v3L5usnRpqQfP6VLBYZ",
+	"8tImJEUR1L01pxk6FVzI1pgnS8SspABpKarcZV4U8F1aVPxyZuB/ZuB/1oR/x7UJoozP5TOVgcNfpNCE",
+	"f9AtCmbo5PmbGUI54CRLo4QMvXqBP5ag+E2NLs+nXkii5/NZez6funzs5STtEA63k7QSgOqEKausrE5p",
+	"eF+9YxaVLsm4lA4zFdcgBld8wrzuGEULSFPAicwWAmCeApgk8mrfA2YHudrIzCRv5FirE677nMtWJ/3H",
+	"Iz1uo/Eo+NztF8yEovtx+2TtHGZZy8n/ox6uHYPXogkrQtEblchh8zyP1T7QqaL3dzDhMrUEZv47BHnf",
+	"Q6ghxdaIO3DBO/lRXuKxksJe6eqFofrQZUVqpedKCsMJh1lgvjyLY/tDvzjWjfgzYPn9ulQmlTnvOpZa",
+	"s8qHx5doAyCN+7lhDvMLoGf5vZWBIXTJrdfU2iLtsf5O7usvp+bL9qNl3oX5arP73cfQe7ddjYg32odq",
+	"h11A7kAqyuYAS/ngoukTtzB+Jcrco1I6lrgFcTrvSB7XxCEMjsxtrTZOKEv1SWpIVVaUh5NJP5WzoKQs",
+	"ujevH9Rjp7hh1ZmiMjhDmcyaqDYnUmTj1jVuXZs5RuHqCBtMg70DF3ukfXbfzXDcYh9oiy2VdNxgv+gN",
+	"tprjcDNBre+1Ue6+LkFa5YQFLvMvyxbWUuOyhF8fp6JtRFRyGyWin3kts/YPlomdpP9bRvHkXv01JFKK",
+	"MsSRR3reyR+V/Fxt1N/A7WtVy8uMIIx7x0HgVoAaDG4Lu2cauN/HIXu8EwbveVT3T57FPIA4BBGUpygM",
+	"D25fxdXiwZjGA8iNn0TMcB4QAPNJPnXCFKLhW+qE9pE9jOzh0dnDI9F8g276OAZ/eIJM3zeGqFCnkex7",
+	"0WSfnOLwNVsuw96YGfnr5F7+CYqLkev11Ub+CTSATeH734r64reHtQjvosaIdhSa/hvEQTJTS4VXfP5d",
+	"ojLAyP2/6rHoKI+O8mjqRkd5dJRHR3m0nR/DdpYLcQ9DQK3voY7ysGU+OsoP6zlRcxolYqijfKBM+B3l",
+	"6oHJvfrbw1Gu5Odqo/4G7i6rWqKjPIJ7x1E+ENwWdkMd5ScP3vOo7p88D3IAcQhylJ+iMERH+ct1lB9A",
+	"bvyO8q7k+nqBOc3k+qLzzzO5/lMHfVge/g6gu/PwV9DmtMxvuqH9VT12ylEgeVoQnPNIjUdq/CGjQGrY",
+	"RRr7ZdDYUpdGGvtF09hqjsNXabUMh9LYYavxC0tnqaTm+DR2VdGOzBi5jRIxiMYeKBN+Gls9MLlXf3vQ",
+	"2Ep+rjbqbyD5UdUSaewI7h0aeyC4LeyG0tgnD97zqO6fPI19AHEIorFPURge3L6Kq8WD0dgHkBs/jS1v",
+	"Kumk+uTVOifJ9MkSqnDY6qMYNjlbMTo2UoDtqYotAB08RPZYJdvwjgG4kbnsOPwSicsXTVzKKQ63P9Tl",
+	"Z4G0ZZBl8bKsaiUxxyctTT3bYDASG2VhEGU5SBr8hKW6+vJe/ulBV0q5udrIP4FbXFNF5Cojqne4ykGo",
+	"rlEbSlSeNmzPo35/4hzlvmIQRFCenBA8tB0Vl4cHIyf3FZhtZnKNZktCbtS14CH3IP9DvxCvQj76JdoD",
+	"7zc2U2pdcdyY5Y4rKK0JjrdQPutbKJ/d1ZI1ch0KzfzovmCygfCOswIWwuNxged1XODpngEIw67zJEAT",
+	"u+WsanMYhBsvdCKZMATIXOH3+B6b33PJ+YtKtb7ETKjLi1uYlUioBaVBV4jDFHLY7pmcmsdGp7wXbU64",
+	"R4CbMIqCXNHrWyPTW4DttztIdyOknwnrK6UvZd+ouz1Dxybgq4rSEIkYV9YbYCih0mSBHDC8yNkFwBwI",
+	"M3tJ1rlSWCRPUJQhvRiagQYQfPvyCXAC0K1o456itM3Y+xfFid4A9V8dr82LJ7OjCd/pBPl9EajGPopD",
+	"vaQsyVoLAUhgDmaKrNlTIMxIBxuLk3v736kAWqt3y0iJckk0BOVqY//7TUG2mzXdqf8FXt7r4Do/yvVi",
+	"8TQZz0f0cgHYWHTVmos5AynK8C2iGO27aDgQ3+UZ860NEfIPvHUJsdOiPNWkWlOYjiA4rb60ai9TRrF5",
+	"QhuoKJqPLZraY3d06Wx13HXagZOMLPrvl3aF+5Mo5gkIuMUryp37GmI+Bkt4iwCkFN+idAwIBWtEEVjg",
+	"W5SDsvByi1wMrCu8v0B5KhogsCItFpTKzzDsyIEQmRytEeP6YMSP4vcx2D6CkEHGH+X8wRvw+vxc2K5W",
+	"i8biu3P5jXjkuZ5DeBHm0q+E3EiJ8zrEKzs6auN6O14Pi5I1WwaPoJmFat1rky6V8+Q+Iwv9P0VFBqUN",
+	"0ZNYdivsq80nshD/fFHlPor+dl15ojsct0wtMqXmzE1rVwp1jbPM0E4ALiCO5pmhq1GeApgrek4NjbIY",
+	"lpAZU0FaCpBVhsKxdEQt4WdKwvuQ3i69cUA98ZiqIcpvlN92+c0yw69bEtww7o/Ch/hklJHkBvF00rah",
+	"0s98kDZsq7fpdxWNUVDCSUKyC3Uo+Kc34PWWae4zlW8RZds7hBBbuSsU5A1gRDtD50SFvqwg44jqxw8b",
+	"KvLVCLkWe6Ck2/aonIGPHKxxzgC51bE46iFfSxSonluwyGvlF98+7V8BL+oGpRt+IVlWed7GArViBn5g",
+	"9UilcpnnS7Rq6gf9q09DmJ9dMh8YI12Lf4ySfqpR0hUKXPPcHSVdT3GMk45x0g8cJx2mwbZipWXT6K2B",
+	"Z0nF0xMxAP8VAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
