@@ -257,9 +257,9 @@ func TestWebsocketd(t *testing.T) {
 	w.happens("mid", "", events.CallLogCreated)   // not allowed
 	w.happens("side", "", events.RecordingReady)  // another tenant's
 	w.happens("low", "", events.RecordingReady)   // one below
-	w.happens("mid", "", events.RecordingReady)   // this one
 	w.happens("mid", "", events.RecordingStarted) // not asked for
-	want := `{"op":"event","code":0,"data":{"id":"5-0","name":"recording_ready","origin_uuid":"","tenant_uuid":"` + w.tenants["mid"] +
+	w.happens("mid", "", events.RecordingReady)   // this one
+	want := `{"op":"event","code":0,"data":{"id":"6-0","name":"recording_ready","origin_uuid":"","tenant_uuid":"` + w.tenants["mid"] +
 		`","timestamp":"0001-01-01T00:00:00Z","required_acl":"events.calls.unknown","data":{"of":"mid"}}}`
 	if got := two.says("event"); got != want {
 		t.Errorf("got\n%s want\n%s", got, want)
@@ -287,7 +287,7 @@ func TestWebsocketd(t *testing.T) {
 	one.tells(`{"op": "subscribe", "data": {"event_name": "recording_ready"}}`, "")
 	one.tells(`{"op": "ping", "data": {"payload": "abc"}}`, "")
 	w.happens("low", "", events.CallLogCreated)
-	if got := one.read(); !strings.HasPrefix(got, `{"id":"9-0","name":"call_log_created"`) {
+	if got := one.read(); !strings.HasPrefix(got, `{"id":"10-0","name":"call_log_created"`) {
 		t.Error(got)
 	}
 	w.feed.Close()

@@ -147,6 +147,7 @@ type session struct {
 	mu     sync.Mutex
 	viewer viewer
 	begun  bool
+	from   events.Position // set when it has begun
 }
 
 func (n *session) run(ctx context.Context) error {
@@ -160,15 +161,12 @@ func (n *session) run(ctx context.Context) error {
 	defer tick.Stop()
 	err := n.await(ctx, tick.C)
 	if err == nil {
-		var from events.Position
-		if from, err = n.s.behindAll(ctx); err == nil {
-			err = events.Follower{
-				From: from, Filter: n.filter, Emit: n.emit,
-				Idle: func(ctx context.Context, news <-chan struct{}) error {
-					return n.s.idle(ctx, news, tick.C, func() error { return n.alive(ctx) })
-				},
-			}.Follow(ctx, n.s.feed)
-		}
+		err = events.Follower{
+			From: n.from, Filter: n.filter, Emit: n.emit,
+			Idle: func(ctx context.Context, news <-chan struct{}) error {
+				return n.s.idle(ctx, news, tick.C, func() error { return n.alive(ctx) })
+			},
+		}.Follow(ctx, n.s.feed)
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -330,15 +328,20 @@ func (n *session) renew(ctx context.Context, secret string) error {
 	return nil
 }
 
-// start answers before the first event can come.
+// start answers before the first event can come, and what happens after the
+// answer is an event.
 func (n *session) start(ctx context.Context) error {
+	from, err := n.s.behindAll(ctx)
+	if err != nil {
+		return err
+	}
 	if err := n.send(ctx, frame{Op: "start"}); err != nil {
 		return err
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if !n.begun {
-		n.begun = true
+		n.begun, n.from = true, from
 		close(n.started)
 	}
 	return nil
