@@ -239,7 +239,7 @@ func TestDelivery(t *testing.T) {
 		d.happens(d.tenant, events.RecordingReady, fmt.Sprintf(`{"n": %d}`, i))
 	}
 	d.happens(d.tenant, events.CallLogCreated, `{"id": 7}`)
-	list := d.settled(all, 22)
+	list := d.settled(all, 21)
 	if n := len(d.settled(calls, 1)); n != 1 || len(d.list(other)) != 0 {
 		t.Errorf("%d deliveries of the narrow ACL, %d of the other tenant", n, len(d.list(other)))
 	}
