@@ -236,7 +236,7 @@ func TestDelivery(t *testing.T) {
 	other := d.subscribe(d.other, x.URL+"/other", "events.#")
 	calls := d.subscribe(d.tenant, x.URL+"/calls", "events.call_log.created")
 	for i := range 20 {
-		d.happens(d.tenant, events.RecordingReady, fmt.Sprintf(`{"n": %d}`, i))
+		d.happens(d.tenant, events.RecordingReady, fmt.Sprintf(`{"n":%d}`, i))
 	}
 	d.happens(d.tenant, events.CallLogCreated, `{"id": 7}`)
 	list := d.settled(all, 21)
@@ -246,7 +246,7 @@ func TestDelivery(t *testing.T) {
 	var ids []string
 	for _, r := range x.requests() {
 		if r.event == events.RecordingReady {
-			if want := fmt.Sprintf(`{"n": %d}`, len(ids)); r.body != want {
+			if want := fmt.Sprintf(`{"n":%d}`, len(ids)); r.body != want {
 				t.Errorf("got %s in place of %s", r.body, want)
 			}
 			ids = append(ids, r.id)
