@@ -20,6 +20,7 @@ import (
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
+	"callrecordd/internal/app"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
@@ -146,6 +147,9 @@ func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 			return map[string]any{"summary": "degraded: ARI: refused", "ari": map[string]string{"Detail": "refused"}}
 		},
 	}
+	o.Routes = app.NewHooks(app.HookOptions{
+		Config: config.Default(), Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: o.Log,
+	}).Routes()
 	for _, c := range change {
 		c(&o)
 	}
