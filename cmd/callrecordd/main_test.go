@@ -20,7 +20,6 @@ import (
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
-	"callrecordd/internal/app"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
@@ -147,9 +146,7 @@ func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 			return map[string]any{"summary": "degraded: ARI: refused", "ari": map[string]string{"Detail": "refused"}}
 		},
 	}
-	o.Routes = app.NewHooks(app.HookOptions{
-		Config: config.Default(), Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: o.Log,
-	}).Routes()
+	o.Routes = hookRoutes(st, dir)
 	for _, c := range change {
 		c(&o)
 	}

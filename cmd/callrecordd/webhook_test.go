@@ -2,11 +2,26 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/uuid"
+
+	"callrecordd/config"
 	"callrecordd/internal/app"
+	"callrecordd/internal/control"
+	"callrecordd/internal/directory"
+	"callrecordd/store"
 )
+
+// hookRoutes are those of the daemon.
+func hookRoutes(st *store.Store, dir *directory.Service) []control.Route {
+	return app.NewHooks(app.HookOptions{
+		Config: config.Default(), Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: slog.New(slog.DiscardHandler),
+	}).Routes()
+}
 
 // TestWebhooks are made, shown and deleted on the host, with a daemon or without.
 func TestWebhooks(t *testing.T) {

@@ -235,4 +235,18 @@ func TestEventsOfARecordedCall(t *testing.T) {
 		}
 		return nil
 	})
+
+	logd := admin
+	logd.service = api.CallLogd
+	logd.ask(t, "POST", "/1.0/cdr/recordings/media/export", map[string]any{"cdr_ids": []int64{cdr.ID}}, http.StatusAccepted, "uuid")
+	for name, h := range told {
+		s.eventually("the export is told by the "+name, func() error {
+			got := h.all()[len(want):]
+			if !slices.Equal(got, []string{"call_logd_export_created", "call_logd_export_updated", "call_logd_export_updated"}) ||
+				h.last("call_logd_export_updated")["status"] != "finished" {
+				return fmt.Errorf("told of %q", got)
+			}
+			return nil
+		})
+	}
 }

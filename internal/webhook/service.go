@@ -95,8 +95,8 @@ func (s *Service) wake() {
 // that is under way then is given up, and made again by the next Run.
 func (s *Service) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
-	wg.Go(func() { s.again(ctx, "events cannot be made deliveries", s.plan) })
-	wg.Go(func() { s.again(ctx, "deliveries cannot be read", s.deliver) })
+	wg.Go(func() { s.again(ctx, "plan", s.plan) })
+	wg.Go(func() { s.again(ctx, "deliver", s.deliver) })
 	wg.Go(func() { s.purge(ctx) })
 	wg.Wait()
 	s.sender.close()
@@ -104,13 +104,13 @@ func (s *Service) Run(ctx context.Context) error {
 }
 
 // again runs a part until ctx ends, whatever happens to it.
-func (s *Service) again(ctx context.Context, failure string, part func(context.Context) error) {
+func (s *Service) again(ctx context.Context, name string, part func(context.Context) error) {
 	for {
 		err := part(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		s.opt.Log.Error("webhooks: "+failure, "err", err) //nolint:sloglint // one of two constants
+		s.opt.Log.Error("a part of the webhooks has failed and begins anew", "part", name, "err", err)
 		select {
 		case <-ctx.Done():
 			return
@@ -297,7 +297,7 @@ func (s *Service) attempt(ctx context.Context, h Head) {
 		d.State, d.EndedAt, d.Detail = Dead, now, err.Error()
 		log.Warn("a webhook was given up; callrecordd webhook replay tries it again", "err", err)
 	default:
-		d.NextAt, d.Detail = now.Add(wait(d.Attempts, rand.Float64())), err.Error() //nolint:gosec // no secret
+		d.NextAt, d.Detail = now.Add(wait(d.Attempts, rand.Float64())), err.Error()
 		log.Debug("a webhook was not delivered and will be tried again", "err", err, "next_at", d.NextAt)
 	}
 	save, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTime)
