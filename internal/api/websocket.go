@@ -150,22 +150,26 @@ type session struct {
 	from   events.Position // set when it has begun
 }
 
-func (n *session) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancelCause(ctx)
+// run returns why it is over; the connection is open then, so that the client
+// can be told. What is sent has the context of the request: one that ends with
+// the session would cut the connection.
+func (n *session) run(request context.Context) error {
+	ctx, cancel := context.WithCancelCause(request)
 	defer cancel(nil)
-	if err := n.send(ctx, frame{Op: "init", Data: map[string]int{"version": n.version}}); err != nil {
+	if err := n.send(request, frame{Op: "init", Data: map[string]int{"version": n.version}}); err != nil {
 		return err
 	}
-	go func() { cancel(n.read(ctx)) }() // ends with the connection
+	go func() { cancel(n.read(request)) }() // ends with the connection
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
-	err := n.await(ctx, tick.C)
+	idle := func(_ context.Context, news <-chan struct{}) error {
+		return n.s.idle(ctx, news, tick.C, func() error { return n.alive(request) })
+	}
+	err := n.await(ctx, idle)
 	if err == nil {
 		err = events.Follower{
-			From: n.from, Filter: n.filter, Emit: n.emit,
-			Idle: func(ctx context.Context, news <-chan struct{}) error {
-				return n.s.idle(ctx, news, tick.C, func() error { return n.alive(ctx) })
-			},
+			From: n.from, Filter: n.filter, Idle: idle,
+			Emit: func(_ context.Context, e events.Event) error { return n.emit(request, e) },
 		}.Follow(ctx, n.s.feed)
 	}
 	if cause := context.Cause(ctx); cause != nil {
@@ -175,14 +179,14 @@ func (n *session) run(ctx context.Context) error {
 }
 
 // await waits for the start.
-func (n *session) await(ctx context.Context, tick <-chan time.Time) error {
+func (n *session) await(ctx context.Context, idle func(context.Context, <-chan struct{}) error) error {
 	for {
 		select {
 		case <-n.started:
 			return nil
 		default:
 		}
-		if err := n.s.idle(ctx, n.started, tick, func() error { return n.alive(ctx) }); err != nil {
+		if err := idle(ctx, n.started); err != nil {
 			return err
 		}
 	}
