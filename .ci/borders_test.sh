@@ -88,8 +88,8 @@ done
 crossing ari/ami ari
 crossing internal/mail internal/recorder
 crossing internal/events internal/auth
-crossing internal/webhook store
 crossing internal/webhook internal/auth
+crossing internal/webhook internal/recorder
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
