@@ -60,13 +60,15 @@ allowed internal/auth dialplan
 allowed internal/toggle dialplan
 allowed internal/lamp
 allowed internal/mail
+allowed internal/events
+allowed internal/webhook internal/events
 allowed internal/export internal/recorder
 allowed internal/retention internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention
-allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook
+allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
@@ -81,11 +83,15 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
-	internal/mail internal/export internal/retention internal/history internal/why internal/replay; do
+	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
+	internal/events internal/webhook; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
 crossing internal/mail internal/recorder
+crossing internal/events internal/auth
+crossing internal/webhook internal/auth
+crossing internal/webhook internal/recorder
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export

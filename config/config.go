@@ -30,6 +30,7 @@ type Config struct {
 	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
 	Exports    Exports    `mapstructure:"exports" doc:"Archives of many recordings."`
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
+	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
@@ -88,6 +89,10 @@ type HTTP struct {
 	ListenConfd []string `mapstructure:"listen_confd" doc:"The same of users, groups and queues (confd)."`
 	ListenCalld []string `mapstructure:"listen_calld" doc:"The same of calls that go on (calld)."`
 
+	ListenWebhookd   []string `mapstructure:"listen_webhookd" doc:"The same of subscriptions to events (webhookd)."`
+	ListenWebsocketd []string `mapstructure:"listen_websocketd" doc:"The same of the stream of events (websocketd)."`
+	Streams          int      `mapstructure:"streams" doc:"How many clients may follow events at the same time, 1 to 10000."`
+
 	ListenTLS      []string `mapstructure:"listen_tls" doc:"Addresses with HTTPS, such as \":443\", where all services are found below /api/<service>/. callrecordd setup makes a certificate for it."`
 	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
 	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
@@ -135,6 +140,15 @@ const (
 	TLSImplicit = "implicit"
 )
 
+// Webhooks is how events are sent to other servers.
+type Webhooks struct {
+	AllowPrivate bool          `mapstructure:"allow_private" doc:"Whether they may go to this machine and to private networks. Whoever may subscribe can then reach servers there that trust this machine. Link-local addresses, with the metadata services of clouds, are refused in any case."`
+	Workers      int           `mapstructure:"workers" doc:"How many servers are talked to at the same time, 1 to 64."`
+	Timeout      time.Duration `mapstructure:"timeout" doc:"How long one may take, 1s to 1m."`
+	Attempts     int           `mapstructure:"attempts" doc:"After how many attempts an event is given up, 1 to 100. The time between them doubles, from 1s to 15m: 20 are about 2 hours. Later events of the same subscription wait meanwhile."`
+	Keep         time.Duration `mapstructure:"keep" doc:"How long events that were sent or given up can be looked at and sent again, at least 1h."`
+}
+
 // Retention are the defaults of tenants without an own choice.
 type Retention struct {
 	CDRDays       int           `mapstructure:"cdr_days" doc:"CDRs, and with them their recordings."`
@@ -173,6 +187,7 @@ func Default() Config {
 		HTTP: HTTP{
 			Listen: []string{"127.0.0.1:9298"}, ListenAuth: []string{"127.0.0.1:9497"},
 			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
+			ListenWebhookd: []string{"127.0.0.1:9300"}, ListenWebsocketd: []string{"127.0.0.1:9502"}, Streams: 200,
 			ListenTLS: []string{}, TrustedProxies: []string{},
 		},
 		Accounts: Accounts{UserPolicy: []string{}, MaxSessions: 100, TokenLifetime: 2 * time.Hour},
@@ -182,6 +197,7 @@ func Default() Config {
 			FromName: "Call recording", FromAddress: "no-reply@localhost.localdomain",
 			Subject: "Your export is ready", FailureSubject: "Your export has failed",
 		},
+		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},

@@ -43,6 +43,17 @@ func (m Mail) validate(r *report) {
 	}
 }
 
+func (w Webhooks) validate(r *report) {
+	checkRange(r, "webhooks.workers", w.Workers, 1, 64)
+	checkRange(r, "webhooks.attempts", w.Attempts, 1, 100)
+	if w.Timeout < time.Second || w.Timeout > time.Minute {
+		r.add("webhooks.timeout", "%s is out of range; choose 1s to 1m", w.Timeout)
+	}
+	if w.Keep < time.Hour {
+		r.add("webhooks.keep", "%s is too short; choose at least 1h, such as 168h", w.Keep)
+	}
+}
+
 func (d Retention) validate(r *report) {
 	checkRange(r, "retention.cdr_days", d.CDRDays, 0, maxDays)
 	checkRange(r, "retention.export_days", d.ExportDays, 0, maxDays)

@@ -64,6 +64,7 @@ func (c Config) problems(withPasswords bool) []string {
 	c.Accounts.validate(&r)
 	c.Exports.validate(&r)
 	c.Mail.validate(&r)
+	c.Webhooks.validate(&r)
 	c.Retention.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
@@ -154,6 +155,8 @@ func (h HTTP) validate(r *report) {
 		{"http.listen_auth", h.ListenAuth},
 		{"http.listen_confd", h.ListenConfd},
 		{"http.listen_calld", h.ListenCalld},
+		{"http.listen_webhookd", h.ListenWebhookd},
+		{"http.listen_websocketd", h.ListenWebsocketd},
 		{"http.listen_tls", h.ListenTLS},
 	}
 	if len(h.Listen) == 0 {
@@ -169,6 +172,7 @@ func (h HTTP) validate(r *report) {
 			seen = append(seen, address)
 		}
 	}
+	checkRange(r, "http.streams", h.Streams, 1, 10_000)
 	h.validateTLS(r)
 	for _, proxy := range h.TrustedProxies {
 		if _, err := parseProxy(proxy); err != nil {

@@ -44,7 +44,7 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 		if isNew {
 			id, err = t.saveNewCDR(c, false)
 		} else {
-			id, err = t.saveCDR(c)
+			id, _, err = t.saveCDR(c)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("call %s: %w", c.ConversationID, err)

@@ -71,7 +71,7 @@ func TestListsStayRight(t *testing.T) {
 					return err
 				}
 				for i := range calls {
-					if _, err := tx.saveCDR(&calls[i]); err != nil {
+					if _, _, err := tx.saveCDR(&calls[i]); err != nil {
 						return err
 					}
 				}

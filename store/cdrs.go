@@ -81,7 +81,12 @@ func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint)
 		err := s.Write(ctx, Bulk, func(t *Tx) error {
 			begun := time.Now()
 			for i := len(ids); i < len(cdrs) && time.Since(begun) < groupTime; i++ {
-				id, err := t.saveCDR(&cdrs[i])
+				id, how, err := t.saveCDR(&cdrs[i])
+				if err == nil && how != cdrKept {
+					err = t.AppendEvents(recorder.Event{
+						Kind: EventCDR, Call: cdrs[i].ConversationID, Actor: "callrecordd", Data: CDRSaved{id, how == cdrNew},
+					})
+				}
 				if err != nil {
 					return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
 				}
@@ -99,33 +104,46 @@ func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint)
 	return ids, nil
 }
 
-func (t *Tx) saveCDR(c *cdr.CDR) (int64, error) {
+// cdrOutcome says what became of a CDR that was to be saved.
+type cdrOutcome int
+
+const (
+	cdrKept     cdrOutcome = iota // the one that is there stays
+	cdrNew                        // there was none
+	cdrReplaced                   // it took the place of another
+)
+
+func (t *Tx) saveCDR(c *cdr.CDR) (int64, cdrOutcome, error) {
 	known, err := collect(t.ctx, t.tx, one[int64], `SELECT DISTINCT cdr_id FROM cdr_linkedids
 		WHERE linkedid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+` ORDER BY cdr_id`,
 		bootKey(c.Journal.Boot), list(c.LinkedIDs))
 	if err != nil {
-		return 0, err
+		return 0, cdrKept, err
 	}
 	if c.Source == cdr.SourceLive && len(known) > 0 {
 		var source string
 		err := t.tx.QueryRowContext(t.ctx, "SELECT source FROM cdrs WHERE id = ?", known[0]).Scan(&source)
 		if err != nil || source == cdr.SourceJournal {
-			return known[0], err
+			return known[0], cdrKept, err
 		}
 	}
 	if same, err := t.fromSameRows(c, known); err != nil {
-		return 0, err
+		return 0, cdrKept, err
 	} else if same {
-		return known[0], t.AttachRecordings(c, known[0])
+		return known[0], cdrKept, t.AttachRecordings(c, known[0])
 	}
 	id, err := t.saveCDRRow(c, known, false)
 	if err != nil {
-		return 0, err
+		return 0, cdrKept, err
 	}
 	if err := t.saveCDRChildren(c, id); err != nil {
-		return 0, err
+		return 0, cdrKept, err
 	}
-	return id, t.AttachRecordings(c, id)
+	how := cdrNew
+	if len(known) > 0 {
+		how = cdrReplaced
+	}
+	return id, how, t.AttachRecordings(c, id)
 }
 
 // fromSameRows reports whether the one known CDR was derived from the range of

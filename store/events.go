@@ -41,8 +41,93 @@ func (t *Tx) AppendEvents(events ...recorder.Event) error {
 			micros(e.At), e.Kind, e.Recording, e.Call, e.Actor, string(data)); err != nil {
 			return fmt.Errorf("store event %s: %w", e.Kind, err)
 		}
+		*t.noted = true
 	}
 	return nil
+}
+
+// tellAppended passes on that events have been committed.
+func (s *Store) tellAppended() {
+	if !s.noted {
+		return
+	}
+	s.noted = false
+	select {
+	case s.appended <- struct{}{}:
+	default: // it is known already
+	}
+}
+
+// Appended tells that events have been committed since it was last read. It is
+// for one reader.
+func (s *Store) Appended() <-chan struct{} { return s.appended }
+
+// LastEvent is the id of the newest event, 0 if there is none.
+func (s *Store) LastEvent(ctx context.Context) (id int64, err error) {
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM events").Scan(&id)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read the newest event: %w", err)
+	}
+	return id, nil
+}
+
+// EventsAfter returns the events behind one, at most limit of them. Of kinds
+// that are not named it returns no data: they are only there to be passed.
+func (s *Store) EventsAfter(ctx context.Context, id int64, kinds []string, limit int) (out []Event, err error) {
+	err = s.read(ctx, func(q querier) (err error) {
+		out, err = collect(ctx, q, scanEvent, `SELECT id, at, kind, recording, call, actor,
+			iif(kind IN (SELECT value FROM json_each(?)), data, 'null') FROM events WHERE id > ? ORDER BY id LIMIT ?`,
+			list(kinds), id, limit)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read events behind %d: %w", id, err)
+	}
+	return out, nil
+}
+
+// SawBefore says whether there is an event of that kind of the recording before
+// the one with the id.
+func (s *Store) SawBefore(ctx context.Context, id int64, kind, recording string) (there bool, err error) {
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM events WHERE recording = ? AND recording <> '' AND kind = ? AND id < ?)",
+			recording, kind, id).Scan(&there)
+	})
+	if err != nil {
+		return false, fmt.Errorf("look for event %s of recording %s: %w", kind, recording, err)
+	}
+	return there, nil
+}
+
+// Events that come with the rows that they are about, in one transaction: who
+// is told of them finds those.
+const (
+	EventSettled = "recording_settled" // the file's life is over; Data is Settled
+	EventCDR     = "cdr_saved"         // Data is CDRSaved
+)
+
+// Settled is the Data of EventSettled.
+type Settled struct {
+	State recorder.State `json:"state"`
+	Cause string         `json:"cause,omitempty"`
+}
+
+// CDRSaved is the Data of EventCDR. New is false if the CDR of a call has been
+// derived anew.
+type CDRSaved struct {
+	ID  int64 `json:"cdr"`
+	New bool  `json:"new"`
+}
+
+// Settle is the event of a recording whose state is final.
+func Settle(r recorder.Recording) recorder.Event {
+	call := r.Hook
+	if len(r.Legs) > 0 {
+		call = r.Legs[0]
+	}
+	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: call, Actor: "callrecordd", Data: Settled{r.State, r.Cause}}
 }
 
 // AppendEvents adds events in one durable transaction, which they may share

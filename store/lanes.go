@@ -83,6 +83,7 @@ type Tx struct {
 	known map[term]int64 // numbers of texts that are in the database
 	terms map[term]int64 // and that this transaction has looked up or made
 	more  func() bool
+	noted *bool // set when it appends events
 }
 
 // mayGoOn says whether bulk work may do more in this transaction.
@@ -361,6 +362,7 @@ func (s *Store) transact(first *job, more func() *job, synced bool) (members []*
 	}
 	committed = true
 	s.learn(tx.terms)
+	s.tellAppended()
 	return members, nil
 }
 
@@ -393,5 +395,5 @@ func (s *Store) join(j *job) error {
 }
 
 func (s *Store) tx(j *job) *Tx {
-	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now(), known: s.terms, more: func() bool { return false }}
+	return &Tx{ctx: context.WithoutCancel(j.ctx), tx: s.conn, stmts: s.stmts, now: s.opt.Now(), known: s.terms, noted: &s.noted, more: func() bool { return false }}
 }

@@ -73,6 +73,9 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 func (t *Tx) UpdateRecording(r recorder.Recording) error {
 	args, err := recordingArgs(r)
 	if err == nil {
+		err = t.settle(r)
+	}
+	if err == nil {
 		err = t.changed(`UPDATE recordings SET hook_name = ?4, mixmonitor_id = ?5,
 			follows = ?6, state = ?7, cause = ?8, detail = ?9, claims = ?10, started_at = ?12, ended_at = ?13,
 			silent = ?14, bytes = ?15, samples = ?16, rate = ?17, sha256 = ?18 WHERE uuid = ?19`, args...)
@@ -91,6 +94,24 @@ func (t *Tx) UpdateRecording(r recorder.Recording) error {
 		return fmt.Errorf("update recording %s: %w", r.UUID, err)
 	}
 	return nil
+}
+
+// settle notes that a recording becomes final, or final in another way.
+func (t *Tx) settle(r recorder.Recording) error {
+	switch r.State {
+	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
+	default:
+		return nil
+	}
+	var before recorder.State
+	err := t.scan(&before, "SELECT state FROM recordings WHERE uuid = ?", r.UUID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && before == r.State {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return t.AppendEvents(Settle(r))
 }
 
 func recordingArgs(r recorder.Recording) ([]any, error) {

@@ -71,6 +71,9 @@ type Store struct {
 	stmts   map[string]*sql.Stmt
 	terms   map[term]int64 // numbers of texts
 	commits int            // since the last request for a checkpoint
+	noted   bool           // events were appended by the transaction that runs
+
+	appended chan struct{} // events were committed
 }
 
 // Open locks and opens the database, creates it or brings it up to date.
@@ -79,7 +82,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
 		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
 		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
-		stmts: map[string]*sql.Stmt{}, terms: map[term]int64{},
+		stmts: map[string]*sql.Stmt{}, terms: map[term]int64{}, appended: make(chan struct{}, 1),
 	}
 	if err := s.open(ctx); err != nil {
 		_ = s.release() // what matters is why it could not be opened

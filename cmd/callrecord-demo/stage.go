@@ -164,7 +164,7 @@ func (s *stage) configure(address string) (string, error) {
 	c.Asterisk.Journal = s.pbx.JournalPath
 	c.Recordings.Root = in("recordings")
 	c.State = s.state()
-	c.HTTP = config.HTTP{Listen: []string{address}}
+	c.HTTP = config.HTTP{Listen: []string{address}, Streams: 100}
 	c.Log.Format = "text"
 	s.cfg = c
 	if err := os.Mkdir(c.Recordings.Root, 0o750); err != nil { // as `make install` does

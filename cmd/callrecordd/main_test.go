@@ -148,6 +148,7 @@ func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 			return map[string]any{"summary": "degraded: ARI: refused", "ari": map[string]string{"Detail": "refused"}}
 		},
 	}
+	o.Routes = hookRoutes(st, dir)
 	for _, c := range change {
 		c(&o)
 	}

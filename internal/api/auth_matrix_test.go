@@ -20,6 +20,7 @@ import (
 	"callrecordd/internal/export"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/retention"
+	"callrecordd/internal/webhook"
 )
 
 // open are the routes that need no token. A route that is here by mistake is
@@ -170,13 +171,23 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	user, group, queue, trunk := w.resources(tenant)
 	call := "call-of-" + tenant
 	w.calls.list = append(w.calls.list, Call{ID: call, TenantUUID: w.tenants[tenant], State: recorder.Inactive})
+	hook := webhook.Subscription{
+		UUID: uuid.NewString(), TenantUUID: w.tenants[tenant], Name: "hook-of-" + tenant, Events: []string{"*"}, ACL: []string{"#"},
+		Config: webhook.Config{URL: "https://hook-of-" + tenant + ".example", Method: "post"}, Secret: webhook.NewSecret(),
+	}
+	w.must(w.hooks.InsertWebhook(w.t.Context(), hook, "test"))
+	sent := webhook.Delivery{
+		UUID: uuid.NewString(), Subscription: hook.UUID, Event: "x", Payload: []byte(`{"of": "event-of-` + tenant + `"}`), State: webhook.Pending, CreatedAt: start,
+	}
+	w.must(w.hooks.Plan(w.t.Context(), 0, []webhook.Delivery{sent}, 10))
 	return things{
 		values: map[string]string{
+			"subscription_uuid": hook.UUID, "log_uuid": sent.UUID,
 			"call_id": call, "users_id": user.UUID, "lines_id": fmt.Sprint(user.Lines[0].ID), "groups_id": group.UUID,
 			"queues_id": queue.UUID, "trunks_id": trunk.UUID, "extensions_features_id": w.dir.Book().Contents().Features[0].UUID, "cdr_id": fmt.Sprint(id), "recording_uuid": rec, "user": a.UUID, "user_uuid": a.UUID, "session": session.Token.ID, "policy": p.UUID,
 			"tenant": w.tenants[tenant], "client_id": "client-of-" + tenant, "access": "x.y", "export_uuid": archive,
 		},
-		marks: []string{call, user.UUID, group.UUID, queue.UUID, trunk.UUID, archive, rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
+		marks: []string{hook.UUID, hook.Secret, sent.UUID, call, user.UUID, group.UUID, queue.UUID, trunk.UUID, archive, rec, a.UUID, session.Token.ID, p.UUID, w.tenants[tenant], "-of-" + tenant, "of " + tenant},
 	}
 }
 

@@ -19,6 +19,8 @@ import (
 
 	"callrecordd/internal/auth"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/events"
+	"callrecordd/internal/webhook"
 	"callrecordd/store"
 )
 
@@ -35,6 +37,9 @@ type town struct {
 	calls    *fakeCalls
 	keep     *fakeKeep
 	why      fakeWhy
+	feed     *events.Feed
+	hooks    *webhook.Service
+	log      *memoryLog
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -80,6 +85,9 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	}
 	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
+	w.log = &memoryLog{}
+	w.feed = events.NewFeed(w.log, 3)
+	w.hooks = webhook.New(webhook.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString, Attempts: 3, Log: log})
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
@@ -87,7 +95,7 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 		Config: func() map[string]any { return map[string]any{} },
 		Debug:  func(bool, string) {},
 		Signer: auth.NewSigner([]byte("key"), w.now), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		Calls: w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"},
+		Calls: w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"}, Feed: w.feed, Webhooks: w.hooks,
 		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
 	})
 	srv := httptest.NewServer(w.server.Handler(service))

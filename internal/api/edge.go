@@ -33,7 +33,7 @@ type edge struct {
 
 func (e edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctl := http.NewResponseController(w)
-	out := &patient{w, ctl}
+	out := &patient{w, ctl, stallTime}
 	out.extend()
 	// An answer without a body is sent after we have returned.
 	defer out.extend()
@@ -117,7 +117,7 @@ func corsHeaders(s Service) []string {
 		return []string{"Content-Type", "Authorization", "X-Auth-Token", "Wazo-Tenant", "Wazo-Session-Type"}
 	case CallLogd:
 		return []string{"Content-Type", "Range", "X-Auth-Token", "Wazo-Tenant"}
-	case Confd, Calld:
+	case Confd, Calld, Webhookd, Websocketd:
 	}
 	return []string{"Content-Type", "X-Auth-Token", "Wazo-Tenant"}
 }
@@ -126,11 +126,12 @@ func corsHeaders(s Service) []string {
 // does not hide the server's way from a file to a connection without copying.
 type patient struct {
 	http.ResponseWriter
-	ctl *http.ResponseController
+	ctl   *http.ResponseController
+	stall time.Duration // how long it may take nothing
 }
 
 func (p *patient) extend() {
-	_ = p.ctl.SetWriteDeadline(time.Now().Add(stallTime)) // a recorder in a test has none
+	_ = p.ctl.SetWriteDeadline(time.Now().Add(p.stall)) // a recorder in a test has none
 }
 
 // Unwrap is for http.ResponseController.

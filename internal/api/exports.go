@@ -171,11 +171,15 @@ func (s *Server) getExport(w http.ResponseWriter, r *http.Request, rc request) e
 	if err != nil {
 		return err
 	}
-	writeJSON(w, http.StatusOK, exportJSON{
+	writeJSON(w, http.StatusOK, exportToJSON(e))
+	return nil
+}
+
+func exportToJSON(e export.Export) exportJSON {
+	return exportJSON{
 		e.UUID, e.TenantUUID, e.UserUUID, timestamp(e.RequestedAt), e.Filename(), string(e.Status), orNull(e.Cause),
 		e.Files, e.Bytes, e.Missing,
-	})
-	return nil
+	}
 }
 
 // download sends the archive; the order of the checks is that of cdr-api 7.10.

@@ -34,6 +34,7 @@ func newMatrix(t *testing.T) *matrix {
 	t.Helper()
 	cdrs := &matrixCDRs{}
 	m := &matrix{town: newTown(t, CallLogd, cdrs), all: map[string]things{}, formats: formats()}
+	m.feed.Close() // streams end with what there is
 	for _, tenant := range []string{"master", "top", "mid", "low", "side"} {
 		m.all[tenant] = m.furnish(tenant, cdrs)
 	}

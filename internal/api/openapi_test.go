@@ -37,7 +37,7 @@ func checked(t *testing.T, s *Server, h http.Handler) http.Handler {
 		data, err := io.ReadAll(r)
 		return string(data), err
 	}
-	for _, media := range []string{"audio/wav", "text/html", "application/x-yaml", "application/zip"} {
+	for _, media := range []string{"audio/wav", "text/html", "application/x-yaml", "application/zip", eventStream} {
 		openapi3filter.RegisterBodyDecoder(media, asText)
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -20,10 +20,13 @@ const (
 	Auth     Service = "auth"
 	Confd    Service = "confd"
 	Calld    Service = "calld"
+	// Webhookd and Websocketd tell others of events.
+	Webhookd   Service = "webhookd"
+	Websocketd Service = "websocketd"
 )
 
 // Services are all of them.
-func Services() []Service { return []Service{CallLogd, Auth, Confd, Calld} }
+func Services() []Service { return []Service{CallLogd, Auth, Confd, Calld, Webhookd, Websocketd} }
 
 // version is the first part of a service's own paths, which no two share with
 // the same resources (auth-and-clients 0).
@@ -33,7 +36,9 @@ func (s Service) version() string {
 		return "/0.1"
 	case Confd:
 		return "/1.1"
-	case CallLogd, Calld:
+	case Websocketd: // it has none
+		return ""
+	case CallLogd, Calld, Webhookd:
 	}
 	return "/1.0"
 }
@@ -73,6 +78,9 @@ type route struct {
 	answers []answerRow
 
 	handle handler
+	// refuse tells a client in its own way that it may not; told is false if it
+	// is to be told as usual.
+	refuse func(w http.ResponseWriter, r *http.Request, err error) (told bool)
 }
 
 // param is a query parameter, for the descriptions.
@@ -114,6 +122,9 @@ type request struct {
 	visible []string
 	origin  origin
 	route   route
+	// secret is the token itself, required the access that the route needs: a
+	// stream asks again whether it still may.
+	secret, required string
 }
 
 // user is the directory user whose token it is, for /users/me/….
@@ -137,6 +148,8 @@ func (s *Server) routes() []route {
 		s.accountRoutes(),
 		s.callRoutes(),
 		s.directoryRoutes(),
+		s.eventRoutes(),
+		s.webhookRoutes(),
 		s.serviceRoutes(),
 	)
 	return append(rows, s.describeRoutes(rows)...)

@@ -31,6 +31,9 @@ func (s *schemas) typed(t reflect.Type) object {
 	if t == reflect.TypeFor[time.Time]() {
 		return object{"type": "string", "format": "date-time"}
 	}
+	if t == reflect.TypeFor[json.RawMessage]() {
+		return object{} // any JSON
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return s.nullable(s.typed(t.Elem()))

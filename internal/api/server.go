@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"callrecordd/internal/auth"
@@ -40,6 +41,9 @@ type Options struct {
 	Calls     Calls
 	Directory Directory
 	Toggle    ToggleKey
+	// Feed has the events, Webhooks who is told of them.
+	Feed     Feed
+	Webhooks Webhooks
 }
 
 // Server answers HTTP requests.
@@ -64,6 +68,8 @@ type Server struct {
 
 	directory Directory
 	toggle    ToggleKey
+	feed      Feed
+	webhooks  Webhooks
 	resources []routed
 }
 
@@ -73,6 +79,7 @@ func New(o Options) *Server {
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
+		feed: o.Feed, webhooks: o.Webhooks,
 	}
 	s.resources = s.confResources()
 	return s
@@ -90,6 +97,9 @@ func (s *Server) handlerOf(own Service, rows []route) http.Handler {
 	mux.HandleFunc("GET /openapi.json", s.getOpenAPI(rows))
 	for _, rt := range rows {
 		serve := func(prefix, path string) {
+			if strings.HasSuffix(path, "/") {
+				path += "{$}" // not all that begins so
+			}
 			mux.HandleFunc(rt.method+" "+prefix+path, func(w http.ResponseWriter, r *http.Request) {
 				s.serve(w, r, rt, prefix)
 			})
@@ -135,6 +145,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt route, prefix 
 	if err == nil {
 		rc.origin, rc.route = s.originOf(r, prefix), rt
 		err = rt.handle(w, r, rc)
+	} else if rt.refuse != nil && rt.refuse(w, r, err) {
+		return
 	}
 	var f failure
 	var big *http.MaxBytesError
@@ -202,5 +214,5 @@ func (s *Server) authorize(r *http.Request, rt route) (request, error) {
 			return request{}, unauthorizedTenant(tenant)
 		}
 	}
-	return request{token: token, tenant: tenant, visible: s.tenants.Visible(tenant)}, nil
+	return request{token: token, tenant: tenant, visible: s.tenants.Visible(tenant), secret: secret, required: required}, nil
 }

@@ -89,6 +89,7 @@ func (s *Server) serviceRoutes() []route {
 			return calldStatus{health(h.Asterisk), health(h.Asterisk), health(h.Database)}
 		}),
 		status(Confd, confdStatus{}, func(h Health) any { return confdStatus{health(true), health(h.Database)} }),
+		status(Webhookd, confdStatus{}, func(h Health) any { return confdStatus{health(true), health(h.Database)} }),
 		{
 			service: Auth, method: "HEAD", path: "/status", summary: "Say whether tokens can be checked",
 			answers: []answerRow{{status: http.StatusOK, about: "They can"}, {status: http.StatusServiceUnavailable, about: "They cannot"}},

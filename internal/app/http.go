@@ -44,6 +44,8 @@ func places(c config.HTTP) []place {
 		{"http.listen_auth", api.Auth, c.ListenAuth, false},
 		{"http.listen_confd", api.Confd, c.ListenConfd, false},
 		{"http.listen_calld", api.Calld, c.ListenCalld, false},
+		{"http.listen_webhookd", api.Webhookd, c.ListenWebhookd, false},
+		{"http.listen_websocketd", api.Websocketd, c.ListenWebsocketd, false},
 		{"http.listen_tls", "", c.ListenTLS, true},
 	}
 }
@@ -100,7 +102,7 @@ func (a *App) serveAll() error {
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
-		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a},
+		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a}, Feed: a.feed, Webhooks: a.hooks,
 		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
 	})
 	var servers []*http.Server
@@ -117,10 +119,12 @@ func (a *App) serveAll() error {
 		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes()),
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes()),
 	}))
 	a.serve("control", socket, listener{Listener: a.control})
 	a.stack.push("control", stopServers([]*http.Server{socket}))
+	// Before the servers, which wait for their clients.
+	a.stack.push("streams of events", func(context.Context) error { a.feed.Close(); return nil })
 	return nil
 }
 

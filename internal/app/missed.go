@@ -132,7 +132,7 @@ func (m missedCalls) keep(ctx context.Context, list []explanation) error {
 			decided, final := note, note
 			decided.Kind, decided.Data = recorder.EventDecision, e.why
 			final.Kind, final.Data = recorder.EventFinal, recorder.Note{State: e.row.State, Cause: e.row.Cause, Detail: e.row.Detail}
-			if err := errors.Join(tx.InsertRecording(*e.row), tx.AppendEvents(decided, final)); err != nil {
+			if err := errors.Join(tx.InsertRecording(*e.row), tx.AppendEvents(decided, final, store.Settle(*e.row))); err != nil {
 				return err
 			}
 		}

@@ -20,6 +20,7 @@ import (
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/events"
 	"callrecordd/internal/lamp"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
@@ -89,6 +90,8 @@ type App struct {
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
 	keeping   *Keeping
+	feed      *events.Feed
+	hooks     *Hooks
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -195,25 +198,26 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.startJournal(); err != nil {
 		return err
 	}
-	events := &sink{
+	incoming := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
 		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
 	}
 	// Stopped after the stream: as long as we start recorders Asterisk must not.
 	a.stack.push("word to the safety net", a.leaveToNet)
 	a.stack.goStep("ari stream", a.failed, func(ctx context.Context) error {
-		events.stopped = ctx.Done()
-		return a.stream.Run(ctx, events)
+		incoming.stopped = ctx.Done()
+		return a.stream.Run(ctx, incoming)
 	})
 	// Stopped before the stream: it tells of the end of the sounds.
 	a.stack.push("toggle", a.desk.Close)
-	a.startManagerLink(events)
+	a.startManagerLink(incoming)
 	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
+	a.startEvents()
 	a.startProbe()
 	a.startHeartbeat()
 	return a.serveAll()

@@ -73,6 +73,7 @@ func DefaultUserPolicy() []string {
 		"auth.users.me.password.update", "auth.users.me.sessions.*.delete", "auth.users.me.sessions.read",
 		"auth.users.me.tokens.*.delete", "auth.users.me.tokens.read",
 		"call-logd.users.me.#", "calld.users.me.#",
+		"call-logd.events.read", "websocketd", "events.calls.me", "events.call_log.user.me.created",
 		"confd.infos.read", "confd.users.me.read", "confd.users.me.update",
 	}
 }

@@ -47,7 +47,7 @@ func daemonConfig(pbx *lab.PBX, dir string) config.Config {
 	c.Asterisk.Journal = pbx.JournalPath
 	c.Recordings.Root = filepath.Join(dir, "recordings")
 	c.State.Dir, c.State.Socket = filepath.Join(dir, stateFolder), filepath.Join(dir, "control.sock")
-	c.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}}
+	c.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}, Streams: 100}
 	return c
 }
 

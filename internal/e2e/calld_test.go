@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"callrecordd/config"
 	"callrecordd/dialplan"
 	"callrecordd/internal/api"
 	"callrecordd/internal/control"
@@ -33,7 +34,12 @@ type calldStage struct {
 
 func newCalldStage(t *testing.T) *calldStage {
 	t.Helper()
-	s := stageWith(t, ownPorts)
+	return newCalldStageWith(t, ownPorts)
+}
+
+func newCalldStageWith(t *testing.T, change func(*config.Config)) *calldStage {
+	t.Helper()
+	s := stageWith(t, change)
 	out := &calldStage{stage: s, admin: s.clientOf(api.Calld, "", "", "calld.#"), clients: map[string]client{}}
 	for name, u := range s.users {
 		out.clients[name] = s.clientOf(api.Calld, "", u.UUID, "calld.users.me.#")

@@ -146,7 +146,7 @@ func siteConfig(pbx *lab.PBX, dir string) config.Config {
 	cfg.Recordings.Root = filepath.Join(dir, "tenants")
 	cfg.State.Dir = filepath.Join(dir, "state")
 	cfg.State.Socket = filepath.Join(dir, "control.sock")
-	cfg.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}}
+	cfg.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}, Streams: 100}
 	cfg.Log.Level = "debug"
 	return cfg
 }

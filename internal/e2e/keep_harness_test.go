@@ -123,7 +123,7 @@ func newVault(t testing.TB, change ...func(*config.Config)) *vault {
 	cfg.Asterisk.Journal = filepath.Join(dir, "master.db")
 	cfg.Recordings.Root = filepath.Join(dir, "tenants")
 	cfg.State.Dir, cfg.State.Socket = filepath.Join(dir, "state"), filepath.Join(dir, "c.sock")
-	cfg.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}}
+	cfg.HTTP = config.HTTP{Listen: []string{"127.0.0.1:0"}, Streams: 100}
 	cfg.Log.Level = "debug"
 	cfg.Exports.KeepFree = 0
 	cfg.Retention.Every = 0

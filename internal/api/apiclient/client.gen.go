@@ -1089,6 +1089,45 @@ func (e ConfdGetUsersParamsDirection) Valid() bool {
 	}
 }
 
+// Defines values for WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState.
+const (
+	Dead      WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "dead"
+	Delivered WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "delivered"
+	Pending   WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState = "pending"
+)
+
+// Valid indicates whether the value is a known member of the WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState enum.
+func (e WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState) Valid() bool {
+	switch e {
+	case Dead:
+		return true
+	case Delivered:
+		return true
+	case Pending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection.
+const (
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionAsc  WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection = "asc"
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionDesc WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection = "desc"
+)
+
+// Valid indicates whether the value is a known member of the WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection enum.
+func (e WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection) Valid() bool {
+	switch e {
+	case WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionAsc:
+		return true
+	case WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirectionDesc:
+		return true
+	default:
+		return false
+	}
+}
+
 // Address defines model for Address.
 type Address struct {
 	City    *string `json:"city"`
@@ -1345,6 +1384,42 @@ type Hold struct {
 	Reason string  `json:"reason"`
 }
 
+// HookConfig defines model for HookConfig.
+type HookConfig struct {
+	Body              *string `json:"body"`
+	ContentType       *string `json:"content_type"`
+	Method            string  `json:"method"`
+	Url               string  `json:"url"`
+	VerifyCertificate *string `json:"verify_certificate"`
+}
+
+// HookDetail defines model for HookDetail.
+type HookDetail struct {
+	HttpStatus *int64  `json:"http_status"`
+	Message    *string `json:"message"`
+}
+
+// HookLog defines model for HookLog.
+type HookLog struct {
+	Attempts    int64       `json:"attempts"`
+	CreatedAt   *string     `json:"created_at"`
+	Detail      HookDetail  `json:"detail"`
+	EndedAt     *string     `json:"ended_at"`
+	Event       interface{} `json:"event"`
+	MaxAttempts int64       `json:"max_attempts"`
+	NextAt      *string     `json:"next_at"`
+	StartedAt   *string     `json:"started_at"`
+	State       string      `json:"state"`
+	Status      string      `json:"status"`
+	Uuid        string      `json:"uuid"`
+}
+
+// HookLogs defines model for HookLogs.
+type HookLogs struct {
+	Items []HookLog `json:"items"`
+	Total int64     `json:"total"`
+}
+
 // Infos defines model for Infos.
 type Infos struct {
 	Uuid        string `json:"uuid"`
@@ -1544,6 +1619,11 @@ type Removed struct {
 	CdrIds []int64 `json:"cdr_ids"`
 }
 
+// Replayed defines model for Replayed.
+type Replayed struct {
+	Replayed int64 `json:"replayed"`
+}
+
 // Retention defines model for Retention.
 type Retention struct {
 	CdrDays              *int64 `json:"cdr_days"`
@@ -1590,6 +1670,59 @@ type SessionList struct {
 	Filtered int64     `json:"filtered"`
 	Items    []Session `json:"items"`
 	Total    int64     `json:"total"`
+}
+
+// Subscribe defines model for Subscribe.
+type Subscribe struct {
+	Config         HookConfig         `json:"config"`
+	Events         []string           `json:"events"`
+	EventsUserUuid *string            `json:"events_user_uuid,omitempty"`
+	Metadata       *map[string]string `json:"metadata,omitempty"`
+	Name           string             `json:"name"`
+	OwnerUserUuid  *string            `json:"owner_user_uuid,omitempty"`
+	Recurse        *bool              `json:"recurse,omitempty"`
+	Service        string             `json:"service"`
+}
+
+// Subscribed defines model for Subscribed.
+type Subscribed struct {
+	Acl             []string          `json:"acl"`
+	Config          HookConfig        `json:"config"`
+	CreatedAt       *string           `json:"created_at"`
+	Events          []string          `json:"events"`
+	EventsUserUuid  *string           `json:"events_user_uuid"`
+	EventsWazoUuid  *string           `json:"events_wazo_uuid"`
+	Metadata        map[string]string `json:"metadata"`
+	Name            string            `json:"name"`
+	OwnerTenantUuid string            `json:"owner_tenant_uuid"`
+	OwnerUserUuid   *string           `json:"owner_user_uuid"`
+	Recurse         bool              `json:"recurse"`
+	Secret          string            `json:"secret"`
+	Service         string            `json:"service"`
+	Uuid            string            `json:"uuid"`
+}
+
+// Subscription defines model for Subscription.
+type Subscription struct {
+	Acl             []string          `json:"acl"`
+	Config          HookConfig        `json:"config"`
+	CreatedAt       *string           `json:"created_at"`
+	Events          []string          `json:"events"`
+	EventsUserUuid  *string           `json:"events_user_uuid"`
+	EventsWazoUuid  *string           `json:"events_wazo_uuid"`
+	Metadata        map[string]string `json:"metadata"`
+	Name            string            `json:"name"`
+	OwnerTenantUuid string            `json:"owner_tenant_uuid"`
+	OwnerUserUuid   *string           `json:"owner_user_uuid"`
+	Recurse         bool              `json:"recurse"`
+	Service         string            `json:"service"`
+	Uuid            string            `json:"uuid"`
+}
+
+// Subscriptions defines model for Subscriptions.
+type Subscriptions struct {
+	Items []Subscription `json:"items"`
+	Total int64          `json:"total"`
 }
 
 // Tenant defines model for Tenant.
@@ -2655,6 +2788,32 @@ type CallLogdPatchConfigParams struct {
 
 // CallLogdPatchConfigdefaultJSONResponseBody defines parameters for CallLogdPatchConfig.
 type CallLogdPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetEventsParams defines parameters for CallLogdGetEvents.
+type CallLogdGetEventsParams struct {
+	// Event Only events of these names.
+	Event *[]string `form:"event,omitempty" json:"event,omitempty"`
+
+	// Recurse Those of the tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// LastEventId Go on behind this event, as the header Last-Event-ID does.
+	LastEventId *string `form:"last_event_id,omitempty" json:"last_event_id,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// Tenant The tenant, if no header can be sent. It wins over the header.
+	Tenant *openapi_types.UUID `form:"tenant,omitempty" json:"tenant,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetEventsdefaultJSONResponseBody defines parameters for CallLogdGetEvents.
+type CallLogdGetEventsdefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -3826,6 +3985,220 @@ type ConfdPutUsersByUsersIddefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
+// WebhookdGetApiApiYmldefaultJSONResponseBody defines parameters for WebhookdGetApiApiYml.
+type WebhookdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetConfigParams defines parameters for WebhookdGetConfig.
+type WebhookdGetConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetConfigdefaultJSONResponseBody defines parameters for WebhookdGetConfig.
+type WebhookdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPatchConfigJSONBody defines parameters for WebhookdPatchConfig.
+type WebhookdPatchConfigJSONBody = []ConfigPatch
+
+// WebhookdPatchConfigParams defines parameters for WebhookdPatchConfig.
+type WebhookdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPatchConfigdefaultJSONResponseBody defines parameters for WebhookdPatchConfig.
+type WebhookdPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetStatusParams defines parameters for WebhookdGetStatus.
+type WebhookdGetStatusParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetStatusdefaultJSONResponseBody defines parameters for WebhookdGetStatus.
+type WebhookdGetStatusdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsParams defines parameters for WebhookdGetSubscriptions.
+type WebhookdGetSubscriptionsParams struct {
+	// Recurse Those of the tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// SearchMetadata Only those with this key:value in their metadata.
+	SearchMetadata *string `form:"search_metadata,omitempty" json:"search_metadata,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptions.
+type WebhookdGetSubscriptionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsParams defines parameters for WebhookdPostSubscriptions.
+type WebhookdPostSubscriptionsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsdefaultJSONResponseBody defines parameters for WebhookdPostSubscriptions.
+type WebhookdPostSubscriptionsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsServicesParams defines parameters for WebhookdGetSubscriptionsServices.
+type WebhookdGetSubscriptionsServicesParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsServicesdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsServices.
+type WebhookdGetSubscriptionsServicesdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdDeleteSubscriptionsBySubscriptionUuid.
+type WebhookdDeleteSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdDeleteSubscriptionsBySubscriptionUuid.
+type WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdGetSubscriptionsBySubscriptionUuid.
+type WebhookdGetSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsBySubscriptionUuid.
+type WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidParams defines parameters for WebhookdPutSubscriptionsBySubscriptionUuid.
+type WebhookdPutSubscriptionsBySubscriptionUuidParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody defines parameters for WebhookdPutSubscriptionsBySubscriptionUuid.
+type WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParams defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParams struct {
+	// State Only those that wait, have arrived, or were given up.
+	State *WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState `form:"state,omitempty" json:"state,omitempty"`
+
+	// Direction The newest first (desc, the default) or last.
+	Direction *WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection `form:"direction,omitempty" json:"direction,omitempty"`
+
+	// Limit How many at most; 100 is the default, 1000 the most.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Offset How many to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsState string
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsParamsDirection string
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody defines parameters for WebhookdGetSubscriptionsBySubscriptionUuidLogs.
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplayParams defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidReplayParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody defines parameters for WebhookdPostSubscriptionsBySubscriptionUuidReplay.
+type WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetParams defines parameters for WebsocketdGet.
+type WebsocketdGetParams struct {
+	// Version Of the protocol: 1 or 2; 1 is the default.
+	Version *int `form:"version,omitempty" json:"version,omitempty"`
+
+	// Recurse Those of the tenants below as well; so it is for the master tenant.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// Token The token, if no header can be sent. It wins over the header.
+	Token *string `form:"token,omitempty" json:"token,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebsocketdGetdefaultJSONResponseBody defines parameters for WebsocketdGet.
+type WebsocketdGetdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetApiApiYmldefaultJSONResponseBody defines parameters for WebsocketdGetApiApiYml.
+type WebsocketdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdGetConfigParams defines parameters for WebsocketdGetConfig.
+type WebsocketdGetConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebsocketdGetConfigdefaultJSONResponseBody defines parameters for WebsocketdGetConfig.
+type WebsocketdGetConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// WebsocketdPatchConfigJSONBody defines parameters for WebsocketdPatchConfig.
+type WebsocketdPatchConfigJSONBody = []ConfigPatch
+
+// WebsocketdPatchConfigParams defines parameters for WebsocketdPatchConfig.
+type WebsocketdPatchConfigParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// WebsocketdPatchConfigdefaultJSONResponseBody defines parameters for WebsocketdPatchConfig.
+type WebsocketdPatchConfigdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // AuthPatchConfigJSONRequestBody defines body for AuthPatchConfig for application/json ContentType.
 type AuthPatchConfigJSONRequestBody = AuthPatchConfigJSONBody
 
@@ -3909,6 +4282,18 @@ type ConfdPostUsersJSONRequestBody = ConfUser
 
 // ConfdPutUsersByUsersIdJSONRequestBody defines body for ConfdPutUsersByUsersId for application/json ContentType.
 type ConfdPutUsersByUsersIdJSONRequestBody = ConfUser
+
+// WebhookdPatchConfigJSONRequestBody defines body for WebhookdPatchConfig for application/json ContentType.
+type WebhookdPatchConfigJSONRequestBody = WebhookdPatchConfigJSONBody
+
+// WebhookdPostSubscriptionsJSONRequestBody defines body for WebhookdPostSubscriptions for application/json ContentType.
+type WebhookdPostSubscriptionsJSONRequestBody = Subscribe
+
+// WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody defines body for WebhookdPutSubscriptionsBySubscriptionUuid for application/json ContentType.
+type WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody = Subscribe
+
+// WebsocketdPatchConfigJSONRequestBody defines body for WebsocketdPatchConfig for application/json ContentType.
+type WebsocketdPatchConfigJSONRequestBody = WebsocketdPatchConfigJSONBody
 
 // AsProblem returns the union data inside the AuthGetApiApiYmldefaultJSONResponseBody as a Problem
 func (t AuthGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
@@ -7316,6 +7701,68 @@ func (t CallLogdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error
 }
 
 func (t *CallLogdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetEventsdefaultJSONResponseBody as a Problem
+func (t CallLogdGetEventsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetEventsdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetEventsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetEventsdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetEventsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetEventsdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetEventsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetEventsdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetEventsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetEventsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetEventsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetEventsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetEventsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -11862,6 +12309,1060 @@ func (t *ConfdPutUsersByUsersIddefaultJSONResponseBody) UnmarshalJSON(b []byte) 
 	return err
 }
 
+// AsProblem returns the union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as a Problem
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetApiApiYmldefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetConfigdefaultJSONResponseBody as a Problem
+func (t WebhookdGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetConfigdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPatchConfigdefaultJSONResponseBody as a Problem
+func (t WebhookdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t WebhookdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetStatusdefaultJSONResponseBody as a Problem
+func (t WebhookdGetStatusdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetStatusdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetStatusdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetStatusdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetStatusdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetStatusdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetStatusdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetStatusdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetStatusdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetStatusdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetStatusdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetStatusdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetStatusdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsServicesdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a Problem
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as a MessageBody
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as a Problem
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as a MessageBody
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as a Problem
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody, using the provided Problem
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as a MessageBody
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody as the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody, using the provided MessageBody
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetdefaultJSONResponseBody as a Problem
+func (t WebsocketdGetdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetdefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetdefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetdefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetdefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as a Problem
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetApiApiYmldefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdGetConfigdefaultJSONResponseBody as a Problem
+func (t WebsocketdGetConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdGetConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdGetConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdGetConfigdefaultJSONResponseBody as a MessageBody
+func (t WebsocketdGetConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdGetConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdGetConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdGetConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdGetConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the WebsocketdPatchConfigdefaultJSONResponseBody as a Problem
+func (t WebsocketdPatchConfigdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the WebsocketdPatchConfigdefaultJSONResponseBody as the provided Problem
+func (t *WebsocketdPatchConfigdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the WebsocketdPatchConfigdefaultJSONResponseBody, using the provided Problem
+func (t *WebsocketdPatchConfigdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the WebsocketdPatchConfigdefaultJSONResponseBody as a MessageBody
+func (t WebsocketdPatchConfigdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the WebsocketdPatchConfigdefaultJSONResponseBody as the provided MessageBody
+func (t *WebsocketdPatchConfigdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the WebsocketdPatchConfigdefaultJSONResponseBody, using the provided MessageBody
+func (t *WebsocketdPatchConfigdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t WebsocketdPatchConfigdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *WebsocketdPatchConfigdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
 // RequestEditorFn is the function signature for the RequestEditor callback function
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
@@ -12337,6 +13838,11 @@ type ClientInterface interface {
 	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
 	CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetEvents Follow events, as server-sent events
+	//
+	// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+	CallLogdGetEvents(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetExportsByExportUuid Describe an archive
 	//
 	// Corresponds with GET /api/call-logd/1.0/exports/{export_uuid} (the `CallLogdGetExportsByExportUuid` operationId).
@@ -12757,6 +14263,127 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 	ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetApiApiYml Describe this service (Swagger 2.0)
+	//
+	// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+	WebhookdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetConfig Get the configuration in force, without passwords
+	//
+	// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+	WebhookdGetConfig(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+	WebhookdPatchConfigWithBody(ctx context.Context, params *WebhookdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+	WebhookdPatchConfig(ctx context.Context, params *WebhookdPatchConfigParams, body WebhookdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetStatus Say whether the parts work
+	//
+	// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+	WebhookdGetStatus(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptions List subscriptions
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+	WebhookdGetSubscriptions(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsWithBody Subscribe a URL to events
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithBody(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptions Subscribe a URL to events
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptions(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsServices List how events can be sent
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+	WebhookdGetSubscriptionsServices(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdDeleteSubscriptionsBySubscriptionUuid Delete a subscription with its deliveries
+	//
+	// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuid Get a subscription
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithBody Change a subscription
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuid Change a subscription
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidLogs List deliveries, the newest first
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay Send an event again that has arrived or was given up
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidReplay Send all events again that were given up
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGet Follow events, as Wazo's websocketd has them
+	//
+	// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+	WebsocketdGet(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGetApiApiYml Describe this service (Swagger 2.0)
+	//
+	// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+	WebsocketdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdGetConfig Get the configuration in force, without passwords
+	//
+	// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+	WebsocketdGetConfig(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdPatchConfigWithBody Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+	WebsocketdPatchConfigWithBody(ctx context.Context, params *WebsocketdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// WebsocketdPatchConfig Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+	WebsocketdPatchConfig(ctx context.Context, params *WebsocketdPatchConfigParams, body WebsocketdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
 // AuthGetApiApiYml Describe this service (Swagger 2.0)
@@ -13840,6 +15467,21 @@ func (c *Client) CallLogdPatchConfigWithBody(ctx context.Context, params *CallLo
 // Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
 func (c *Client) CallLogdPatchConfig(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdPatchConfigRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetEvents Follow events, as server-sent events
+//
+// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+func (c *Client) CallLogdGetEvents(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetEventsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -14991,6 +16633,337 @@ func (c *Client) ConfdPutUsersByUsersIdWithBody(ctx context.Context, usersId str
 // Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 func (c *Client) ConfdPutUsersByUsersId(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewConfdPutUsersByUsersIdRequest(c.Server, usersId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetApiApiYml Describe this service (Swagger 2.0)
+//
+// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+func (c *Client) WebhookdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetConfig Get the configuration in force, without passwords
+//
+// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+func (c *Client) WebhookdGetConfig(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+func (c *Client) WebhookdPatchConfigWithBody(ctx context.Context, params *WebhookdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+func (c *Client) WebhookdPatchConfig(ctx context.Context, params *WebhookdPatchConfigParams, body WebhookdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPatchConfigRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetStatus Say whether the parts work
+//
+// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+func (c *Client) WebhookdGetStatus(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetStatusRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptions List subscriptions
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+func (c *Client) WebhookdGetSubscriptions(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsWithBody Subscribe a URL to events
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *Client) WebhookdPostSubscriptionsWithBody(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptions Subscribe a URL to events
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *Client) WebhookdPostSubscriptions(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsServices List how events can be sent
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+func (c *Client) WebhookdGetSubscriptionsServices(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsServicesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuid Delete a subscription with its deliveries
+//
+// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuid Get a subscription
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdGetSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithBody Change a subscription
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(c.Server, subscriptionUuid, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuid Change a subscription
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *Client) WebhookdPutSubscriptionsBySubscriptionUuid(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPutSubscriptionsBySubscriptionUuidRequest(c.Server, subscriptionUuid, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogs List deliveries, the newest first
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+func (c *Client) WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay Send an event again that has arrived or was given up
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+func (c *Client) WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest(c.Server, subscriptionUuid, logUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplay Send all events again that were given up
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+func (c *Client) WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest(c.Server, subscriptionUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGet Follow events, as Wazo's websocketd has them
+//
+// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+func (c *Client) WebsocketdGet(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGetApiApiYml Describe this service (Swagger 2.0)
+//
+// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+func (c *Client) WebsocketdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdGetConfig Get the configuration in force, without passwords
+//
+// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+func (c *Client) WebsocketdGetConfig(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdGetConfigRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdPatchConfigWithBody Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+func (c *Client) WebsocketdPatchConfigWithBody(ctx context.Context, params *WebsocketdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdPatchConfigRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// WebsocketdPatchConfig Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+func (c *Client) WebsocketdPatchConfig(ctx context.Context, params *WebsocketdPatchConfigParams, body WebsocketdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewWebsocketdPatchConfigRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -19359,6 +21332,123 @@ func NewCallLogdPatchConfigRequestWithBody(server string, params *CallLogdPatchC
 	}
 
 	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetEventsRequest constructs an http.Request for the CallLogdGetEvents method
+func NewCallLogdGetEventsRequest(server string, params *CallLogdGetEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Event != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", false, "event", *params.Event, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "array", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.LastEventId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "last_event_id", *params.LastEventId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Tenant != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "tenant", *params.Tenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "uuid"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
 
 	if params != nil {
 
@@ -23835,6 +25925,944 @@ func NewConfdPutUsersByUsersIdRequestWithBody(server string, usersId string, par
 	return req, nil
 }
 
+// NewWebhookdGetApiApiYmlRequest constructs an http.Request for the WebhookdGetApiApiYml method
+func NewWebhookdGetApiApiYmlRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/api/api.yml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetConfigRequest constructs an http.Request for the WebhookdGetConfig method
+func NewWebhookdGetConfigRequest(server string, params *WebhookdGetConfigParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPatchConfigRequest calls the generic WebhookdPatchConfig builder with application/json body
+func NewWebhookdPatchConfigRequest(server string, params *WebhookdPatchConfigParams, body WebhookdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebhookdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewWebhookdPatchConfigRequestWithBody constructs an http.Request for the WebhookdPatchConfig method, with any body, and a specified content type
+func NewWebhookdPatchConfigRequestWithBody(server string, params *WebhookdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetStatusRequest constructs an http.Request for the WebhookdGetStatus method
+func NewWebhookdGetStatusRequest(server string, params *WebhookdGetStatusParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/status")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsRequest constructs an http.Request for the WebhookdGetSubscriptions method
+func NewWebhookdGetSubscriptionsRequest(server string, params *WebhookdGetSubscriptionsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.SearchMetadata != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search_metadata", *params.SearchMetadata, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsRequest calls the generic WebhookdPostSubscriptions builder with application/json body
+func NewWebhookdPostSubscriptionsRequest(server string, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebhookdPostSubscriptionsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewWebhookdPostSubscriptionsRequestWithBody constructs an http.Request for the WebhookdPostSubscriptions method, with any body, and a specified content type
+func NewWebhookdPostSubscriptionsRequestWithBody(server string, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsServicesRequest constructs an http.Request for the WebhookdGetSubscriptionsServices method
+func NewWebhookdGetSubscriptionsServicesRequest(server string, params *WebhookdGetSubscriptionsServicesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/services")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest constructs an http.Request for the WebhookdDeleteSubscriptionsBySubscriptionUuid method
+func NewWebhookdDeleteSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsBySubscriptionUuidRequest constructs an http.Request for the WebhookdGetSubscriptionsBySubscriptionUuid method
+func NewWebhookdGetSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPutSubscriptionsBySubscriptionUuidRequest calls the generic WebhookdPutSubscriptionsBySubscriptionUuid builder with application/json body
+func NewWebhookdPutSubscriptionsBySubscriptionUuidRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(server, subscriptionUuid, params, "application/json", bodyReader)
+}
+
+// NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody constructs an http.Request for the WebhookdPutSubscriptionsBySubscriptionUuid method, with any body, and a specified content type
+func NewWebhookdPutSubscriptionsBySubscriptionUuidRequestWithBody(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest constructs an http.Request for the WebhookdGetSubscriptionsBySubscriptionUuidLogs method
+func NewWebhookdGetSubscriptionsBySubscriptionUuidLogsRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/logs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Direction != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "direction", *params.Direction, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest constructs an http.Request for the WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay method
+func NewWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayRequest(server string, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "log_uuid", logUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/logs/%s/replay", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest constructs an http.Request for the WebhookdPostSubscriptionsBySubscriptionUuidReplay method
+func NewWebhookdPostSubscriptionsBySubscriptionUuidReplayRequest(server string, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "subscription_uuid", subscriptionUuid, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: "uuid"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/webhookd/1.0/subscriptions/%s/replay", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetRequest constructs an http.Request for the WebsocketdGet method
+func NewWebsocketdGetRequest(server string, params *WebsocketdGetParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Version != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "version", *params.Version, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Token != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "token", *params.Token, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetApiApiYmlRequest constructs an http.Request for the WebsocketdGetApiApiYml method
+func NewWebsocketdGetApiApiYmlRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/api/api.yml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdGetConfigRequest constructs an http.Request for the WebsocketdGetConfig method
+func NewWebsocketdGetConfigRequest(server string, params *WebsocketdGetConfigParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewWebsocketdPatchConfigRequest calls the generic WebsocketdPatchConfig builder with application/json body
+func NewWebsocketdPatchConfigRequest(server string, params *WebsocketdPatchConfigParams, body WebsocketdPatchConfigJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewWebsocketdPatchConfigRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewWebsocketdPatchConfigRequestWithBody constructs an http.Request for the WebsocketdPatchConfig method, with any body, and a specified content type
+func NewWebsocketdPatchConfigRequestWithBody(server string, params *WebsocketdPatchConfigParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/websocketd/config")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
 	for _, r := range c.RequestEditors {
 		if err := r(ctx, req); err != nil {
@@ -24362,6 +27390,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PATCH /api/call-logd/1.0/config (the `CallLogdPatchConfig` operationId).
 	CallLogdPatchConfigWithResponse(ctx context.Context, params *CallLogdPatchConfigParams, body CallLogdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*CallLogdPatchConfigResponse, error)
 
+	// CallLogdGetEventsWithResponse Follow events, as server-sent events
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+	CallLogdGetEventsWithResponse(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*CallLogdGetEventsResponse, error)
+
 	// CallLogdGetExportsByExportUuidWithResponse Describe an archive
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -24872,6 +27907,153 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/confd/1.1/users/{users_id} (the `ConfdPutUsersByUsersId` operationId).
 	ConfdPutUsersByUsersIdWithResponse(ctx context.Context, usersId string, params *ConfdPutUsersByUsersIdParams, body ConfdPutUsersByUsersIdJSONRequestBody, reqEditors ...RequestEditorFn) (*ConfdPutUsersByUsersIdResponse, error)
+
+	// WebhookdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+	WebhookdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebhookdGetApiApiYmlResponse, error)
+
+	// WebhookdGetConfigWithResponse Get the configuration in force, without passwords
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+	WebhookdGetConfigWithResponse(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*WebhookdGetConfigResponse, error)
+
+	// WebhookdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+	WebhookdPatchConfigWithBodyWithResponse(ctx context.Context, params *WebhookdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPatchConfigResponse, error)
+
+	// WebhookdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+	WebhookdPatchConfigWithResponse(ctx context.Context, params *WebhookdPatchConfigParams, body WebhookdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPatchConfigResponse, error)
+
+	// WebhookdGetStatusWithResponse Say whether the parts work
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+	WebhookdGetStatusWithResponse(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*WebhookdGetStatusResponse, error)
+
+	// WebhookdGetSubscriptionsWithResponse List subscriptions
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+	WebhookdGetSubscriptionsWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsResponse, error)
+
+	// WebhookdPostSubscriptionsWithBodyWithResponse Subscribe a URL to events
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithBodyWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error)
+
+	// WebhookdPostSubscriptionsWithResponse Subscribe a URL to events
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+	WebhookdPostSubscriptionsWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error)
+
+	// WebhookdGetSubscriptionsServicesWithResponse List how events can be sent
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+	WebhookdGetSubscriptionsServicesWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsServicesResponse, error)
+
+	// WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse Delete a subscription with its deliveries
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidWithResponse Get a subscription
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse Change a subscription
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdPutSubscriptionsBySubscriptionUuidWithResponse Change a subscription
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+	WebhookdPutSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error)
+
+	// WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse List deliveries, the newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+	WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse Send an event again that has arrived or was given up
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error)
+
+	// WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse Send all events again that were given up
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+	WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error)
+
+	// WebsocketdGetWithResponse Follow events, as Wazo's websocketd has them
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+	WebsocketdGetWithResponse(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*WebsocketdGetResponse, error)
+
+	// WebsocketdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+	WebsocketdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebsocketdGetApiApiYmlResponse, error)
+
+	// WebsocketdGetConfigWithResponse Get the configuration in force, without passwords
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+	WebsocketdGetConfigWithResponse(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*WebsocketdGetConfigResponse, error)
+
+	// WebsocketdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+	WebsocketdPatchConfigWithBodyWithResponse(ctx context.Context, params *WebsocketdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebsocketdPatchConfigResponse, error)
+
+	// WebsocketdPatchConfigWithResponse Switch debug messages in the log on or off
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+	WebsocketdPatchConfigWithResponse(ctx context.Context, params *WebsocketdPatchConfigParams, body WebsocketdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*WebsocketdPatchConfigResponse, error)
 }
 
 type AuthGetApiApiYmlResponse struct {
@@ -27375,6 +30557,47 @@ func (r CallLogdPatchConfigResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetEventsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetEventsResponse) GetJSONDefault() *CallLogdGetEventsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetEventsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -30095,6 +33318,808 @@ func (r ConfdPutUsersByUsersIdResponse) ContentType() string {
 	return ""
 }
 
+type WebhookdGetApiApiYmlResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/x-yaml` response
+	YAML200 *string
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetApiApiYmldefaultJSONResponseBody
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/x-yaml` response
+func (r WebhookdGetApiApiYmlResponse) GetYAML200() *string {
+	return r.YAML200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetApiApiYmlResponse) GetJSONDefault() *WebhookdGetApiApiYmldefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetApiApiYmlResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetApiApiYmlResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetApiApiYmlResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetConfigResponse) GetJSONDefault() *WebhookdGetConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPatchConfigResponse) GetJSONDefault() *WebhookdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ConfdStatus
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetStatusdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetStatusResponse) GetJSON200() *ConfdStatus {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetStatusResponse) GetJSONDefault() *WebhookdGetStatusdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscriptions
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsResponse) GetJSON200() *Subscriptions {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsResponse) GetJSONDefault() *WebhookdGetSubscriptionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Subscribed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsdefaultJSONResponseBody
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r WebhookdPostSubscriptionsResponse) GetJSON201() *Subscribed {
+	return r.JSON201
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsResponse) GetJSONDefault() *WebhookdPostSubscriptionsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsServicesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsServicesResponse) GetJSON200() *map[string]map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsServicesResponse) GetJSONDefault() *WebhookdGetSubscriptionsServicesdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsServicesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsServicesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsServicesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsServicesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdDeleteSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdDeleteSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscription
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetJSON200() *Subscription {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPutSubscriptionsBySubscriptionUuidResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Subscription
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetJSON200() *Subscription {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetJSONDefault() *WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPutSubscriptionsBySubscriptionUuidResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *HookLogs
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetJSON200() *HookLogs {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetJSONDefault() *WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replayed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetJSON200() *Replayed {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetJSONDefault() *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Replayed
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetJSON200() *Replayed {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetJSONDefault() *WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetResponse) GetJSONDefault() *WebsocketdGetdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetApiApiYmlResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// YAML200 the response for an HTTP 200 `application/x-yaml` response
+	YAML200 *string
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetApiApiYmldefaultJSONResponseBody
+}
+
+// GetYAML200 returns the response for an HTTP 200 `application/x-yaml` response
+func (r WebsocketdGetApiApiYmlResponse) GetYAML200() *string {
+	return r.YAML200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetApiApiYmlResponse) GetJSONDefault() *WebsocketdGetApiApiYmldefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetApiApiYmlResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetApiApiYmlResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetApiApiYmlResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdGetConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdGetConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebsocketdGetConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdGetConfigResponse) GetJSONDefault() *WebsocketdGetConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdGetConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdGetConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdGetConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdGetConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type WebsocketdPatchConfigResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *WebsocketdPatchConfigdefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r WebsocketdPatchConfigResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r WebsocketdPatchConfigResponse) GetJSONDefault() *WebsocketdPatchConfigdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r WebsocketdPatchConfigResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r WebsocketdPatchConfigResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r WebsocketdPatchConfigResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r WebsocketdPatchConfigResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // AuthGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
 //
 // Returns a wrapper object for the known response body format(s).
@@ -30990,6 +35015,19 @@ func (c *ClientWithResponses) CallLogdPatchConfigWithResponse(ctx context.Contex
 		return nil, err
 	}
 	return ParseCallLogdPatchConfigResponse(rsp)
+}
+
+// CallLogdGetEventsWithResponse Follow events, as server-sent events
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/events (the `CallLogdGetEvents` operationId).
+func (c *ClientWithResponses) CallLogdGetEventsWithResponse(ctx context.Context, params *CallLogdGetEventsParams, reqEditors ...RequestEditorFn) (*CallLogdGetEventsResponse, error) {
+	rsp, err := c.CallLogdGetEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetEventsResponse(rsp)
 }
 
 // CallLogdGetExportsByExportUuidWithResponse Describe an archive
@@ -31939,6 +35977,279 @@ func (c *ClientWithResponses) ConfdPutUsersByUsersIdWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseConfdPutUsersByUsersIdResponse(rsp)
+}
+
+// WebhookdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/api/api.yml (the `WebhookdGetApiApiYml` operationId).
+func (c *ClientWithResponses) WebhookdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebhookdGetApiApiYmlResponse, error) {
+	rsp, err := c.WebhookdGetApiApiYml(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetApiApiYmlResponse(rsp)
+}
+
+// WebhookdGetConfigWithResponse Get the configuration in force, without passwords
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/config (the `WebhookdGetConfig` operationId).
+func (c *ClientWithResponses) WebhookdGetConfigWithResponse(ctx context.Context, params *WebhookdGetConfigParams, reqEditors ...RequestEditorFn) (*WebhookdGetConfigResponse, error) {
+	rsp, err := c.WebhookdGetConfig(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetConfigResponse(rsp)
+}
+
+// WebhookdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+func (c *ClientWithResponses) WebhookdPatchConfigWithBodyWithResponse(ctx context.Context, params *WebhookdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPatchConfigResponse, error) {
+	rsp, err := c.WebhookdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPatchConfigResponse(rsp)
+}
+
+// WebhookdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/webhookd/1.0/config (the `WebhookdPatchConfig` operationId).
+func (c *ClientWithResponses) WebhookdPatchConfigWithResponse(ctx context.Context, params *WebhookdPatchConfigParams, body WebhookdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPatchConfigResponse, error) {
+	rsp, err := c.WebhookdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPatchConfigResponse(rsp)
+}
+
+// WebhookdGetStatusWithResponse Say whether the parts work
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/status (the `WebhookdGetStatus` operationId).
+func (c *ClientWithResponses) WebhookdGetStatusWithResponse(ctx context.Context, params *WebhookdGetStatusParams, reqEditors ...RequestEditorFn) (*WebhookdGetStatusResponse, error) {
+	rsp, err := c.WebhookdGetStatus(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetStatusResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsWithResponse List subscriptions
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions (the `WebhookdGetSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptions(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsWithBodyWithResponse Subscribe a URL to events
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsWithBodyWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsWithResponse Subscribe a URL to events
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions (the `WebhookdPostSubscriptions` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsWithResponse(ctx context.Context, params *WebhookdPostSubscriptionsParams, body WebhookdPostSubscriptionsJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptions(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsServicesWithResponse List how events can be sent
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/services (the `WebhookdGetSubscriptionsServices` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsServicesWithResponse(ctx context.Context, params *WebhookdGetSubscriptionsServicesParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsServicesResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsServices(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsServicesResponse(rsp)
+}
+
+// WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse Delete a subscription with its deliveries
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdDeleteSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdDeleteSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdDeleteSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidWithResponse Get a subscription
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdGetSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse Change a subscription
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdPutSubscriptionsBySubscriptionUuidWithBodyWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdPutSubscriptionsBySubscriptionUuidWithBody(ctx, subscriptionUuid, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdPutSubscriptionsBySubscriptionUuidWithResponse Change a subscription
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/webhookd/1.0/subscriptions/{subscription_uuid} (the `WebhookdPutSubscriptionsBySubscriptionUuid` operationId).
+func (c *ClientWithResponses) WebhookdPutSubscriptionsBySubscriptionUuidWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPutSubscriptionsBySubscriptionUuidParams, body WebhookdPutSubscriptionsBySubscriptionUuidJSONRequestBody, reqEditors ...RequestEditorFn) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	rsp, err := c.WebhookdPutSubscriptionsBySubscriptionUuid(ctx, subscriptionUuid, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp)
+}
+
+// WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse List deliveries, the newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs (the `WebhookdGetSubscriptionsBySubscriptionUuidLogs` operationId).
+func (c *ClientWithResponses) WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdGetSubscriptionsBySubscriptionUuidLogsParams, reqEditors ...RequestEditorFn) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error) {
+	rsp, err := c.WebhookdGetSubscriptionsBySubscriptionUuidLogs(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse Send an event again that has arrived or was given up
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/logs/{log_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, logUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplay(ctx, subscriptionUuid, logUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse(rsp)
+}
+
+// WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse Send all events again that were given up
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/webhookd/1.0/subscriptions/{subscription_uuid}/replay (the `WebhookdPostSubscriptionsBySubscriptionUuidReplay` operationId).
+func (c *ClientWithResponses) WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse(ctx context.Context, subscriptionUuid openapi_types.UUID, params *WebhookdPostSubscriptionsBySubscriptionUuidReplayParams, reqEditors ...RequestEditorFn) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error) {
+	rsp, err := c.WebhookdPostSubscriptionsBySubscriptionUuidReplay(ctx, subscriptionUuid, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse(rsp)
+}
+
+// WebsocketdGetWithResponse Follow events, as Wazo's websocketd has them
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/ (the `WebsocketdGet` operationId).
+func (c *ClientWithResponses) WebsocketdGetWithResponse(ctx context.Context, params *WebsocketdGetParams, reqEditors ...RequestEditorFn) (*WebsocketdGetResponse, error) {
+	rsp, err := c.WebsocketdGet(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetResponse(rsp)
+}
+
+// WebsocketdGetApiApiYmlWithResponse Describe this service (Swagger 2.0)
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/api/api.yml (the `WebsocketdGetApiApiYml` operationId).
+func (c *ClientWithResponses) WebsocketdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*WebsocketdGetApiApiYmlResponse, error) {
+	rsp, err := c.WebsocketdGetApiApiYml(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetApiApiYmlResponse(rsp)
+}
+
+// WebsocketdGetConfigWithResponse Get the configuration in force, without passwords
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/websocketd/config (the `WebsocketdGetConfig` operationId).
+func (c *ClientWithResponses) WebsocketdGetConfigWithResponse(ctx context.Context, params *WebsocketdGetConfigParams, reqEditors ...RequestEditorFn) (*WebsocketdGetConfigResponse, error) {
+	rsp, err := c.WebsocketdGetConfig(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdGetConfigResponse(rsp)
+}
+
+// WebsocketdPatchConfigWithBodyWithResponse Switch debug messages in the log on or off
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+func (c *ClientWithResponses) WebsocketdPatchConfigWithBodyWithResponse(ctx context.Context, params *WebsocketdPatchConfigParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*WebsocketdPatchConfigResponse, error) {
+	rsp, err := c.WebsocketdPatchConfigWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdPatchConfigResponse(rsp)
+}
+
+// WebsocketdPatchConfigWithResponse Switch debug messages in the log on or off
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/websocketd/config (the `WebsocketdPatchConfig` operationId).
+func (c *ClientWithResponses) WebsocketdPatchConfigWithResponse(ctx context.Context, params *WebsocketdPatchConfigParams, body WebsocketdPatchConfigJSONRequestBody, reqEditors ...RequestEditorFn) (*WebsocketdPatchConfigResponse, error) {
+	rsp, err := c.WebsocketdPatchConfig(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseWebsocketdPatchConfigResponse(rsp)
 }
 
 // ParseAuthGetApiApiYmlResponse parses an HTTP response from a AuthGetApiApiYmlWithResponse call
@@ -33841,6 +38152,35 @@ func ParseCallLogdPatchConfigResponse(rsp *http.Response) (*CallLogdPatchConfigR
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
 		var dest CallLogdPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetEventsResponse parses an HTTP response from a CallLogdGetEventsWithResponse call
+func ParseCallLogdGetEventsResponse(rsp *http.Response) (*CallLogdGetEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetEventsdefaultJSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -35917,170 +40257,798 @@ func ParseConfdPutUsersByUsersIdResponse(rsp *http.Response) (*ConfdPutUsersByUs
 	return response, nil
 }
 
+// ParseWebhookdGetApiApiYmlResponse parses an HTTP response from a WebhookdGetApiApiYmlWithResponse call
+func ParseWebhookdGetApiApiYmlResponse(rsp *http.Response) (*WebhookdGetApiApiYmlResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetApiApiYmlResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest string
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetApiApiYmldefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetConfigResponse parses an HTTP response from a WebhookdGetConfigWithResponse call
+func ParseWebhookdGetConfigResponse(rsp *http.Response) (*WebhookdGetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPatchConfigResponse parses an HTTP response from a WebhookdPatchConfigWithResponse call
+func ParseWebhookdPatchConfigResponse(rsp *http.Response) (*WebhookdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetStatusResponse parses an HTTP response from a WebhookdGetStatusWithResponse call
+func ParseWebhookdGetStatusResponse(rsp *http.Response) (*WebhookdGetStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ConfdStatus
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetStatusdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsResponse parses an HTTP response from a WebhookdGetSubscriptionsWithResponse call
+func ParseWebhookdGetSubscriptionsResponse(rsp *http.Response) (*WebhookdGetSubscriptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscriptions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsResponse parses an HTTP response from a WebhookdPostSubscriptionsWithResponse call
+func ParseWebhookdPostSubscriptionsResponse(rsp *http.Response) (*WebhookdPostSubscriptionsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Subscribed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsServicesResponse parses an HTTP response from a WebhookdGetSubscriptionsServicesWithResponse call
+func ParseWebhookdGetSubscriptionsServicesResponse(rsp *http.Response) (*WebhookdGetSubscriptionsServicesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsServicesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsServicesdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdDeleteSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdDeleteSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdDeleteSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdDeleteSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdDeleteSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdGetSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdGetSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdGetSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse parses an HTTP response from a WebhookdPutSubscriptionsBySubscriptionUuidWithResponse call
+func ParseWebhookdPutSubscriptionsBySubscriptionUuidResponse(rsp *http.Response) (*WebhookdPutSubscriptionsBySubscriptionUuidResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPutSubscriptionsBySubscriptionUuidResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Subscription
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPutSubscriptionsBySubscriptionUuiddefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse parses an HTTP response from a WebhookdGetSubscriptionsBySubscriptionUuidLogsWithResponse call
+func ParseWebhookdGetSubscriptionsBySubscriptionUuidLogsResponse(rsp *http.Response) (*WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdGetSubscriptionsBySubscriptionUuidLogsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest HookLogs
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdGetSubscriptionsBySubscriptionUuidLogsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse parses an HTTP response from a WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayWithResponse call
+func ParseWebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse(rsp *http.Response) (*WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replayed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsBySubscriptionUuidLogsByLogUuidReplaydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse parses an HTTP response from a WebhookdPostSubscriptionsBySubscriptionUuidReplayWithResponse call
+func ParseWebhookdPostSubscriptionsBySubscriptionUuidReplayResponse(rsp *http.Response) (*WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebhookdPostSubscriptionsBySubscriptionUuidReplayResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Replayed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebhookdPostSubscriptionsBySubscriptionUuidReplaydefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetResponse parses an HTTP response from a WebsocketdGetWithResponse call
+func ParseWebsocketdGetResponse(rsp *http.Response) (*WebsocketdGetResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case rsp.StatusCode == 101:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetApiApiYmlResponse parses an HTTP response from a WebsocketdGetApiApiYmlWithResponse call
+func ParseWebsocketdGetApiApiYmlResponse(rsp *http.Response) (*WebsocketdGetApiApiYmlResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetApiApiYmlResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "yaml") && rsp.StatusCode == 200:
+		var dest string
+		if err := yaml.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.YAML200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetApiApiYmldefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdGetConfigResponse parses an HTTP response from a WebsocketdGetConfigWithResponse call
+func ParseWebsocketdGetConfigResponse(rsp *http.Response) (*WebsocketdGetConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdGetConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdGetConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseWebsocketdPatchConfigResponse parses an HTTP response from a WebsocketdPatchConfigWithResponse call
+func ParseWebsocketdPatchConfigResponse(rsp *http.Response) (*WebsocketdPatchConfigResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &WebsocketdPatchConfigResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest WebsocketdPatchConfigdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // Base64 encoded, compressed with deflate, json marshaled OpenAPI spec.
 // Stored as a slice of fixed-width chunks rather than one concatenated
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37j9s48ue/QvgOmFnAaXdm9haHBPdDd5LN5nuZ3b505uYWg8CgJdrmtkR6SKrdmkb+9wNJUQ+LlCjZ",
-	"7pf5k7ttiY/ipx6sKhbvJxFNN5QgIvjkzf2ER2uUQvXnRRwzxNWfG0Y3iAmM1H8RFrn8FPkGTd78PuGC",
-	"YbKaTCckS5LJt+/TSUQzIljPQwkmaP7a45mfup/hAgrU/cifeDOPaNz51PfphKE/MsxQLH8uRlcOYaqn",
-	"bbqr5lhr/du0aH1CF/9BkZh8n04uYXSDSGwhYwwFlJ9YoJRXIzMD+142BhmD+WR3gOp1W4/vYJJYFg0m",
-	"yRzH1n7kb4jNcTwnMEV9j2TpAjH7QwxBgSmZC5z2rEiMYYLiOboTiHBMibU9zOe639qvC0oTBMnEgENP",
-	"aUlZCsXkzQQT8be/TqZlz5gItEKs3vUGZhzF80UPPDcIsbkHZXafc5OHoYiyeL6D19YDmKzmWVZfKhfq",
-	"MwdsYHIjGxFU/gzjGMtFgclVAxAutFVAEohAInbGUnsh44j1jnQHtQaGLdBZIGZfAxfFd+FXkqiOIwvw",
-	"Khw1KNecfn2yOwvZWrY6wlz8+Rlz0ebRUhKUf/x3hpaTN5P/Nquk9KwQ0TPF531SQrfkHAZdxdclkJqD",
-	"WWR8HlHCs1TDuXMo5ivZMEfsFkdoLugNIoPeFJDfzP/IUIYGvLYz4cawdwfT6MJFFCdFIMODpvPgFNwh",
-	"hRzvtJsgVhrEzDJ3wrd1sWYTSfoZFNulteL8GDMUiYa8t9oP8tkOCRdRcosY19zeJyljxAUm+tkYCYgT",
-	"3iEXbYKw3oJFY/V1KnUQIzCRyyDQnRjx5oheR2rHehNNndfXoZc6mE7ijEGDgCEDQ6Sn4c65li3W1ay/",
-	"rP2iXmlLW81wiAsU+61u9bjnklYvDIOR5b3BPfavf/Ws5+pzmrEI+Q6leHrYzHdfGtlX/+SLN0YyWvG2",
-	"dze+BBaQ9RBIwB3k92w8+izBXZMjbhlPelCah2t6wvw5qUmFlqJoaoO27LcLeJfQ7pHMveLXLmMtYtMl",
-	"G1v8ZRMhdjnRKQx6ON7OqhZ+dDOdg0W6GK7FI03YW7BdoLMhpB1Git2GXuJEGCPEQxcMNLljZmMPgu7E",
-	"PMoYpz0WkqACJl4js5rxpoFpNctm51ZKlfZhi1ZOC2un9+I5e+tkeUEIzUiEUuNEavZSbY88ZFP9YboZ",
-	"sLHc7aXVlGv0H+rqYcdnsqtuaiJSgbyfdPqxadmUaxR/R1BkDLXHgAhcJC6b2jWI6WRZtdfet3uJ8YId",
-	"zQRMg9NyRK6pfGQ021h2EJmgc70m1lHFIl0Wv88FXa0S1DFnuV4D2LaxzBYG9jYdE7hASTeCnY6iXneK",
-	"v3Y1orKhZAuRqodopee0sQgNUroW8zMmVlDGG4pJB2c81gKlEBM7bhzrYiNvQclylkWzXgT7WkK3STK6",
-	"EYYkYz1yO0M1LTpHwjJyM5wPO9fWex0emwtqa1efsItWv3LEHD7zgoU65XD9QUwimkqtI8Gi7aHBr1am",
-	"lO+rNBMrOq7X8lW/XpeYceFc3gGSdLcVV/xnmBhRAssiQShRNqj3kvo4v5cYJT3bsX3hXFG7RrJ6775r",
-	"6QsXX0T6gn5q5aLO9TDL3sWsL14v+SHQfyqSYP/aEsT6Qwa+KtAWInGvmtOtzhAXc7jBj+EiL/v2coxT",
-	"ssSrKyiitU2/26ODUKytP9zCJLNauC0tPylaMe/YhvYhhdgS9IVVCN/mQ19ilrrknxuwg7YPZgQlfqpu",
-	"rfO421Bm2akuclFs7/tZLYIZ71ErS5wgJ9/JH337SjHn8jVfx7NxwUAxPro7PCo7du/XFQGtzaRGz1rQ",
-	"VS+DIee0WMKKZO7lf8cQFBqXTRQMGLy7dVvDUczmOG4KU4/1NOun5WjdM9Hq++9J4XTdifju6k07y7XU",
-	"sP0x5f9MIXGwdEvp9zzW1dmulGq9Y+vONpGphQb1mdgWUnkYjuP+szm/xzrtak4647dzh+P/QRMLMPvk",
-	"RD2JpS7bFZ69pRLk1MOVVTRavqB6n8oh2ubziSwp92bh6WQL/6TzW8QcyUB2AdV4yT6KTWZByQa2cy66",
-	"DIgryETeaziZVm0D+a8sXtkkzxrHMXIo2gStrKRyai5CnYlFjiU2XlJuHwGjics2dbhFu7TPboYdWlWG",
-	"puqpGk3Rg42SlSFrYf6urWl7xzlWL1o3ZY6xWjww6G6DGeK9RkDGEo8hsURZ5WWT1nHQFbb4t2EUIc7n",
-	"+nELURY6d9EuYhKMiHBlFKrx9IX5m0JoyRBfV/Z8e9atWf2COIcrdFGmptjzK5vfpvqlfsKaB7/1+eGc",
-	"iZjF+C5pnB9lHLIHAe3ThHHqst9hJtauddss7nwDzZuMbSg/qJNvOrnDt3S+h41q5rY7k3rL1dCnBZls",
-	"pP0n2l7RBEe5jW2SYeHzGPGI4U1/3pNTPPEkW/WTpAo8l91N1WgdE/yqaNe5bezSiiZBXG8mBYzEyNlt",
-	"1pT0JUHYCeAruE2KaTFM02W1P3VQyO4XlihDROBIB/dTJNbUIQflvnze2obbZjjU6Wp1l3o5VTeQ823D",
-	"/T+UvyVj9ffjycemLaezsyvgqC2zYY7ApdmLdYFbb9i+TycrE85staN+mcNM51k7fu4KZd5gh3J1WX5l",
-	"bqz9F/dY9M9dY+kw9bpluWAZuXH3PNggrLkcC6NQkcksmx0EFaCbOCBoO2/DvTY8msRdD+xuc+tPT5ut",
-	"Wwf2dDQIQzCeU5Lk9uXna+jM3HXK3sPE8rrCeKprm0arT6gcvXsJDpFvXyzmIT0EzbQe9/CvCkvxAVOd",
-	"jj7bWhKTdeKMLhKUWsz6USnciDHKXFav2xafTgROERcwrauA4sSJy1Kv9TadVAmJVUu2+X4pt+i70RE/",
-	"70zxnL3pyCocPRzlMUqQcMkFPbU+qyb2OA3W7Y+nSUK3PdZTimIM5/XccvNseTyolmPWJKkzjdZj5O7D",
-	"XIOEX627Gs0q+rdc7KjmYS/WoeaYMyRr0cUOD7X1tuCjc4sfaS99w4vR4KlqazqAT1O6wC4TZZ/Ix64v",
-	"s5xaYyJl/81oR1M1lTPrIOYj5KaaZTykxLakm7o92F9QSm8PHl1x+FpNm/aBCLk7s2Z0xmwew5wPPxWz",
-	"hFki5h7v16dgXkMq8jTmzSqJdcDLft1ZJ+rdn/XtQecEmlxVUrY5/NaILGthp7OThp2QeV/M+jCweaSF",
-	"sPCKD2lthLmO6AZZKMLL7/c8RdKb2F301HzdPVSXN7gacE/6ZV3hdPp9ixatQ0HckVHerTR9IwNdWpKh",
-	"lAqkfE7j8wfgChFx7PSCDhVrtHBDN9eo05xmY9Ad6/EIWtkg4dH2UQ/s4zUy199FGtMUYn1oaqA8cfuT",
-	"IUNdED++v7ksBFANZNen0fZFd9Nuh1Ldrmu96o+A9wJuj5ZG8dXED/d0uHUFyXylNOY889sgdVG0jPF5",
-	"REn7pT/X8qjDnetsuk8xiGjuHdkW0bybOjpc5xeJHBA0NGUgqjjhTkfNQGE1xh3t05xAa/LGR1mu8Q7h",
-	"B6ovBeq+MHcnV6ppeweuDxL18pcZOnnVwoQPGBLbJ5h9yGBYZRl1x8SqEHZB7Ipatph4e91c6/4IOkPB",
-	"7dE0xm/r3OWy8JwtF2jjP9vf1vm1QBvbhHmWppDlA1LxzBtmEI4Jqg4tSlFQu5bAJm0Okvxfy8mb37un",
-	"pLPsvk9rDvIkmXz/1hXipJmIqNt+G5SeVyTXWatz2Ctq1TVmNjTHrc8rvKtztCu3iGI68tqUao4yhkV+",
-	"LWdVbEmNMsZk8mayRjDW23wlbSb/79VFJtavvprSRsXcN/h/o3zy/btaxyXVMZNa+FAVOQLaaQyKhDsA",
-	"SQyqI/dTIKkMBV4kCGyxWIPf4J/0Bw6KQxL8TMUzhKScOt+jX5XzK1M4J6/PztVCbxBRpzsmP5/Jr/Rp",
-	"BjW9GdzgmRRPs/Oz1/qfDT7LU8X0KyT0uQqkfdef4smbiZzwRyQuNvhig/+daqc331DCNcF+Oj8vD25r",
-	"OwVuNkkh+mZ3r3KoG9fIsTHabrB18nWNQP2bapPT0dN/igBD1Y8fJ5mol+SlbqOwSi37rjPO0Z2YrcXg",
-	"6f22hgJsERFgy2ghako5NHmvnl0gINa4XH3w4/UWrlaIgZ/Ozv9iSja8+V1pGo3/5souajUQu5a1rJU4",
-	"aFXbtO6iXNmHfakxA3p/dVLLLDG+hTkHgoKErgAmHquqTvKs+tZUH5rSe2GYIqHOrP1+b2EybbVMAV4C",
-	"QgUQ8isp2n7ggG7JmTopYJGCUjK9Krad0xpJSsVtPEw7JPq2J8i8g1rtxbjWpW24Fq1Coe4G5acBukLL",
-	"qeEW+u33b3I1Kjh+RHr5NcKK2CXABCwpi9BUkY1mApjcG95C63Ry98ro4Fdq869+ONMtnjEE4+J0nj7L",
-	"14auOub3tMGrjmCZ7GJvsHgffDVHHduhOG3hPA7vfG3hAi4FYlsoYRD4R/HP9RaLaA1itMhWoMhK4ZJ/",
-	"JCylfKcEUAbocjmUcbJNDAWatJXBhiY4Kmz2LnVwZZ7r4al/0C1IIckBFCClXLwF51M1/GJ9pwBzQChI",
-	"cIpFyV5/ZEhthgruUj82+Kq9cXR2LFUhgrcI0MzZAV0uORrag0SwOrsvu+CUCbDInR0wLS7coLFOoGj4",
-	"LYA8koSqEc7VU73gWtUbIlmqwMGjIg2vtndxj+FfJMmBWFMuDUcowFrSUZmQkhUKJKauoXAEWbQeNutK",
-	"BnOwQAndAsjBFiWJqxMm+Ug5UFq91A45dkxM6W50ByOhvsLc1ZNx+/tPZkwvRVThyL2YdKUxC/NsLLv+",
-	"tEjlJHMop1ISBmWklJGkVUUUX31jXqhMNcodWuWKcm+18rxMta6Frc4nHcAe80kE7kB7HrCusa4rFwBo",
-	"yDIY7TrfocO+mt3rpr9rt16CdPZpmyveq98MX1zmV2ZEO/yhsF7UFymQXg6+8mIKlqHnJ/b/2vZ9fhLS",
-	"HlpRXSQqYPbNRANlD8waRJ4VcPw+9doBnCYkg1x+LIfSAQBe2iKZyxTJTg/ewbQ5DdNmDcnqIGoCxVj4",
-	"WDgzGCWze12jYqS5cxEll/mFauGIfGhpCJo+X6wJRTMRWEOzhj74AiABetnBktH0cJwyTN8EyB8N8pgE",
-	"xGvEX8RxDe6CHlEtFHmTvYGFa/NcCCyEwMLzCyy8sM1p/cCNw7wuGTvI1MpPzisp5idHzQvF3tQpPmf3",
-	"xV+elrQRp5e5OcHkY0zw8lm3EdAHy+dkFKwhB4jEOvc0gPjN5AOJAQQVDAaCuARp6UtsA7qsjCwX2w7h",
-	"fyBoqo3bZVwLYDmI9KmC/3H+s/sBQsVp5QVewxxs10isEdP8xiUZwAKBaI2iGxR7pAkWyrPPfvtaPBbM",
-	"t2C+Pdu8EMTRW5DCXHIIQxt1dvlMnx1L1PXzS5hw5E6t4I1u28Uy7OrKcpBE5Co1X744CVks+2exjOml",
-	"dlz3pFNmameRHVsBoyKCEVXtBERJF3U2R2NPSTBvs6ogq2cKjacCflFhJnNa/bhhpqoXN/gD9ncyaArs",
-	"j0O8M42meGB2r//w3AwXrHGZl+Dt3woL8+hp7IRDUo09qaaAsbJ26ZbIvYlY69OiwyBtEOuZZRMgG0T5",
-	"k0i6KUE1Eu4+OTenDvZgG51WCs6+POUItZbVBno2CkW9gWPgTl9Uc2zM1crpuICnC+ackq/3s++5b0Wb",
-	"2b368DWg5bOXuUGOh3SuYWyccD6mFdC8eMhCaW0Q38IEx4BQkFKGTg9MNGuLqD6r9eFx0lLiF1Vei5wi",
-	"FiDNuHZVO72WEd0M9PFdNHYGphOGYLR29SKemCkcpKgF+OpXqGeuIgExfQu2awpuCN1ytdAwB5Df2Fij",
-	"O6IZmOPYzGF3baQwPzUM64hvE8aA0xTZfRc9NsJMV0qeqZixp31Z4FzXdH6nXnxAu+Hwhm1RR/vIlm2j",
-	"BLZl3T/AaA3Uaugwlont45NEORSALgEECea7MtsX4v1pDfqpkNUQshoOmNWgeqRL3Ym+y8TVfP2mk3EB",
-	"b7oEuh47n+qqMQAmCaBScDhj32UB93E5sCHV1l/m12+csQnBolaWrjLGUcRQiLQ3Iu1FUe0iwc3fq6Ye",
-	"d+XdZlxJ+m7l8Kt6KOiGoBtOoxJS8zbcoydg1UtnH7mrNeRzfZBp/jApbLUOHyabrVZ7/Mg9PSgdH5SG",
-	"VdH2Yyc4VvXjQ0Gw45pfZc18hw9UGwLB3qrsraywevzMLPW0Zwqjlz31ooL0+uqE4zqVTB8udAdw76Qu",
-	"KqIMw7czYVH9PEuRp7tJccAvKHidws4ieJ2COyi4g4abJ5QgvexjHUNaoqfIx0NUSfbZfckznkk1DVl/",
-	"mb9Tr3+KveJkdf4MVR5PJyHdAW4dB9OgGI3zGoDdx7c16u/lxxCYX+a/aqOqH9qF9XVSxy70lRgAC26E",
-	"VYB98xzGCJtcg9TzvEVAadh1PuIpi/Hw9jlfcbrgDk6bUzlTMZ6DnHfi1G2d2YrRbOPnv9Gc9lG/8Dj8",
-	"FlxDwTV0wkEdxXsdUR2GAGRIMoBma7V/iiKaEcGB/DmI15pHRQvXH3hBrHFSVr/b7UwpRK25FlClGvuZ",
-	"NVfmlWDe7FlS3RDSat84N7GRUsPxVNU6gUlSFkLUsivU2LNWYq9AO4KhzNue9ovvBX91pnJeyhRsmGDD",
-	"BBvmIe6HuYIrFG6qG2OsDL6yrildm/fX+cnWgZd7WUTtoFtnDiFyT+z6MOM+ATFFqpaPlks41KgwN8nD",
-	"m+qSGHMRxnjfStclY76mfWCNh2WNNeSBISr/PL417sXht2T08EJP1lihXXxv0KjxjPsyjWC5B8s9WO7h",
-	"8ownbboPvkWjIWf7rtSwCteh92tYhO2wqzaOZKGEGzzCDR4tRtqTjzxu9Wjw1IBUd81BrnT3YKwEYyVk",
-	"0Ycs+pBF/3i22F5J9IUm8Umkb+iOkcn0dW0yMKH+SOZYyNM/5YTlXfbZI02/yUldqfoRTJJXCV3Fs9dn",
-	"55rTNvgs1xSwGmTvYJJ8pqv4IxIXG3yxwf9Ok8kg4Xz3KoeDSfxVmQrVNydVvey9enZR2CocsVscIfDj",
-	"9RauVoiBn87O/1JDSLmmtUJmzXWOYuazvu9i5nO+WrYNFmgFibSKtTmFUyRNkAQKxJwVOxhN7VImhgK9",
-	"km347jdrQ1igJWWoGoazlgERODlQ9xymCEAOVJvOopX0AL1dQVbUsZOtShJDAtCdQETuueQvCKsifxvI",
-	"RD4F2zUU6BYxpQEiyNFb9Q5gKKIsxmT1AwdLnCDV3KG9dHJVfuCgNOGdli9Mknm3oS/3LYzARLWwoBmR",
-	"WohmQv/5zXOdnIR6C+YSu5KWJAZcQBJzsFTUzVUVTOdFaVm6GLoTkmuII7xRRXvUFkSZ6Ut9pRyQbOx7",
-	"jZxieestcvveGqdgTTMWKZDpjRoXmChBIfU4Jagas1Y7vnffccTaNViOdv+dnMm7919+4ADHetNpRs/A",
-	"Gq/W3QLKsR/r2Uc/UGG7gsH0Lalv1bEwuVHBYqogtcgEWCQ0utH3EjpZj5vbUy0bbFVdVF39WbQ0mU5u",
-	"KY5UdafJdJKRG0K3ZMj2GwGCtogLLbUlJ8JorWNmuhKN/LdkVbdjQMIxEtZhbxBic9WE18BMDVxhVMka",
-	"8rqQ7Fg5ymIUj1+6iJJbxDjsFI+1Z+ZjCvAY4VmTf8r9sYVcjQPFQFXPck9TpY6ieG5ampctDRvNJ6Gm",
-	"LK2kAZ0VbwzrSllUggLlqgKLfCrZRDm1+lxObedWqYWUPFK8XQow2ehkWmcU/edkOokzbVdNpm0V12S8",
-	"9hLXpO08RgLihO98W1+C+vcWsll/dr2fYILaYygKTNW/qsvxatWKB6svqmFU39X77lzwHuhVPzeUitJb",
-	"TYzqr2yQ2vnFVNLa+drSWEWo4ovmq9WIvGSjUqUarW/qQlJxJvhRPt3wNP9F29f8YTynFr933dM9Ba/P",
-	"z899/LlP0/f9kQJKwFaf9dAlopUqUrYCQXdiLlU0ZVUE6a3U6kuoSkhIKxFs4MppQOuXh8mvd9f/F2AC",
-	"NgmMlKH1X9f/+qfTUNEmk22dI347mU7URtjXSlZug8J1BLSHyFwEzhERZ+CTpA7hgJqNhX7IvfHRZdr3",
-	"cWEdZBzD/Vov3fP9Ljbl7ArXRcRv34JoDRlH4n9lYvnqf47w07x7/6W4MiKFIloHb1/NVS5pY/fVWFx6",
-	"5a9nUcx2POItj86sNFf5LEUxhl2+cOPl0R7IdzH7Ur78i3r3ZOrqfUEpvUVDjzAFL3aFa01Btf4wizE1",
-	"gccKj/IbTlO0H/pNa2cK3T2ubBtDzNDdhjLhvpTEcMUV5aLNEx/028EjGjyiwSMaPKLBI/rEPKK/rSlY",
-	"IcHVDo7cyN2i0kksWuNbJHd3BGClvWNKUGfZ+ueRkXx4Y0irOJc19NOB+9E1dGPHnZpbrDQYSGGM3oLP",
-	"NCoZTe/TBQWQ3yiZFA6gGFvsF3Uii5Sgp8uaGXYoy0ubUa0DKW0D7D6KmcnK8Qg2X+bvYuZb01K17JeE",
-	"g4n4218rJuqQVI/odHlRToXDOxQCg9crwEmCjGNmw5K93gTz4GxNk3iQK6Fg43/I9x6PlZ92FtwaJad1",
-	"WbTnYQS5RAlawQRI2Ol93QHALhvrq+1p1UUBxIfUDIqaDhmvxEzghN18v+OxQ2ct0NITlgVmOIbPGcrn",
-	"h7mcpcoIDKIZ5CorrCCQkRixGo+8kbhYY7KSzIKFCRiywst/CMbZLaHVYTvVPND35d/K0/N9RIymYMPK",
-	"LX2Zl3//muHYEbk5IoNamm5O89RqswcG7YgJVa6I/TcvpUtil692okNDjL0TZ6yQ9vHMPDSSsWZbeDvC",
-	"o6Leldzx0/nfDtgs08Uq+Q2KwZKquuM/u8oH6VNJRQEhABNpj+ZBflZunscTnt6+oV77ZpZgcuMdcPeS",
-	"w59liy9YFv+dMrA2GY8cRZTEfApeA0HBz387P38Lfj4/9zw8n+AlKuLo4+J1jyjtXh9st6UA4xBYCp5B",
-	"5tRiR2XstCZxiuMClN3w8pAJLE6pLinTuT0pJplA/PjSSQ5wQPBptl3nwwJQv63z4PM7FPdJYlpA+gFG",
-	"axCjCKvkE5VszbIETQEmm0xwVRqcZiKiKdJ1wrcSggsUqSQfnSxfi2wGFlYsfA1zsF3nAOr8ry3kwJxR",
-	"ApRJLO3Lntt13m0eULLEKy9+008+0UTTPbgBxjGWP8HkisnZC11IvcrToYv/oMhaauRaJ3xxc/oAYQZu",
-	"UB7wvWMWa5QVx6sAVlooKi7Gk8rJlLsfpo3mGu6q7co9rlLY3Zar/PlpQ3mc/7rMPusM9auJX5ks/2Ye",
-	"2v53Xu3BSV9bKIFLgdgWSlAEbtLaYouF0sKLbAVSPRxeVMECCV0BSnQdqeV4Nup2lutMIj67139oM89H",
-	"eegEMn6Z6z9+1fDvN9lq/YQLGXsT9JzeI51dFvhoJ1xbJd6NMLMKXjhr8EKnrWXlnllMtyShMB7JRu/N",
-	"64/PTsEh/XzFzZ94M8YtXQmWQ6Ybl6LEmmiM9d0OMSUI5Eg4vOJ7zy34xg+ZAnl4SWvkZqfITTC54SNi",
-	"/H2C+LNsN0Qi30wuKgMUkxvnIY27DWaID/Rr+7XN8YpAkTHUqSpCeO7ll937lRt/+KDqegxJomBNgz7G",
-	"/1I+/PIcYd0pcGbeNqVMQAxz/haQLEl2Yl1TXXlkSRlAt+Fq67rnd023IKEqXKNOXUOGwA3ajPH5lhj2",
-	"ThN98kA+RhpnMeX3MOeD70ClHJGAXnPLKaUcHQfA3R6oogSXh6S+NsW6TklMm/kXk3fdLQlZqIjejMFV",
-	"BQUVcVTwfASMNTw7tyS6InqKfKv6quLnv6BQ3DeUsgilLEIpi1DKIhT3DcV9Q3HfUNw3FPcNxX1Dcd9Q",
-	"3DcU9w1B9VDcNxT3HVfc1ySnG9QUd8UNdfzoTVeKeiv/1t0/Bw5KV56icEA2yKwQ+g6CrudkqvyXEqRx",
-	"p3af+0q+Ax1aHSkkB5xeHSgrwyHWcIg1HGJ92EOsjymcPM6s1m42LmTQkICevs1YyhdrYM9xifGRLKUQ",
-	"NAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHDEDQMQcMQNAxBwxA0DEHD4KyyBA3hfqHCmuPIETPUbib5H9zg",
-	"s1zP0ulcij8icbHBFxv87zSZDELc3ascDqbhV72hLL85qZOGtYL/mAOO2C2OEPjxegtXK8TAT2fnf9kB",
-	"xu7xw6L6FkwS3rus79RT3gdZjr5pfWnnZbT8tJckUqQP4q8Sf2aHXeiHlbS72lh3CMD4TL3qFHbq19m9",
-	"2lr1VRYqOeMylx++95Dppjt96CdnQ8Ak6WKAgP/6XV6WSFQ/4EtI+0K/CHbPNjDj6q4J53lededLnQ90",
-	"9PpKvXhaLOE8vcvpVG62t5AX0aUAaXPvQy3aqrH9BmwK6IyHuGz0TDVjPc7biXiGeJaOgvwX/WbAfMD8",
-	"YMwzg509Qa/bGY567YUeAfrrwn0dMB8wPxDzJvKxJ+RVM2MQTzfjAE83Ae8B72PwrpCzN9zppgvt/QXV",
-	"QzX1UE39Maqpd4Ldu4p6KKEeSqifXgl1D95x6wSPolUnXbEqlKs6QrmqLsQ6y1TtHr/xik+ZszTDwlQh",
-	"fnSS8aPmkY4hJkp1lqMzhtQE71iPeh3TwbEeNqB7bUCbmB/uYN9B/mBPex9LeLrc3TwRPO+BKfZlisEe",
-	"+D6u6HXF97GFn0/ezRXBNR+YYk+mGOqi7+OJPl99P0t4OO27OCL47gND7McQg3z4/fxgc+ZTspTs8Nov",
-	"+VY+HZJvd5Az9T/J+nTydOVK1vN0KxxwgRjmN7MlUlfN8FmNsCnc9IOjaODvxfsXzddPzGlCyfIrXa0S",
-	"5HZjxyiAerDkNKTTqblc+boRr5XUiDPZZdvzooFvk6LylzMD/zMD/7Mm/M9W+ho2u1Ugm7jKnikLHP4W",
-	"kib6va4gMaRTh9cWCBEgaBIHBhl7b4l4LD5xWxp9aQOFHglpA886beCp88deGQY9zOGZYaC0RcgwCBkG",
-	"L5/bxiUj+LGZW9OUdRB4uZvpVTsfyneM9dbHlxcqMK2z7yRd5V9YVBKEoRVkMRBU1bQCkMQARpFcy0PW",
-	"sLrMVf2st4qiug7DPtVDdD2a6aSg22Q68a4O8QVzaVH8uFv/YQmTpKM+zVFLQEzBazmElDL0Vpcbyp9n",
-	"8YcHOvv64Q5GQhVAwtx9060YWirBp9kKcQduuFXF6yUeftzUFV2lE7y1cSH0bKXLBBUw8azqWvNl/168",
-	"OC0G8c1L++q9i6nKMFVSs6zaKtYoB5AFv8m4xJQ3oFjlD7U6Qb5Kt9Kp1dZvJz+lS//O7qsv5+bL7gPQ",
-	"TsV8mbe/8zwbbR/EkQuzP39XZikd2oBsQSrw5ogt6cFZ08VuPZcnF47MwHOP6jutsZuX8/Q9JUEnjnGV",
-	"qhsY9MYJJXFR7wMyXbvr4XjSvZNdMZpt+jevH/Vjp7hhLeoZJnCBElXbV29OFMuGrWvYujYrYcP0CBtM",
-	"g70DN3ukffbQzXDYYh9oi62EdNhgv+gNtl5jfzNB6/fKKLdf6qOscso91fzLsoULrrFZwq+P09EuIkq+",
-	"DRwxzLxWd8uM5onW1TQ7RvHsXn8aJ1KMEiSQg3veqx81/1zm+tNz+1r28jIzdcPecRS4NaBGg7uG3bMC",
-	"uN+nPnu8EwbveRD3T96LeQB28HJQniIzPLh9FbTFg3kaD8A3biciJkva70P8pJ46rTR9PWfLQn8SHMjx",
-	"qO2xnOEtYuZONiw4uLj6FNhgZGEPHK0Bz7lAqT6zgoekWCosOwPPCSYeqV6f1VMn7Cw3nsXqgqHgJw9+",
-	"8qP7yY/k0B5189oxPOUn6NP+lSMmxWlwa79ot7ZaYn8lrdRwt5Ke3asPrwwwpa8vc/XhudUzje9/S/2L",
-	"d4RULNxGjWHtwDTDXSGjeKbiCif7/JGhzMPI/T/6sZASElJCgqkbUkJCSkhICQm282PYzkoRDzAEtH73",
-	"TQnxU/MhJeSwMUK9poEjxqaEjOQJd0qIfmB2rz8HpIRo/rnM9afn7rLsJaSEBHC3UkJGgruGXd+UkJMH",
-	"73kQ90/eD3IAdvBKCTlFZggpIS83JeQAfONOCSnrgPEZJIRmJEKppGWvW7GsXMovGu+dXnnH5vwdpYQ4",
-	"zUjMAV3q6epZBGYZU/WxIKXiEoGSRDutSyAP4JQK/GcN8PvpmWfGAcdRES3we6mKr2uUg4hmRIAlZcrn",
-	"DxZohQkHlAEkl3fJaAoI3YJQSWC/4o8PwC5u9dJ3G1ihTE7zNjA5+ed5G9jzyC/suzisB+72i8NKaAuW",
-	"kZt+aH/Vj51ykiGJNxQTESKvIfL6kEmGFexClPRlREmVLA1R0hcdJdVr7K+ltRr2jZL6aeMXVoBfc83x",
-	"o6RlRy2eMXwbOGJUlHQkT7ijpPqB2b3+HBAl1fxzmetPT9962UuIkgZwt6KkI8Fdw65vlPTkwXsexP2T",
-	"j5IegB28vNenyAwPbl8FbfFgUdID8I3bja2uVux19am7QE/S06daKE9blH9KsqnVCocvgguw+86HGoAO",
-	"fgLjWC3X4R3OdwTPZc/ZyuC4fNGOS7XE/vaHvq3Z023pZVm8LKtac8zxnZamn10wGI4NvDDKZTmKG9wO",
-	"S31X/736GOCuVHxzmasPzy2u6SL4KgOqW77KUaiuUOvrqDxt2J4H+f7EfZT7soGXg/LkmOCh7aigHh7M",
-	"Obkvw5SeSTUgdmt4IGPypZmc9v8PAAD//w==",
+	"7H37j9u29ue/QngXaAs440l792KRYH+YSdI0301vZzPpdi+KwqAl2uYdSdQlqfH4DvK/L/jSwyIlSrbn",
+	"Zf40Hlvi4/BzHjzn8PB+EpE0JxnKOJu8uZ+waI1SKD9exDFFTH7MKckR5RjJ/yLMt+Iv3+Zo8ubPCeMU",
+	"Z6vJdJIVSTL569t0EpEi47TnoQRnaP7a45kfu59hHHLU/ch/cD6PSNz51LfphKJ/F5iiWPysR1cOYaqm",
+	"bbqr5lhr/a+pbn1CFv9CEZ98m04uYXSDsthCxhhyKP5ijlJWjcwM7FvZGKQUbie7A5Sv23p8B5PEsmgw",
+	"SeY4tvYjfkN0juN5BlPU90iRLhC1P0QR5Jhkc47TnhWJMUxQPEd3HGUMk8zaHmZz1W/t1wUhCYLZxIBD",
+	"TWlJaAr55M0EZ/zvf5tMy55xxtEK0XrXOSwYiueLHnjmCNG5B2V2n3OTh6KI0Hi+g9fWAzhbzYuivlQu",
+	"1BcO2MDkRjTCifgZxjEWiwKTqwYgXGirgMRRBjO+M5baCwVDtHekO6g1MGyBzgIx+xq4KL4Lv5JEdRxZ",
+	"gFfhqEG55vTrk91ZyNay1RHm4s/PmPE2j5aSoPzw3ylaTt5M/tusktIzLaJnks/7pIRqyTkMsoqvSyA1",
+	"B7Mo2DwiGStSBefOoZivRMMM0VscoTknNygb9CaH7Gb+7wIVaMBrOxNuDHt3MI0uXERxUgRSPGg6D07B",
+	"HVKI8U67CWKlQUwtc8/Ypi7WbCJJPYNiu7SWnB9jiiLekPdW+0E82yHhIpLdIsoUt/dJyhgxjjP1bIw4",
+	"xAnrkIs2QVhvwaKx+joVOohmMBHLwNEdH/HmiF5Hasd6E02d19ehlzqYTuKCQoOAIQNDWU/DnXMtW6yr",
+	"WX9Z+0W+0pa2iuEQ4yj2W93qcc8lrV4YBiPLe4N77F//6lnP1WekoBHyHYp+etjMd18a2Vf/5PUbIxlN",
+	"v+3djS+BOaQ9BOJwB/k9G48+S3DX5IhbxpMalOLhmp4wHyc1qdBSFE1t0Jb9dgHvEto9krlX/NplrEVs",
+	"umRji79sIsQuJzqFQQ/H21nVwo9upnOwSBfDtXikCXsLtjU6G0LaYaTYbeglTrgxQjx0wUCTO6Y29sjQ",
+	"HZ9HBWWkx0LihMPEa2RWM940MK1m2ezcSqnSPmzRymlh7fSun7O3ni0vsowUWYRS40Rq9lJtjzxkU/1h",
+	"kg/YWO720mrKNfoPdfWw4zPZVTc1ESlB3k869di0bMo1ip8R5AVF7TGgDC4Sl03tGsR0sqzaa+/bvcS4",
+	"ZkczAdPgtByRayofKSlyyw6i4GSu1sQ6qpinS/37nJPVKkEdcxbrNYBtG8tsYWBv0zGBC5R0I9jpKOp1",
+	"p/hrVyMqG0pWi1Q1RCs9p41FaJDStZifcWYFZZwTnHVwxmMtUApxZseNY11s5NWULGepm/Ui2NcSuk2S",
+	"kZwbkoz1yO0M1bToHAktspvhfNi5tt7r8NhcUFu7+oRdtPqdIerwmWsW6pTD9QdxFpFUaB0BFmUPDX61",
+	"MqV8XyUFX5FxvZav+vW6xJRx5/IOkKS7rbjiP8PEiBRYFglCMmmDei+pj/N7iVHSsx3bF84VtWskq/fu",
+	"u5a+cPFFpC/op1Yu6lwPs+xdzPri9ZIfAv2nIgj22yZDtD9k4KsCbSES96o53eoUMT6HOX4MF3nZt5dj",
+	"nGRLvLqCPFrb9Ls9Ogj52vrDLUwKq4Xb0vIT3Yp5xza0DynElqAvrEL4Nh/6EtPUJf/cgB20fTAjKPFT",
+	"dWudx11OqGWnuthyvb3vZ7UIFqxHrSxxgpx8J3707SvFjInXfB3PxgUD+fjo7vCo7Ni9X1cEtDaTGj1r",
+	"QVe1DIacU72EFcncy/+OIsgVLpsoGDB4d+u2hqOYznHcFKYe62nWT8nRumei1ffPiXa67kR8d/WmneVa",
+	"atj+mPR/pjBzsHRL6fc81tXZrpRqvWPrzjaRqYUG9ZnYFlJ6GI7j/rM5v8c67WpOOuO3c4fjfyGJBZh9",
+	"cqKexFKX7RLP3lIJMuLhytKNli/I3qdiiPb5kBulMC3SnMS9CWQZRxmfqye6nkwRXxOHrKOJXfUiipfb",
+	"eSQGtMRRT/bYrnShYh11r1M1lZ3xWntw0ei9DFi0abTmPK+FwIdEllLEGFwNmVS9s+p915A/k5UNqRyl",
+	"OfdW0krG9yrCuCRPl4FXI6TyYHi0jG6VT1zaOnfzgeOXXncPLU59tb3dFumwAwZpcpOqVGnniv6Ncdao",
+	"V01yWq3uDrEMGcuF6sAM2zfhyWDvkDK6GVixjf5TtiTM2xaZTjbwP2R+i6gjq9G+Po2X7KPIC4u6y2Gb",
+	"ll0kvIKUb3t3gKZV20D+q4hXNhNqjeMYOXYMCVpZSeU0wTPizJB06CoT7mH2EVCSuDbZjvhOlxm9myqM",
+	"VtWOWfZUjUb3YKNktSO3WDFdPra262ysWLB6lxxjtbiS0V2OKWK98s2uiK2KtdakdRxkhS2BOhhFiLEd",
+	"a6FGlIVKwrbbSgkWmtvBzXI8fflKTWtqSRFbV46J9qxbs/pVKdyLMsfOnije/Lal5V2Edatz34xyPb5L",
+	"bbYdfByiBw7t04Rx6nJEwIKvXeuWL+58M2byguaEHTRaMZ3c4Vsy32Ozbea2O5N6y9XQp5pMNtL+A22u",
+	"SIKjrY1tkmF5QDFiEcV5fwKnUzyxpFj1k6TKoCm7m8rROib4VdKu0//VpRXNSRe98YARHzm7fE2yvmwu",
+	"OwF8BbfJldfDNF1WjjYHhewBLoEylHGxQ8Ekm3fspVAKcTJv+ROthvXA6JE17uMVHcohY5tGHHMofwvG",
+	"6u/Hk49NW86oTVfmhLLMhkU0lsap1AVu5Xn6Np2sTF5Gqx35yxwW6sCI4+eunIwb7FCuLsuvTPK3/+Ie",
+	"i/q5aywdpl63LOe0yG7cPQ82CGuxE20USjKZZbODoAJ0EwcZ2szbcK8NjyRx1wO7/rr609Nm69aBPR0N",
+	"QhGM5yRLtvblZ2voPILglL2HSUroykeQXds0Wn1C5ejdS3CIg0N6MR92G606vdKW4gPmbB59trVsTOvE",
+	"KVkkKLWY9aPOoiBKCXVZvW5bfDrhOEWMw7SuAvTROZelXuttOqkyq6uWbPP9Um7Rd8O8fm5m/Zy96cgq",
+	"HD0ifjFKEHfJhcrJ2GXVxB7HWrsDiyRJyIb1+bNjDOf1QzLm2fKcYy1ZtklSpw/SY+RuH+RQR6Pprkaz",
+	"iv6tWCGqhQr1OtQiDIZkLbrY4SG33hZ8dG7xba7oBk9VW9MBfJqSBXaZKPuEcHeDMuXUdny6uv9m2Lap",
+	"msqZdRDzEZLszTIeUmJb8ubdobgvKCW3Bw8TO3ytpk37QPIEbm0jobVfhtKifNfeJRcbQms2fEznMdyy",
+	"4ScKl7BI+Nzj/TrVzGtIRu3HvFkdABjwsl931ol692d9e9AZqyYjl5RtDr81Ista2OnspGEnZN7rWR8G",
+	"No+0EBb29CGtjTDXEcmRhSKs/H7PE3i9cV3dU/N191BdDuhqwD2p63Ud1+lq1i1ah4KY4zROt572DUZ0",
+	"KWaKUsKRdHONz72CK5TxY6dmdWh1o/gb5kCNOs1pNgbdsR6PYAgYJDza1u26WIjt+gJZj4bp1Ja+iLVO",
+	"gjEZBwP5Xr3jG8rwsFU96r44NzBkk4lh+I2FoqigzMFoOtnW299tnp8awpfU7Fy3+AAeqzEr7ZvdcnxE",
+	"6KdlfsETwU+fED0kyiKK7KLYDcCBgrgXoJYVsyxLe9o2ctVWqJq68SM2U3rU1Du4I7db+YE/Tok/XjIT",
+	"9GF/73y0BiM9rDf9gQPeZjfoHy+OSQqxKoUxkH/dwXVIURdfHD/4XpZ3qwayG+BpB+a7abdDqe44vlr1",
+	"R7DENdweLTn+q0mm2lNXdWUM+e4fMWOFn7e4i6JlwpNHylj/vpSpnVJHbNvZdN+WlUdz7zQ/Hs27qaNy",
+	"l/w014AMKlPcr0qa2umomTVVjXFnX9ycQGvyRsfU1E+D8AM31hLUfTl/nVwpp+2dxXeQFCB/maGOJNoM",
+	"tIfLD9ons++QmUGVz6Y7QajK59PErqhlSxBsr5tr3R9BZ0i4PZrG+GO9dcVvPGfLOMr9Z/vHenvNUW6b",
+	"MCvSFNLtgANW5g0zCMcEZYcWpciJXUtgc4YAZtvflpM3f3ZPSR05+DatZQskyeTbX135XqTgEXHbb4PO",
+	"KuiTBtaai/Y6yXWNWQxN+O8Lke/qHBXX1ildjiR/5YMoKObbazErvUM0yhhnkzeTNYKxCkBIaTP5f68u",
+	"Cr5+9dUUrNVzz/H/RtvJt29yHZdEJZDU9vGydC1QEXSgTx8AmMWgKqQ2BYLKkONFgsAG8zX4A/6HfMeA",
+	"3rexM5ncwQXlZNUG9WqsDrQpp/zk9dm5XOgcZfLM/uSnM/GVOqMupzeDOZ4J8TQ7P3ut/snx2TaVTL9S",
+	"/hgBWCm4PsWTNxMx4Y+IX+T4Isf/TFUGAMtJxhTBfjw/L8txKTsF5nmiRd/s7tUWqsYVcmyMtpt5Nvm6",
+	"RqD+TbXJ6ejpXzrbourHj5NMCpDgpW6jsMqz/6bOEaM7PlvzwdP7Yw052KCMgw0lWtSUcmjyHin3KOBr",
+	"XK4++P56A1crRMGPZ+c/mEJ8b/6Umkbhv7myi1pl+65lLSvgD1rVNq27KFf2YV9qTIHaX53UMguMb+CW",
+	"AU5AQlYAZx6rWrnzutb0nfHv5JDCFHFZieTPewuTKatlCvASZIQDLr4Sou07BsgmO5Pnvy1SUEimV3rb",
+	"Oa2RpFTcJva1Q6K/9gSZd4ZPezGuVcFSpkQrl6i7QdvTAJ3WcnK4Wr/9+ZdYjQqOH5FafoUwncgFcAaW",
+	"hEZoKslGCg5MIjJroXU6uXtldPArufmXP5ypFs8ogrGuuaIqtLShK4u3PG3wysIa5qiVN1i8yxmZAjbt",
+	"vCRl4TwO73xt4QIuOaIbKGAQ+Efyz/UG82gNYrQoVkCn6DLBPwKWQr6TDBAKyHI5lHGKPIYcTdrKICcJ",
+	"jrTN3qUOrsxzPTz1C9mAFGZbADlICeNvwflUDl+v7xRgBjICEpxiXrLXvwskN0Oau+SPDb5qbxydHQtV",
+	"iOAtAqRwdkCWS4aG9iAQLCuyiS4YoRwsts4OqBIXbtBYJ6AbfgsgiwShaoRz9VQvo131hrIileBgkT6T",
+	"UNu7uMfwW5ZsAV8TJgxHyMFa0FGakIIVNBJT11AYgjRaD5t1JYMZWKCEbABkYIOSxNVJFQ5q9VIrXdMx",
+	"Mam70R2MuPwKM1dPxu3vP5kxveiowpF7MbnbYxbm2Vh2/WdEpJPMoZxKSRiUkVRGglYVUXz1jXmhMtUI",
+	"c2iVK8K81crzMtW6FrY6rH0Ae8znVFQH2rcB6wrrqh4dgIYsg9GukhI67KvZvWr6m3LrJUgdxWlzxXv5",
+	"m+GLy+2VGdEOf0is66qRGunl4CsvJqcFen5i/29t3+cnLuyhFVGlfwNm30wUUPbArEHkmYbjt6nXDuA0",
+	"IRnk8mM5lA4A8NIWKVymSHF68A6mzWmYNmuYrQ6iJlCMuY+FM4NRMrtXBbtGmjsXUXK5vZAtHJEPLQ1B",
+	"0+eLNaFIwQNrKNZQp4ABzIBadrCkJD0cpwzTNwHyR4M8zgLiFeIv4rgGd06OqBZ03mRvYOHaPBcCCyGw",
+	"8PwCCy9sc1o/Cuwwr0vGDjK18pOzSor5yVHzgt6bOsXn7F5/8rSkjTi93Jqz1T7GBCufdRsBfbB8TkbB",
+	"GjIgq6AHECsQf8hiAEEFg4EgLkFa+hLbgC7r3IvFtkP4FwTNHVJ2GdcC2BZE6lTB/zj/yf1ARvhp5QVe",
+	"wy3YrBFfI6r4jQkygAUC0RpFNyj2SBPUyrPPfvuqHwvmWzDfnm1eCGLoLUjhVnAIRbk8YHymzo4lJEaT",
+	"N0uYMOROrWCNbtuVw+zqynKQhG9lar54cRKyWPbPYhnTS+247kmnzNTOIju2AkZFBCOq2gnwki7ybI7C",
+	"npRg3maVJqtnCo2nAn5RYSZzWv24YaaqFzf4A/Z3Mmg09sch3plGox+Y3asPnpthzRqX2xK8/Vthbh49",
+	"jZ1wSKqxJ9VoGEtrl2wysTfha3VadBikDWI9s2wCZIMofxJJNyWoRsLdJ+fm1MEebKPTSsHZl6ccoday",
+	"2kDPRkHXGzgG7tStfcfGXK2cjgt4qmDOKfl6P/ue+5a0md3LP74GtHj2cmuQ4yGdaxgbJ5yPaQU0b2G0",
+	"UFoZxLcwwTHICEgJRacHJlK0RVSf1frwOGkp8Ysqr0VMEXOQFky5qp1ey4jkA318F42dgemEIhitXb3w",
+	"J2YKBylqAb78FaqZy0hATN6CzZqAm4xsmFxouAWQ3dhYozuiGZjj2Mxhd22kcHtqGFYR3yaMASMpsvsu",
+	"emyEmbrDYSZjxp72pca5um3inXzxAe2Gwxu2+oaPI1u2jcs5LOv+AUZrIFdDhbFMbB+fJMohB2QJIEgw",
+	"25XZvhDvT2tQT4WshpDVcMCsBtkjWapO1MVurubr176NC3iTJVA3xbCpqhoDYJIAIgSHM/ZdXi0zLgc2",
+	"pNr6y/z69Xs2IahrZakqY+qyhxBpr0fadVFtneDm71WTj7vybgsmJX23cvhdPhR0Q9ANp1EJSZaqnpt7",
+	"C46egFUvnX3krtaQzdVBpvnDpLDVOnyYbLZa7fEj9/SgdHxQGlZF24+d4FjVjw8FwY5rfpU18x0+UGUI",
+	"BHursrcKbfX4mVnyac8URi976kUF6dXVCcd1Kpk+XOgO4N5JXZREGYZvZ8Ki/HmWIk93k+SAX1HwOoWd",
+	"RfA6BXdQcAcNN09IhtSyj3UMKYmeIh8PUSXZZ/clz3gm1TRk/eX2nXz9U+wVJ6vzZ6jyeDoJ6Q5wqziY",
+	"AsVonNcA7D6+rVB/L/4Mgfnl9ndlVPVDW1tfJ3XsQl2JATBnRlgF2DfPYYywyRVIPc9bBJSGXecjnrIY",
+	"D2+f8xWnC+7gtDmVMxXjOch5J07d1pmtKClyP/+N4rSP6oXH4bfgGgquoRMO6kje64jqUAQgRYIBFFvL",
+	"/VMUkSLjDIifg3iteVSUcP2OaWKNk7Lq3W5niha15lpAmWrsZ9ZcmVeCebNnSXVDSKt949zERlINx1NZ",
+	"6wQmSVkIUcmuUGPPWom9Au0IhjJve9ovvhf81ZnKeSlTsGGCDRNsmIe4H+YKrlC4qW6MsTL4yrqmdG3e",
+	"X+cnWwde7mURtYNunTmEyD2x68OM+wTEBMlaPkou4VCjwtwkD2+qS2LMRRjjfStdl4z5mvaBNR6WNdaQ",
+	"BYao/PP41rgXh9+S0cMLPVljWrv43qBR4xn3ZRrBcg+We7Dcw+UZT9p0H3yLRkPO9l2pYRWuQ+/XsAjb",
+	"YVdtHMlCCTd4hBs8Woy0Jx953OrR4KkBqe6Kg1zp7sFYCcZKyKIPWfQhi/7xbLG9kui1JvFJpG/ojpHJ",
+	"9HVtMjCh/kjmWMjTP+WE5V322SNNv8lJXan6EUySVwlZxbPXZ+eK03J8tlUUsBpk72CSfCar+CPiFzm+",
+	"yPE/02QySDjfvdrCwST+Kk2F6puTql72Xj670LYKQ/QWRwh8f72BqxWi4Mez8x9qCCnXtFbIrLnOUUx9",
+	"1vddTH3OV4u2wQKtYCasYmVO4RQJEySBHFFnxQ5KUruUiSFHr0QbvvvN2hAWaEkoqobhrGWQcZwcqHsG",
+	"UwQgA7JNZ9FKcoDeriDVdexEq4LEMAPojqNM7LnELwjLIn85pHw7BZs15OgWUakBIsjQW/kOoCgiNMbZ",
+	"6jsGljhBsrlDe+nEqnzHQGnCOy1fmCTzbkNf7FtoBhPZwoIUmdBCpODq41+e6+Qk1FswF9gVtMxiwDjM",
+	"YgaWkrpbWQXTeVFakS6G7oTEGuII57Joj9yCSDN9qa6UA4KNfa+RkyxvvUVu31vjJKxJQSMJMrVRYxxn",
+	"UlAIPU4yVI1ZqR3fu+8You0aLEe7/07M5N37L98xgGO16TSjp2CNV+tuAeXYj/Xsox+osJ1mMHVL6lt5",
+	"LExsVDCfSkgtCg4WCYlu1L2ETtZj5vZUywZbVheVV3/qlibTyS3BkazuNJlOiuwmI5tsyPYbgQxtEONK",
+	"agtOhNFaxcxUJRrxb8mqbseAgGPErcPOEaJz2YTXwEwNXG5UyRqyupDsWDlCYxSPX7qIZLeIMtgpHmvP",
+	"zMcU4DHCsyb/pPtjA5kcB4qBrJ7lnqZMHUXx3LQ0L1saNppPXE5ZWEkDOtNvDOtKWlScAOmqAovtVLCJ",
+	"dGr1uZzazq1SC0l5JHm7FGCi0cm0zijq42Q6iQtlV02mbRXXZLz2Etek7TxGHOKE7XxbX4L69xayWX92",
+	"vZ/gDLXHoAtM1b+qy/Fq1fSD1RfVMKrv6n13LngP9KqfG0pF6q0mRtVXNkjt/GIqae18bWmsIpT+ovlq",
+	"NSIv2ShVqULrm7qQlJwJvhdPNzzNPyj7mj2M59Ti9657uqfg9fn5uY8/92n6vj8SQDKwUWc9VIloqYqk",
+	"rZChOz4XKprQKoL0Vmj1JZQlJISVCHK4chrQ6uVh8uvd9f8FOAN5AiNpaP3X9W//cBoqymSyrXPEbifT",
+	"idwI+1rJ0m2gXUdAeYjMReAMZfwMfBLUyRggZmOhHnJvfFSZ9n1cWAcZx3C/1kv3fL+LTTk77bqI2O1b",
+	"EK0hZYj/r4IvX/3PEX6ad++/6CsjUsijdfD21VzlgjZ2X43FpVf+ehbFdMcj3vLozEpzlc1SFGPY5Qs3",
+	"Xh7lgXwX0y/ly7/Kd0+mrt4XlJJbNPQIU/BiV7hWFJTrD4sYExN4rPAovmEkRfuh37R2JtHd48q2McQM",
+	"3eWEcvelJIYrrgjjbZ74oN4OHtHgEQ0e0eARDR7RJ+YR/WNNwApxJndw2Y3YLUqdRKM1vkVid5cBLLV3",
+	"TDLUWbb+eWQkH94YUirOZQ39eOB+VA3d2HGn5gZLDQZSGKO34DOJSkZT+3ROAGQ3UiaFAyjGFvtVnsjK",
+	"StCTZc0MO5Tlpcyo1oGUtgF2H8XUZOV4BJsvt+9i6lvTUrbsl4SDM/73v1VM1CGpHtHp8qKcCod3KAQG",
+	"r1eAEwQZx8yGJXu9CebB2Zok8SBXgmbjX8R7j8fKTzsLbo2S07os2vMwgliiBK1gAgTs1L7uAGAXjfXV",
+	"9rTqogDiQ2oGSU2HjJdiJnDCbr7f8dihsxZo6QkrAjMcw+cMxfPDXM5CZQQGUQxyVWgrCBRZjGiNR94I",
+	"XKxxthLMgrkJGFLt5T8E4+yW0OqwnWoe6Pvys/T0fBsRo9FsWLmlL7fl598LHDsiN0dkUEvTzWmeWm32",
+	"wKAdMaHKFbH/5qV0Sezy1U50aIixd+KMFdI+npmHRjDWbANvR3hU5LuCO348//sBm6WqWCW7QTFYEll3",
+	"/CdX+SB1KkkXEAIwEfboNsjPys3zeMLT2zfUa9/MEpzdeAfcveTwZ9HiC5bFPxMK1ibjkaGIZDGbgteA",
+	"E/DT38/P34Kfzs89D88neIl0HH1cvO4Rpd3rg+22JGAcAkvCM8icWuyojJ3WJI4+LkDoDSsPmUB9SnVJ",
+	"qMrtSXFWcMSOL53EAAcEn2ab9XZYAOqP9Tb4/A7FfYKYFpB+gNEaxCjCMvlEJlvTIkFTgLO84EyWBicF",
+	"j0iKVJ3wjYDgAkUyyUcly9cim4GFJQtfwy3YrLcAqvyvDWTAnFEChAos7cuem/W22zwg2RKvvPhNPflE",
+	"E0334AYYx1j8BJMrKmbPVSH1Kk+HLP6FImupkWuV8MXM6QOEKbhB24DvHbNYoUwfrwJYaqFIX4wnlJMp",
+	"dz9MG80V3GXblXtcprC7LVfx89OG8jj/dZl91hnqlxO/Mln+zTy0/e+82oOTvrZQApcc0Q0UoAjcpLTF",
+	"BnOphRfFCqRqOExXwQIJWQGSqTpSy/Fs1O0sR7eCJD7a4oN6sofF5Alj1WiViil4yDsVU758rARSXaSL",
+	"P0w+pDrUtkBrLAPrmCnKTEVvldsMfIaMv5LkffXpvSx17txOQsbnso1Rx5CDg/GZORilPJLr/YpximA6",
+	"UC4pnp2qQwAywZjhWN7vE2qGV1L4Z5IIEYA0saAq8IPoKwFG/fUIq1292GmrqzxONrtXH9Qm20sYqxcv",
+	"t+rD7wpg/RvmWj/hOtze9Gin717l9gb+2UmWqdKex7CLgvRZgxeGc88sJpssITAeyUbvzeuPz05BWz9f",
+	"cfMfnI8JClaC5ZCHPUpRYj3mgdXNOrEwD7aIO2KSe88tRCYPmYB+eElr5GanyE1wdsNGZFj1CeLPot2Q",
+	"B/JmclFt/3F24zwid5djitjAqKJf2wyvMsgLijpVRUiOePlFT39nJho5qLYpRYIoWNGgj/G/lA+/vDBE",
+	"dwKymbdNKWcghlv2FmRFkuxkGkxV3acloWJnSoNSrOJua7IBCZHBclnzAlIEblA+JuJWYtg7Sf/JA/kY",
+	"SfR6yu/hlg2+gZowlAX0mjumCWHoOADu9v/rAogekvralEo8JTFt5q8n77rZF9JwH0UzA6Iq5yqJI1OX",
+	"RsBYwbNzS6Luo0iRb011efXEryiUVg+FhEIhoVBIKBQSCqXVQ2n1UFo9lFYPpdVDafVQWj2UVg+l1UNQ",
+	"PZRWD6XVx5VWL9NrNWr0TZ1DHT9q05Wi3rrrdffPgYPSlacolCcIMiuEvoOg66kLIP4lGVK4k7vPfSXf",
+	"gUoGjBSSA2oHDJSVoYRAKCEQSgg8bAmBxxROHhUDavfKaxk0JKCn7pIX8sUa2HNcIX8kSykEDUPQMAQN",
+	"Q9AwBA1D0DAEDUPQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwOKssQUO4X6iw5jhyxAyVm0n8B3N8tlWzdDqX",
+	"4o+IX+T4Isf/TJPJIMTdvdrCwTT8qjaU5TcnddKwdt0KVtVXcITA99cbuFohCn48O/9hBxi7xw917UOY",
+	"JKx3Wd/Jp7wPshx90/rSzsso+WkvCCdJH8RfJf7MDlvrh5Wwu9pYdwjA+Ey+6hR28tfZvdxa9VUWKjnj",
+	"civ++N4CqZru9KGfnA0Bk6SLAQL+6zcpWiJR/YAvIe0LfR3snuWwYPKmH+d5XnnjVp0PVPT6Sr54Wizh",
+	"PL3LyFRstjeQ6ehSgLS5dacWbVXYfgNyDZ3xEBeNnslmrMd5OxFPESvSUZD/ot4MmA+YH4x5arCzJ+hV",
+	"O8NRr7zQI0B/rd3XAfMB8wMxbyIfe0JeNjMG8SQfB3iSB7wHvI/Bu0TO3nAneRfa+6+zCHdZhLssHuMu",
+	"i06we99hES6wCBdYnN4FFh6849YJHkWrTrpiVShXdYRyVV2IdZap2j1+4xWfMmdphoWpQvzoJONHzSMd",
+	"Q0yU6ixHZwypCd6xHvU6poNjPWxA99qANjE/3MG+g/zBnvY+lvB0ubt5InjeA1PsyxSDPfB9XNHriu9j",
+	"Cz+fvJsrgms+MMWeTDHURd/HE32++n6W8HDad3FE8N0HhtiPIQb58Pv5webMJ9lSsMNrv+Rb8XRIvt1B",
+	"ztT/JOvTydMVK1nP061wwDiimN3MlkheNcNmNcKmMO8Hh27gZ/3+RfP1E3OakGz5laxWCXK7sWMUQD1Y",
+	"chrSqdRcJn3diNVKasSF6LLteVHAt0lR8cuZgf+Zgf9ZE/5nK3UNm90qEE1cFc+UBQ5/C0kT/V5XkBjS",
+	"ycNrC4QywEkSBwYZe28Jfyw+cVsafWkDWo+EtIFnnTbw1PljrwyDHubwzDCQ2iJkGIQMg5fPbeOSEfzY",
+	"zK1pyjoIrNzN9KqdD+U7xnrr48sLGZhW2XeCruIT5pUEoWgFaQw4kTWtAMxiAKNIXkB/wBpWl1tZP+ut",
+	"pKiqw7BP9RBVj2Y60XSbTCfe1SG+YCYsiu936z8sYZJ01Kc5agmIKXgthpASit6qckPb51n84YHOvn64",
+	"gxGXBZAwc990y4eWSvBptkLcgRtuVfF6iYcf87qiq3SCtzbWQs9WuowTDhPPqq41X/af+sWpHsRfXtpX",
+	"7V1MVYaplJpl1Va+RlsAafCbjEtMeQP0Kn+o1QnyVbqVTq22fjv5KV36d3ZffTk3X3YfgHYq5stt+zvP",
+	"s9H2QRy5MPvzd2WW0qENyBakAm+O2JIenDVd7NZzebJ2ZAaee1TfaY3dvJyn70kWdOIYV6m8gUFtnFAS",
+	"63ofkKraXQ/Hk+6d7IqSIu/fvH5Uj53ihlXXM0zgAiWytq/anEiWDVvXsHVtVsKG6RE2mAZ7B272SPvs",
+	"oZvhsMU+0BZbCumwwX7RG2y1xv5mgtLvlVFuv9RHWuWEear5l2ULa66xWcKvj9PRLiJKvg0cMcy8lnfL",
+	"jOaJ1tU0O0bx7F79NU6kGCWIIwf3vJc/Kv653Kq/ntvXspeXmakb9o6jwK0ANRrcNeyeaeB+m/rs8U4Y",
+	"vOdB3D95L+YB2MHLQXmKzPDg9lXQFg/maTwA37idiDhbkn4f4if51Gml6as5Wxb6E2dAjEduj8UMbxE1",
+	"d7JhzsDF1afABiMLe+BoDdiWcZSqMyt4SIqlxLIz8JzgzCPV67N86oSd5cazWF0wFPzkwU9+dD/5kRza",
+	"o25eO4an/AR92r8zRIU4DW7tF+3Wlkvsr6SlGu5W0rN7+ccrA0zq68ut/OO51TON739L/Yt3hFQs3EaN",
+	"Ye3ANMNdIaN4puIKJ/v8u0CFh5H7f9RjISUkpIQEUzekhISUkJASEmznx7CdpSIeYAgo/e6bEuKn5kNK",
+	"yGFjhGpNA0eMTQkZyRPulBD1wOxe/R2QEqL453Kr/nruLsteQkpIAHcrJWQkuGvY9U0JOXnwngdx/+T9",
+	"IAdgB6+UkFNkhpAS8nJTQg7AN+6UkLIOGJvBLCNFFqFU0LLXrVhWLmUXjfdOr7xjc/6OUkKMFFnMAFmq",
+	"6apZBGYZU/VRk1JyCUdJopzWJZAHcEoF/rMG+P30zDPjgOOoiBb4vVTF1zXagogUGQdLQqXPHyzQCmcM",
+	"EAqQWN4lJSnIyAaESgL7FX98AHZxq5e+28C0MjnN28DE5J/nbWDPI7+w7+KwHrjbLw4roc1pkd30Q/ur",
+	"euyUkwyzOCc44yHyGiKvD5lkWMEuRElfRpRUytIQJX3RUVK1xv5aWqlh3yipnzZ+YQX4FdccP0padtTi",
+	"GcO3gSNGRUlH8oQ7SqoemN2rvwOipIp/Lrfqr6dvvewlREkDuFtR0pHgrmHXN0p68uA9D+L+yUdJD8AO",
+	"Xt7rU2SGB7evgrZ4sCjpAfjG7caWVyv2uvrkXaAn6emTLZSnLcqPgmxytcLhi+AC7L7zoQagg5/AOFbL",
+	"dXiH8x3Bc9lztjI4Ll+041Iusb/9oW5r9nRbelkWL8uqVhxzfKel6WcXDIZjAy+MclmO4ga3w1Ld1X8v",
+	"/wxwV0q+udzKP55bXNNF8FUGVLd8laNQXaHW11F52rA9D/L9ifso92UDLwflyTHBQ9tRQT08mHNyX4bZ",
+	"9Uxu0GJNyI2wjc7lFzDHZ1s1X6tm+UO/8BHxixxf5PifaTIZJHnvXm3hYIJ+lW676punB63D46VmNIhn",
+	"F0gVt2SI3uIIge+vN3C1QhT8eHb+Qw0TZkknf9lXuefS/NoCh3vzn/W9+c/uMvwKuRaBZn70vBLfwDjc",
+	"ih9uxX+uvDTqqvtBTNRpDvQcuakpinDq5nmdunm6R2n80Gs9UNPEbrEox+wH4cYLvUgmDDWP4B418Plb",
+	"JkNnolNtdmAmrI43tzApkJYImIIUcRhDDrsD/HPz2OSUXTrNBXcdtm4+FBjZRKl2KDOYgetv98SuSkuO",
+	"sKFc+lLcL3raC3TsOFbZUezDEdNyEwQYiqi0/CEHDK8y9gZgDsRudU02mRJYJItQ4CGtDA2hAQS/f/kM",
+	"OAHoVh/634eVdgNfbqU4036E4drx2rx4Mo4B/42O586npH1gh0qlrMlGMwGIYAYWyue5J0MYSnsbi7P7",
+	"+r9zAbTOILHhEhXZazDK5bb+7+8Ksv3Bh1b/fiXnHSzxbCLKn6S+WD3NwMEjBosBbChdpXMxZyBGCb5F",
+	"FKN9lYYF8X0BZpduCJB/4K2Lj50W+KnyTTeZ6QiM0xmSLvcyRWCbJ7SBCqz52KypA99H585uh3efHThL",
+	"yGr4fqnN3J9FM0+AwWt+Rblz30DMp2ANbxGAlOJbFE8BoWCDKAIrfIsyUORO3yIXhLWdkslRpuuDaYsF",
+	"xfIz9Du5I1gmQxvEuD5f9L34fQp2T/IkkPFHOcbzFrw+Pxe2a21EU/HdufxGPPJcj/O8CHPpF0JuJMc5",
+	"80pKOzpI42o7XpFF8VqdB48gmYVo3WuTLoXz7D4hK/0/RXkCpQ0x0LFsF9iX289kJf75otp9FPltu5hO",
+	"TzhsmTp4Sq2Z3a1dCtQNThLjdgJwBXEwz4y7GmUxgJlyzynSKIthDZkxFaSlAFlpKBxLRlQcfqY4fIjT",
+	"2yY3DignHlM0BP4N/NvNv0li/Os1Dm4Y90fxh7h4lJHoBvF41rWh0s98lDZsZ7TpN5WNkVPCSUSSN+ps",
+	"/Y9vwesd09xlKuv7+Afbyn2pIG8BIzoYuiQq9SWFjCOqHz9sqshXw+Sa7YHi7npE5Qx84mAjS2Tf6lwc",
+	"9ZBrJApUzy1Z5LWKi+8WzSiBF2SDkg0/kyQpI29TgVqxAt+xilKxVPN8jdKmfNC/uiSE+dnG855HDSr2",
+	"D4cNnuphgxIFtnXuP2xQLXE4bhCOGzzwcQM/CeZ/5EC/EA4dhEMHp3boYBgrlXEYOSp6a5ijoOL5mZj7",
+	"/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
