@@ -218,7 +218,7 @@ func (s *stage) fillDirectory(ctx context.Context) error {
 			return err
 		}
 	}
-	token, err := s.daemon.command(ctx, "token", "create", "--description", "demo", "--acl", "call-logd.#", "--acl", "calld.#")
+	token, err := s.daemon.command(ctx, "token", "create", "--description", "demo", "--acl", "call-logd.#", "--acl", "calld.#", "--acl", "events.#")
 	if err != nil {
 		return err
 	}
