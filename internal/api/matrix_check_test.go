@@ -279,8 +279,8 @@ func masterOnly(rt route) bool {
 }
 
 func tokenInQuery(rt route) bool {
-	return rt.service == CallLogd && rt.method == http.MethodGet && slices.Contains([]string{
-		"/cdr", "/users/{user_uuid:uuid}/cdr", "/users/me/cdr", "/exports/{export_uuid:uuid}/download",
+	return rt.service == Websocketd && rt.path == "/" || rt.service == CallLogd && rt.method == http.MethodGet && slices.Contains([]string{
+		"/events", "/cdr", "/users/{user_uuid:uuid}/cdr", "/users/me/cdr", "/exports/{export_uuid:uuid}/download",
 		"/cdr/{cdr_id:int}/recordings/{recording_uuid:uuid}/media",
 	}, rt.path)
 }
