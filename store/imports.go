@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"iter"
 
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/recorder"
@@ -30,22 +31,33 @@ type Imported struct {
 // All is on the disk when it returns; until then nothing is lost that could not
 // be imported again, so there is one fsync at the end.
 func (s *Store) ImportCDRs(ctx context.Context, list []Import, actor string) ([]Imported, error) {
-	const few = 50
 	var out []Imported
-	for next := few; len(out) < len(list); {
+	for len(out) < len(list) {
 		var part []Imported
-		rest := list[len(out):]
-		err := s.Write(ctx, BulkUnsynced, func(t *Tx) (err error) {
-			part, err = t.importCDRs(rest[:min(next, len(rest))], actor)
+		err := s.Write(ctx, Idle, func(t *Tx) (err error) {
+			part, err = t.importCDRs(list[len(out):], actor)
 			return err
 		})
 		if err != nil {
 			return out, fmt.Errorf("import cdrs: %w", err)
 		}
 		out = append(out, part...)
-		next = max(few, 2*len(part))
 	}
 	return out, s.probe(ctx, Bulk)
+}
+
+// importTerms is of how many calls the terms are made at once: all others wait
+// meanwhile.
+const importTerms = 50
+
+func cdrsOf(list []Import) iter.Seq[*cdr.CDR] {
+	return func(yield func(*cdr.CDR) bool) {
+		for i := range list {
+			if !yield(&list[i].CDR) {
+				return
+			}
+		}
+	}
 }
 
 // importCDRs stores as many of them as may be, at least one.
@@ -53,20 +65,16 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 	if err := t.beginBulk(); err != nil {
 		return nil, err
 	}
-	if err := t.prepareTerms(func(yield func(*cdr.CDR) bool) {
-		for i := range list {
-			if !yield(&list[i].CDR) {
-				return
-			}
-		}
-	}); err != nil {
-		return nil, err
-	}
 	var out []Imported
 	var first, last, stored int64
 	for i := range list {
 		if i > 0 && !t.mayGoOn() {
 			break
+		}
+		if i%importTerms == 0 {
+			if err := t.prepareTerms(cdrsOf(list[i:min(i+importTerms, len(list))])); err != nil {
+				return nil, err
+			}
 		}
 		done, err := t.importCDR(list[i])
 		if err != nil {

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"callrecordd/internal/cdr"
+	"callrecordd/internal/directory"
 	"callrecordd/internal/export"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/retention"
@@ -83,5 +86,25 @@ func TestRemovalThatIsEndedTwice(t *testing.T) {
 	}
 	if n := count(t, s, "SELECT count(*) FROM events WHERE kind = 'recording.deleted'"); n != 1 {
 		t.Errorf("%d events of one removal", n)
+	}
+}
+
+// A tenant whose archives are there stays: nobody could fetch or delete them.
+func TestTenantWithArchivesIsNotDeleted(t *testing.T) {
+	s, c := newStore(t)
+	d := newDirectory(t, s, c)
+	tenant, err := d.CreateTenant(t.Context(), "root", directory.Tenant{Name: "acme"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := export.Export{UUID: "e", TenantUUID: tenant.UUID, Status: export.Finished, RequestedAt: time.Now()}
+	if err := s.CreateExport(t.Context(), e); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.DeleteTenant(t.Context(), "root", tenant.UUID); !errors.Is(err, directory.ErrConflict) || !strings.Contains(err.Error(), "exports") {
+		t.Errorf("deleted with an archive: %v", err)
+	}
+	if err := errors.Join(s.DeleteExport(t.Context(), e, "root"), d.DeleteTenant(t.Context(), "root", tenant.UUID)); err != nil {
+		t.Error(err)
 	}
 }

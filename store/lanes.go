@@ -26,12 +26,13 @@ const (
 	// SoonUnsynced is Soon without fsync, unless one of those it shares the
 	// commit with asks for it.
 	SoonUnsynced
-	// BulkUnsynced is Bulk without fsync, for what could be done again.
-	BulkUnsynced
+	// Idle is bulk work that Bulk itself need not give way to, and is not
+	// fsynced: for what has time and could be done again.
+	Idle
 )
 
 // synced says whether a commit must reach the disk.
-func (p Priority) synced() bool { return p != Intent && p != SoonUnsynced && p != BulkUnsynced }
+func (p Priority) synced() bool { return p != Intent && p != SoonUnsynced && p != Idle }
 
 const (
 	// checkpointEvery is after how many commits the WAL is copied back. Most
@@ -46,7 +47,7 @@ const (
 	groupTime = 3 * time.Millisecond
 	// calmTime is the same for bulk work while there are no calls: the more is
 	// stored together, the less it costs.
-	calmTime = 40 * time.Millisecond
+	calmTime = 20 * time.Millisecond
 	// calm is how long after the last urgent write bulk work need not give way.
 	calm = time.Second
 	// knownTerms is how many numbers of texts are kept in memory.
@@ -108,8 +109,10 @@ func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error
 	switch p {
 	case Intent, High:
 		lane = s.high
-	case Bulk, BulkUnsynced:
+	case Bulk:
 		lane = s.low
+	case Idle:
+		lane = s.idle
 	case Soon, SoonUnsynced:
 		lane = s.soon
 	}
@@ -127,7 +130,7 @@ func (s *Store) Write(ctx context.Context, p Priority, fn func(*Tx) error) error
 
 // hand waits until the writing goroutine takes the job.
 func (s *Store) hand(j *job, lane chan<- *job) error {
-	if lane != s.low {
+	if lane != s.idle {
 		s.waiting.Add(1)
 		defer s.waiting.Add(-1)
 	}
@@ -148,6 +151,7 @@ type lanes struct {
 	soon   []*job // they wait for company
 	share  *time.Timer
 	low    <-chan *job // nil while bulk work rests
+	idle   <-chan *job // the same
 	rest   *time.Timer
 	urgent time.Time // when there was last an urgent write
 	large  bool      // the cache is that of bulk work
@@ -155,7 +159,7 @@ type lanes struct {
 }
 
 func (s *Store) writeLoop() {
-	l := &lanes{s: s, low: s.low, share: time.NewTimer(time.Hour), rest: time.NewTimer(time.Hour), shrink: time.NewTimer(time.Hour)}
+	l := &lanes{s: s, low: s.low, idle: s.idle, share: time.NewTimer(time.Hour), rest: time.NewTimer(time.Hour), shrink: time.NewTimer(time.Hour)}
 	defer l.share.Stop()
 	defer l.rest.Stop()
 	defer l.shrink.Stop()
@@ -176,9 +180,9 @@ func (l *lanes) turn() bool {
 		l.runUrgent(j)
 		return true
 	}
-	low := l.low
+	low, idle := l.low, l.idle
 	if l.s.copying.Load() {
-		low = nil
+		low, idle = nil, nil
 	}
 	select {
 	case j := <-l.s.high:
@@ -193,9 +197,11 @@ func (l *lanes) turn() bool {
 		l.runSoon()
 	case j := <-low:
 		l.runBulk(j)
+	case j := <-idle:
+		l.runBulk(j)
 	case <-l.s.copied:
 	case <-l.rest.C:
-		l.low = l.s.low
+		l.low, l.idle = l.s.low, l.s.idle
 	case <-l.shrink.C:
 		l.cache(false)
 	case <-l.s.done:
@@ -267,10 +273,14 @@ func (l *lanes) runBulk(j *job) {
 	j.calm = begun.Sub(l.urgent) >= calm
 	l.cache(true)
 	l.s.run(j, func() *job { return nil }, j.priority.synced())
-	if !j.calm {
+	switch {
+	case j.calm:
+		return
+	case j.priority == Bulk: // otherwise the others need not wait
 		l.low = nil
-		l.rest.Reset(time.Since(begun))
 	}
+	l.idle = nil
+	l.rest.Reset(time.Since(begun))
 }
 
 // cache makes room for bulk work, or gives it back some time after the last.

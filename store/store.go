@@ -56,15 +56,15 @@ type Store struct {
 	conn    *sql.Conn // the one writing connection, used by writeLoop alone
 	readDB  *sql.DB
 
-	high, low, soon chan *job    // unbuffered: who could send is being served
-	waiting         atomic.Int32 // writes that are not bulk and not taken yet
-	checkpoint      chan struct{}
-	copying         atomic.Bool   // bulk work waits for a checkpoint,
-	copied          chan struct{} // whose end is told here
-	done            chan struct{}
-	wg              sync.WaitGroup
-	closeOnce       sync.Once
-	closeErr        error
+	high, low, idle, soon chan *job    // unbuffered: who could send is being served
+	waiting               atomic.Int32 // writes that are not idle and not taken yet
+	checkpoint            chan struct{}
+	copying               atomic.Bool   // bulk work waits for a checkpoint,
+	copied                chan struct{} // whose end is told here
+	done                  chan struct{}
+	wg                    sync.WaitGroup
+	closeOnce             sync.Once
+	closeErr              error
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
@@ -80,7 +80,7 @@ type Store struct {
 // ErrLocked, ErrNewerSchema, ErrNoFTS5 and ErrReadOnly can be told apart.
 func Open(ctx context.Context, opt Options) (*Store, error) {
 	s := &Store{
-		opt: opt, high: make(chan *job), low: make(chan *job), soon: make(chan *job),
+		opt: opt, high: make(chan *job), low: make(chan *job), idle: make(chan *job), soon: make(chan *job),
 		checkpoint: make(chan struct{}, 1), copied: make(chan struct{}, 1), done: make(chan struct{}),
 		stmts: map[string]*sql.Stmt{}, terms: map[term]int64{}, appended: make(chan struct{}, 1),
 	}

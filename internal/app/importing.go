@@ -123,7 +123,7 @@ func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Ite
 	if err := k.haveTenant(ctx, im.CDR.TenantUUID, req.CreateTenants, actor); err != nil {
 		return im, copied, err
 	}
-	if bound := bounds.Of(im.CDR.TenantUUID); im.CDR.Start.Before(bound) {
+	if bound := bounds.Of(im.CDR.TenantUUID).CDR; im.CDR.Start.Before(bound) {
 		return im, copied, fmt.Errorf("tenant %s keeps calls since %s only: let it keep them longer first (callrecordd retention set)",
 			im.CDR.TenantUUID, bound.Format(time.DateOnly))
 	}
@@ -132,6 +132,10 @@ func (k *Keeping) prepare(ctx context.Context, req ImportRequest, it history.Ite
 			return im, copied, err
 		}
 		if file := it.Recordings[i].Path; file != "" && r.State != recorder.Deleted {
+			if bound := bounds.Of(r.TenantUUID).Recording; r.IntentAt.Before(bound) {
+				return im, copied, fmt.Errorf("tenant %s keeps recordings since %s only: leave out the path of %s, or let it keep them longer first "+
+					"(callrecordd retention set)", r.TenantUUID, bound.Format(time.DateOnly), r.UUID)
+			}
 			// What is there already keeps its file, or was removed and stays so.
 			if _, err := k.opt.Store.Recording(ctx, r.UUID); err == nil {
 				continue

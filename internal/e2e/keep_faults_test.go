@@ -145,11 +145,19 @@ func TestRefusedImportLeavesNoAudio(t *testing.T) {
 func TestImportOfWhatIsTooOldIsRefused(t *testing.T) {
 	t.Parallel()
 	bin := build(t)
-	v := newVault(t, func(c *config.Config) { c.Retention.Every, c.Retention.CDRDays = time.Hour, 30 })
-	v.tenant("")
+	v := newVault(t, func(c *config.Config) {
+		c.Retention.Every, c.Retention.CDRDays, c.Retention.RecordingDays = time.Hour, 30, 5
+	})
+	master := v.tenant("")
 	v.run()
 	if counts, says := v.importFile(bin, `{"start": "2020-01-01T10:00:00Z"}`); counts[2] != "1" || !strings.Contains(says, "retention set") {
 		t.Errorf("too old: %v %s", counts, says)
+	}
+	source := filepath.Join(t.TempDir(), "old.wav")
+	must(t, os.WriteFile(source, wavOf(time.Second, 3), 0o600))
+	line := fmt.Sprintf(`{"start": %q, "recordings": [{"uuid": %q, "path": %q}]}`, daysAgo(10), userB, source)
+	if counts, says := v.importFile(bin, line); counts[2] != "1" || !strings.Contains(says, "leave out the path") || exists(v.path(master, userB)) {
+		t.Errorf("audio that is too old: %v %s", counts, says)
 	}
 	now := time.Now().Add(-time.Hour).Format(time.RFC3339)
 	if counts, says := v.importFile(bin, fmt.Sprintf(`{"start": %q}`, now)); counts[0] != "1" {

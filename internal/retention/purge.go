@@ -64,13 +64,15 @@ func (p *Purger) Run(ctx context.Context, dry bool) ([]TenantReport, error) {
 	return out, nil
 }
 
-// Bounds are before which moment the CDRs began that the next run removes, for
-// each tenant, and by the defaults for "".
-type Bounds map[string]time.Time
+// Bound is before which moment CDRs and recordings began that the next run
+// removes; the zero time if they are kept for ever.
+type Bound struct{ CDR, Recording time.Time }
 
-// Of returns that of a tenant, which may be new; the zero time if its CDRs are
-// kept for ever.
-func (b Bounds) Of(tenant string) time.Time {
+// Bounds are those of the tenants, and that of the defaults for "".
+type Bounds map[string]Bound
+
+// Of returns that of a tenant, which may be new.
+func (b Bounds) Of(tenant string) Bound {
 	if at, ok := b[tenant]; ok {
 		return at
 	}
@@ -79,13 +81,14 @@ func (b Bounds) Of(tenant string) time.Time {
 
 // Bounds returns what the next run would remove, were it now.
 func (p *Purger) Bounds(ctx context.Context) (Bounds, error) {
-	out := Bounds{"": p.before(p.Defaults.CDR)}
+	of := func(d Days) Bound { return Bound{p.before(d.CDR), p.before(d.Recording)} }
+	out := Bounds{"": of(p.Defaults)}
 	for _, tenant := range p.Tenants() {
 		policy, err := p.Repo.Policy(ctx, tenant)
 		if err != nil {
 			return nil, fmt.Errorf("read how long tenant %s keeps its calls: %w", tenant, err)
 		}
-		out[tenant] = p.before(policy.Or(p.Defaults).CDR)
+		out[tenant] = of(policy.Or(p.Defaults))
 	}
 	return out, nil
 }
