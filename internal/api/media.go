@@ -143,7 +143,7 @@ func serveFile(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, info fs.
 		return
 	}
 	rw := &rangeWriter{ResponseWriter: w}
-	if severalRanges(rng) {
+	if notOneRange(rng) {
 		rw.refused = true
 	} else {
 		http.ServeContent(rw, r, "", info.ModTime(), f)
@@ -157,11 +157,14 @@ func serveFile(w http.ResponseWriter, r *http.Request, f io.ReadSeeker, info fs.
 	}
 }
 
-// severalRanges also holds for a header without any range. Upstream refuses
-// both, so that answers in several parts never occur.
-func severalRanges(header string) bool {
+// notOneRange says that a header asks for several ranges or for none. Upstream
+// refuses both, so that answers in several parts never occur. The last 0 bytes
+// are none as well (RFC 9110, 14.1.2); ServeContent would send an empty part.
+func notOneRange(header string) bool {
 	_, list, _ := strings.Cut(header, "=")
-	return strings.Contains(list, ",") || strings.TrimSpace(list) == ""
+	list = strings.TrimSpace(list)
+	last, suffix := strings.CutPrefix(list, "-")
+	return strings.Contains(list, ",") || list == "" || suffix && strings.Trim(last, "0 \t") == ""
 }
 
 // rangeWriter holds back ServeContent's own words about a range that cannot be

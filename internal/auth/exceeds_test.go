@@ -78,8 +78,8 @@ func FuzzExceeds(f *testing.F) {
 	f.Add("# !a.*.b !*x*", "a.c.* !a.c.b", "a.c.b")
 	f.Add("x.* !x.edit", "x.update", "x.update")
 	f.Fuzz(func(t *testing.T, has, gives, access string) {
-		if len(has) > 80 || len(gives) > 80 || len(access) > 80 {
-			return
+		if len(has) > 80 || len(gives) > 80 || len(access) > 80 || strings.Contains(access, "\n") {
+			return // of the wildcards only '*' matches a line's end, and no access has one
 		}
 		giver, list := Compile(strings.Fields(has), Identity{}), strings.Fields(gives)
 		if _, more := giver.Exceeds(list); !more && Compile(list, Identity{}).Allows(access) && !giver.Allows(access) {
