@@ -32,9 +32,9 @@ import (
 	"callrecordd/store"
 )
 
-// gcPercent lets the heap, a few megabytes, grow to three times of what is in
-// use before it is collected: half as often as usual.
-const gcPercent = 200
+// gcPercent lets the heap, a few megabytes, grow to four times of what is in use
+// before it is collected: a third as often as usual.
+const gcPercent = 300
 
 func serveCmd(e *environment) *cobra.Command {
 	return &cobra.Command{

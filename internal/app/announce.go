@@ -221,6 +221,10 @@ func (a announcer) export(ctx context.Context, e store.Event, name string) ([]ev
 	return []events.Event{out}, err
 }
 
+// tellEvery is how long what is committed waits at the most until others are
+// told: each look costs as much as a commit.
+const tellEvery = 200 * time.Millisecond
+
 // startEvents starts what tells others.
 func (a *App) startEvents() {
 	cfg := a.opt.Config
@@ -233,6 +237,11 @@ func (a *App) startEvents() {
 				return nil
 			case <-a.store.Appended():
 				a.feed.Wake()
+			}
+			select { // calls make a commit every few milliseconds
+			case <-ctx.Done():
+				return nil
+			case <-time.After(tellEvery):
 			}
 		}
 	})
