@@ -17,7 +17,7 @@ func plain(kind string) (string, bool) {
 		recorder.EventMuteFailed:  "A pause, or the end of one, could not be carried out.",
 		recorder.EventStopFailed:  "The recorder could not be stopped and is tried again.",
 		"recording.delete_begun":  "The removal of the file has begun.",
-		"recording.deleted":       "The file was removed.",
+		fileRemoved:               "The file was removed.",
 		"recording.delete_failed": "The file could not be removed and is still there.",
 		"cdr.merged":              "Two records turned out to be the same call.",
 	}[kind]
@@ -32,6 +32,9 @@ func aboutFile(kind string) bool {
 	}
 	return false
 }
+
+// fileRemoved says that a file was removed, by hand or because it was too old.
+const fileRemoved = "recording.deleted"
 
 // eventNetUnknown says that the files of the safety net could not be looked at.
 const eventNetUnknown = "safety_net_unknown"

@@ -31,6 +31,10 @@ func summary(steps []Step) string {
 			refused = s
 		case recorder.EventFinal:
 			ended = s
+		case fileRemoved:
+			if ended != nil && ended.RecordingUUID == s.RecordingUUID {
+				ended = s // what it says of a file that is no more would mislead
+			}
 		}
 	}
 	if start == nil && netted != nil {
