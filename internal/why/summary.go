@@ -32,8 +32,10 @@ func summary(steps []Step) string {
 		case recorder.EventFinal:
 			ended = s
 		case fileRemoved:
-			if ended != nil && ended.RecordingUUID == s.RecordingUUID {
-				ended = s // what it says of a file that is no more would mislead
+			// What was said of a file that is no more would mislead; why there never
+			// was one is what matters.
+			if ended != nil && ended.RecordingUUID == s.RecordingUUID && ended.Outcome != Outcome(recorder.Missing) {
+				ended = s
 			}
 		}
 	}

@@ -46,6 +46,9 @@ func (t *teller) step(e Event) (s Step, ok bool, err error) {
 		err = json.Unmarshal(e.Data, &p)
 		return Step{Text: t.pause(e, p)}, true, err
 	}
+	if e.Kind == fileRemoved {
+		return Step{Text: removed(e.Data)}, true, nil
+	}
 	if text, known := plain(e.Kind); known {
 		return Step{Text: text}, true, nil
 	}

@@ -277,6 +277,18 @@ func TestSummaryDoesNotPraiseAFileThatWasRemoved(t *testing.T) {
 	}
 }
 
+// TestRemovalOfARecordingWithoutAFileHidesNothing: why there was no file is what
+// somebody asks for, also when the recording has become too old.
+func TestRemovalOfARecordingWithoutAFileHidesNothing(t *testing.T) {
+	got := Explain([]Event{
+		event(recorder.EventFinal, "a", recorder.Note{State: recorder.Missing, Cause: recorder.CauseNoSpace}),
+		event("recording.deleted", "a", map[string]any{"was": recorder.Missing}),
+	}, people(), everything())
+	if got.Summary != got.Steps[0].Text || got.Steps[1].Text != "The recording, which had no file, was removed." {
+		t.Errorf("%+v", got)
+	}
+}
+
 // TestPauseThatIsCutOutIsNotToldAsSilence: with recordings.pause: cut, and where
 // Asterisk cannot mute, the file has no silence in a pause but nothing at all.
 func TestPauseThatIsCutOutIsNotToldAsSilence(t *testing.T) {
