@@ -95,3 +95,18 @@ func TestUnit(t *testing.T) {
 		t.Errorf("ReadWritePaths=%v lacks %s", unit["ReadWritePaths"], want)
 	}
 }
+
+// TestWeeklyExportTakesATenantWithDashes: %I is the instance unescaped, in which
+// each dash is a slash, so that no uuid was found as a tenant.
+func TestWeeklyExportTakesATenantWithDashes(t *testing.T) {
+	unit, err := os.ReadFile(filepath.Join("..", "systemd", "callrecordd-export@.service"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(unit)) {
+		if command, ok := strings.CutPrefix(line, "ExecStart="); ok && strings.Contains(command, " --tenant %i ") {
+			return
+		}
+	}
+	t.Errorf("the tenant is not the instance as it is written:\n%s", unit)
+}

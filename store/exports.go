@@ -138,14 +138,24 @@ func (s *Store) DeleteExport(ctx context.Context, e export.Export, actor string)
 	return nil
 }
 
+// orphanItems are those of exports that are not there. It looks at one item of
+// each export: a start waits for it, and there may be a million.
+const orphanItems = `WHERE export_uuid IN (
+	WITH RECURSIVE ids(x) AS (SELECT min(export_uuid) FROM export_items
+		UNION ALL SELECT (SELECT min(export_uuid) FROM export_items WHERE export_uuid > x) FROM ids WHERE x IS NOT NULL)
+	SELECT x FROM ids WHERE x NOT IN (SELECT uuid FROM exports))`
+
+func deleteItemsQuery(which string) string {
+	return "DELETE FROM export_items WHERE (export_uuid, pos) IN (SELECT export_uuid, pos FROM export_items i " + which + " LIMIT ?)"
+}
+
 // deleteItems deletes those items, a few at a time.
 func (s *Store) deleteItems(ctx context.Context, which string, args ...any) error {
 	const few = 500
 	for {
 		var n int64
 		err := s.Write(ctx, Bulk, func(t *Tx) error {
-			res, err := t.run(`DELETE FROM export_items WHERE (export_uuid, pos) IN (SELECT export_uuid, pos FROM export_items i
-				`+which+` LIMIT ?)`, append(slices.Clone(args), few))
+			res, err := t.run(deleteItemsQuery(which), append(slices.Clone(args), few))
 			if err == nil {
 				n, err = res.RowsAffected()
 			}
@@ -160,7 +170,7 @@ func (s *Store) deleteItems(ctx context.Context, which string, args ...any) erro
 // ResetExports implements export.Repo. Items without their export are those of
 // one that is being created or was never finished: nobody may create one now.
 func (s *Store) ResetExports(ctx context.Context) error {
-	err := s.deleteItems(ctx, "WHERE NOT EXISTS (SELECT 1 FROM exports WHERE uuid = i.export_uuid)")
+	err := s.deleteItems(ctx, orphanItems)
 	if err == nil {
 		err = s.Write(ctx, High, func(t *Tx) error {
 			return t.exec("UPDATE exports SET status = 'pending' WHERE status = 'processing'")

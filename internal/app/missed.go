@@ -202,5 +202,5 @@ func missed(book *directory.Book, boot time.Time, span call.Span) (*recorder.Rec
 			row.Claims = append(row.Claims, recorder.Claim{Leg: p.Leg, UserUUID: p.UserUUID, Reason: v.Reason, At: span.From})
 		}
 	}
-	return row, recorder.DecisionData{Change: "found_in_journal", Input: in, Decision: d, Claims: row.Claims}
+	return row, recorder.DecisionData{Change: "found_in_journal", Input: in, Decision: d, Claims: row.Claims, Records: true}
 }

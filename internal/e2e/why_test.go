@@ -99,7 +99,7 @@ func TestWhyACallWasRecordedOrNot(t *testing.T) {
 	if got, want := again(nil), []string{
 		"by callee: other_reason", "by queue's always: other_reason", "refused by queue: would_be_recorded", "no flag on: would_be_recorded",
 		"*3 refused: would_be_recorded", "paused by the other party: would_be_recorded", "paused by the other party: would_be_refused",
-		"paused by the other party: would_be_refused", "paused by the other party: would_be_refused", "paused by the other party: would_be_refused",
+		"paused by the other party: would_be_refused", "paused by the other party: would_be_refused", "paused by the other party: other_reason",
 	}; !slices.Equal(got, want) {
 		t.Errorf("under the rules of now:\n%q, want\n%q", got, want)
 	}

@@ -253,16 +253,20 @@ func (it Item) Recorded() ([]recorder.Recording, error) {
 		return nil, fmt.Errorf("there are more than %d recordings", maxLists)
 	}
 	var out []recorder.Recording
+	seen := map[string]bool{}
 	for _, r := range it.Recordings {
 		tenant := cmp.Or(string(r.TenantUUID), string(it.TenantUUID))
 		switch {
 		case !recorder.ValidUUID(r.UUID):
 			return nil, fmt.Errorf("uuid %.40q of a recording is none", r.UUID)
+		case seen[r.UUID]:
+			return nil, fmt.Errorf("recording %s is there twice", r.UUID)
 		case !uuidForm.MatchString(tenant):
 			return nil, fmt.Errorf("tenant_uuid %.40q of a recording is none", tenant)
 		case r.Follows != "" && !recorder.ValidUUID(string(r.Follows)):
 			return nil, fmt.Errorf("follows %.40q of a recording is no uuid", string(r.Follows))
 		}
+		seen[r.UUID] = true
 		rec := recorder.Recording{
 			UUID: r.UUID, TenantUUID: tenant, Follows: string(r.Follows), State: recorder.Missing, Cause: recorder.CauseNoFile,
 			IntentAt: r.StartTime.Time, StartedAt: r.StartTime.Time, EndedAt: r.EndTime.Time, Detail: "imported without a file",

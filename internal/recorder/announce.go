@@ -72,8 +72,13 @@ func (m *Machine) announced(in Announced) {
 }
 
 // whispered lets the recorders of a leg be renewed again: what they have waited
-// for is over sooner than it might have been. A beep may still follow.
+// for is over sooner than it might have been. A beep may still follow. The end of
+// an announcement that another one has replaced is not what they wait for.
 func (m *Machine) whispered(now time.Time, leg string) {
+	if m.spoken[leg]--; m.spoken[leg] > 0 {
+		return
+	}
+	delete(m.spoken, leg)
 	soon := now.Add(m.cfg.Tone)
 	if until, ok := m.whispers[leg]; ok && until.After(soon) {
 		m.whispers[leg] = soon

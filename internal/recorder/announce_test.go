@@ -140,6 +140,25 @@ func TestAnnouncementEvidence(t *testing.T) {
 	}
 }
 
+// What a pause has cut short is over, but the announcement of the pause is not:
+// a recorder that is renewed under it could lose the new party's voice.
+func TestRenewalDoesNotMistakeTheEndOfAReplacedAnnouncement(t *testing.T) {
+	d := newDesk(t, spoken(Announcements{Start: "hello", Stop: "bye"}))
+	d.begin("Ab")
+	d.press("a*")
+	d.do(d.m.Step(d.now, Whispered{"a"})) // of "hello"
+	d.press("a*")
+	d.do(d.m.Step(d.now, Whispered{"a"})) // of "bye"
+	d.said = nil
+	d.change(call.Changed, "Abc")
+	d.pass2(10 * time.Second)
+	d.want(t, "[hello c]")
+	d.do(d.m.Step(d.now, Whispered{"a"})) // of the second "hello", at last
+	d.pass2(time.Second)
+	d.pass2(60 * time.Millisecond)
+	d.want(t, "[stop append]")
+}
+
 // A whisper keeps the recorder of its leg from being renewed, and no longer than
 // it lasts.
 func TestRenewalWaitsForAnAnnouncement(t *testing.T) {

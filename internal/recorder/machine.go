@@ -84,6 +84,7 @@ type Machine struct {
 	pausedLegs map[string]Pause
 	whispers   map[string]time.Time // legs to which a tone is whispered until then
 	told       map[string]bool      // legs that have been told of a recording, see announce.go
+	spoken     map[string]int       // legs: announcements whose end has not been told
 	memory     memory
 	seats      map[string][]call.TalkID // leg: its talks
 	hooks      map[string][]*rec        // leg: the recordings whose hook it is
@@ -147,6 +148,7 @@ func New(cfg Config) *Machine {
 		pausedLegs: map[string]Pause{},
 		whispers:   map[string]time.Time{},
 		told:       map[string]bool{},
+		spoken:     map[string]int{},
 		memory:     newMemory(),
 		seats:      map[string][]call.TalkID{},
 		hooks:      map[string][]*rec{},
@@ -437,6 +439,7 @@ func (m *Machine) restarted(now time.Time, in Restarted) {
 	m.talks, m.seats = map[call.TalkID]*talk{}, map[string][]call.TalkID{}
 	m.forgetAll()
 	m.held, m.pausedLegs, m.told = map[string]Claim{}, map[string]Pause{}, map[string]bool{}
+	clear(m.spoken)
 	for _, r := range m.sorted() {
 		r.gone, r.stopOpen, r.gaveUp = true, false, true
 		if r.Cause == "" && !r.proved {

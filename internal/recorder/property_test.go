@@ -407,8 +407,8 @@ func TestEveryRecordingEnds(t *testing.T) {
 				t.Fatalf("%s ends as %s", u, s)
 			}
 		}
-		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 || len(w.states) != 0 || len(w.m.seats) != 0 || len(w.m.hooks) != 0 || len(w.m.told) != 0 {
-			t.Fatalf("left: %v %v %v %v %v", w.m.recs, w.m.talks, w.m.held, w.states, w.m.told)
+		if len(w.m.recs) != 0 || len(w.m.talks) != 0 || len(w.m.held) != 0 || len(w.states) != 0 || len(w.m.seats) != 0 || len(w.m.hooks) != 0 || len(w.m.told) != 0 || len(w.m.spoken) != 0 {
+			t.Fatalf("left: %v %v %v %v %v %v", w.m.recs, w.m.talks, w.m.held, w.states, w.m.told, w.m.spoken)
 		}
 		for u, list := range w.pauses {
 			for _, p := range list {

@@ -377,6 +377,9 @@ func (m *Machine) tone(now time.Time, tone Tone) {
 		if tone.Replaces || until.After(m.whispers[leg]) {
 			m.whispers[leg] = until
 		}
+		if tone.Else != "" {
+			m.spoken[leg]++
+		}
 	}
 	for _, r := range m.hooked(tone.Legs...) {
 		r.renewal.tone = m.whispers[r.Hook]
@@ -388,6 +391,7 @@ func (m *Machine) tone(now time.Time, tone Tone) {
 func (m *Machine) release(now time.Time, leg string) {
 	delete(m.pausedLegs, leg)
 	delete(m.whispers, leg)
+	delete(m.spoken, leg)
 	c, ok := m.held[leg]
 	if !ok {
 		return
@@ -482,4 +486,5 @@ func (m *Machine) forgetLegs(now time.Time, channels []Channel) {
 	}
 	maps.DeleteFunc(m.pausedLegs, func(leg string, _ Pause) bool { return !lives(channels, leg) })
 	maps.DeleteFunc(m.told, func(leg string, _ bool) bool { return !lives(channels, leg) })
+	maps.DeleteFunc(m.spoken, func(leg string, _ int) bool { return !lives(channels, leg) })
 }

@@ -32,8 +32,9 @@ type Stored struct {
 // Effect is how a call would differ.
 type Effect string
 
-// The effects: of a decision the first three, of a press of *3 the others.
-// OtherReason has the same outcome, but for another party or by another rule.
+// The effects: of a decision the first two, of a press of *3 the last two.
+// OtherReason has the same outcome, but for another party, by another rule or
+// for want of another permission.
 const (
 	WouldRecord    Effect = "would_be_recorded"
 	WouldNotRecord Effect = "would_not_be_recorded"
@@ -159,12 +160,12 @@ func byPermission(r dialplan.Reason) bool {
 }
 
 func (r Replay) judge(e Stored, data recorder.RequestData) *Difference {
-	was := dialplan.OnDemand
-	if e.Kind == recorder.EventRefused && byPermission(data.Reason) {
-		was = data.Reason
-	}
 	p := r.Settings(*data.Party)
 	allowed, would := dialplan.MayToggle(p)
+	was, refused := dialplan.OnDemand, e.Kind == recorder.EventRefused
+	if refused && (byPermission(data.Reason) || !allowed) {
+		was = data.Reason // also if the permission was there, and something else in the way
+	}
 	if was == would {
 		return nil
 	}
@@ -172,7 +173,7 @@ func (r Replay) judge(e Stored, data recorder.RequestData) *Difference {
 	switch {
 	case allowed:
 		d.Effect = WouldAllow
-	case was == dialplan.OnDemand:
+	case !refused:
 		d.Effect = WouldRefuse
 	}
 	return d

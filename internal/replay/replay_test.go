@@ -124,7 +124,11 @@ func TestPressesMadeAgain(t *testing.T) {
 		"refused, now granted":   {stored(recorder.EventRefused, press(queued, dialplan.RefusedQueue)), yes, "would_be_allowed, bob refused.queue → on_demand", true},
 		"refused, still refused": {stored(recorder.EventRefused, press(queued, dialplan.RefusedQueue)), no, "same", true},
 		"refused for a pause, and now by permission": {
-			stored(recorder.EventRefused, press(alice, dialplan.RefusedPaused)), no, "would_be_refused, alice on_demand → refused.user", true,
+			stored(recorder.EventRefused, press(alice, dialplan.RefusedPaused)), no, "other_reason, alice refused.paused_by_other → refused.user", true,
+		},
+		"refused for a pause, and now allowed as well": {stored(recorder.EventRefused, press(alice, dialplan.RefusedPaused)), yes, "same", true},
+		"refused without a talk, and now by permission": {
+			stored(recorder.EventRefused, press(alice, dialplan.NoneNoTalk)), no, "other_reason, alice none.no_talk → refused.user", true,
 		},
 		"an administrator's wish": {stored(recorder.EventOnDemand, byAPI(press(alice, dialplan.API))), no, "same", false},
 		"refused through the API": {stored(recorder.EventRefused, byAPI(press(queued, dialplan.RefusedQueue))), yes, "would_be_allowed, bob refused.queue → on_demand", true},

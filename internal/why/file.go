@@ -1,6 +1,7 @@
 package why
 
 import (
+	"encoding/json"
 	"fmt"
 
 	"callrecordd/dialplan"
@@ -17,7 +18,6 @@ func plain(kind string) (string, bool) {
 		recorder.EventMuteFailed:  "A pause, or the end of one, could not be carried out.",
 		recorder.EventStopFailed:  "The recorder could not be stopped and is tried again.",
 		"recording.delete_begun":  "The removal of the file has begun.",
-		"recording.deleted":       "The file was removed.",
 		"recording.delete_failed": "The file could not be removed and is still there.",
 		"cdr.merged":              "Two records turned out to be the same call.",
 	}[kind]
@@ -31,6 +31,20 @@ func aboutFile(kind string) bool {
 		return true
 	}
 	return false
+}
+
+// fileRemoved says that a recording was removed, by hand or because it was too old.
+const fileRemoved = "recording.deleted"
+
+// removed says so, also of a recording that never had a file.
+func removed(data json.RawMessage) string {
+	var d struct {
+		Was recorder.State `json:"was"`
+	}
+	if json.Unmarshal(data, &d) == nil && d.Was == recorder.Missing {
+		return "The recording, which had no file, was removed."
+	}
+	return "The file was removed."
 }
 
 // eventNetUnknown says that the files of the safety net could not be looked at.

@@ -31,6 +31,12 @@ func summary(steps []Step) string {
 			refused = s
 		case recorder.EventFinal:
 			ended = s
+		case fileRemoved:
+			// What was said of a file that is no more would mislead; why there never
+			// was one is what matters.
+			if ended != nil && ended.RecordingUUID == s.RecordingUUID && ended.Outcome != Outcome(recorder.Missing) {
+				ended = s
+			}
 		}
 	}
 	if start == nil && netted != nil {

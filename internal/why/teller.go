@@ -46,6 +46,9 @@ func (t *teller) step(e Event) (s Step, ok bool, err error) {
 		err = json.Unmarshal(e.Data, &p)
 		return Step{Text: t.pause(e, p)}, true, err
 	}
+	if e.Kind == fileRemoved {
+		return Step{Text: removed(e.Data)}, true, nil
+	}
 	if text, known := plain(e.Kind); known {
 		return Step{Text: text}, true, nil
 	}
@@ -196,12 +199,16 @@ func (t *teller) pause(e Event, p recorder.Pause) string {
 	if p.Owner == "" && p.Actor != "" {
 		by = p.Actor
 	}
-	switch e.Kind {
-	case recorder.EventPaused:
+	switch {
+	case e.Kind == recorder.EventPaused && p.Cut:
+		return "Paused by " + by + ": the file goes on after the pause, which is not in it."
+	case e.Kind == recorder.EventPaused:
 		return "Paused by " + by + ": the file is silent from here on."
-	case recorder.EventResumed:
+	case e.Kind == recorder.EventResumed && p.Cut:
+		return "The pause of " + by + " ended: the file goes on."
+	case e.Kind == recorder.EventResumed:
 		return "The pause of " + by + " ended: the file has sound again."
-	case recorder.EventNotSilent:
+	case e.Kind == recorder.EventNotSilent:
 		return "The file is not silent in the pause from " + clock(p.From) + " on. It may hold what should not be heard: listen to it."
 	}
 	if p.Detail != "" {

@@ -259,6 +259,47 @@ func TestSummary(t *testing.T) {
 	}
 }
 
+// TestSummaryDoesNotPraiseAFileThatWasRemoved: after a removal the file is no
+// longer complete, it is gone.
+func TestSummaryDoesNotPraiseAFileThatWasRemoved(t *testing.T) {
+	events := []Event{
+		decided("a", []dialplan.Party{user("17.1", dialplan.RoleCaller, dialplan.Flags{OutgoingInternal: true}), user("17.2", dialplan.RolePeer, dialplan.Flags{})}),
+		event(recorder.EventFinal, "a", recorder.Note{State: recorder.Ready, Bytes: 4711}),
+		event(recorder.EventFinal, "b", recorder.Note{State: recorder.Ready, Bytes: 815}),
+		event("recording.deleted", "a", nil),
+	}
+	if got := Explain(events, people(), everything()).Summary; !strings.HasSuffix(got, "The file is complete: 815 bytes.") {
+		t.Errorf("the removal of another file is told as that of the last: %s", got)
+	}
+	events = append(events, event("recording.deleted", "b", nil))
+	if got := Explain(events, people(), everything()).Summary; !strings.HasSuffix(got, "The file was removed.") || strings.Contains(got, "complete") {
+		t.Errorf("a file that was removed: %s", got)
+	}
+}
+
+// TestRemovalOfARecordingWithoutAFileHidesNothing: why there was no file is what
+// somebody asks for, also when the recording has become too old.
+func TestRemovalOfARecordingWithoutAFileHidesNothing(t *testing.T) {
+	got := Explain([]Event{
+		event(recorder.EventFinal, "a", recorder.Note{State: recorder.Missing, Cause: recorder.CauseNoSpace}),
+		event("recording.deleted", "a", map[string]any{"was": recorder.Missing}),
+	}, people(), everything())
+	if got.Summary != got.Steps[0].Text || got.Steps[1].Text != "The recording, which had no file, was removed." {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestPauseThatIsCutOutIsNotToldAsSilence: with recordings.pause: cut, and where
+// Asterisk cannot mute, the file has no silence in a pause but nothing at all.
+func TestPauseThatIsCutOutIsNotToldAsSilence(t *testing.T) {
+	for _, kind := range []string{recorder.EventPaused, recorder.EventResumed} {
+		got := Explain([]Event{event(kind, "r", recorder.Pause{Owner: "17.1", From: at, Cut: true})}, people(), everything())
+		if text := got.Steps[0].Text; strings.Contains(text, "silent") || strings.Contains(text, "sound") || !strings.Contains(text, "goes on") {
+			t.Errorf("%s: %s", kind, text)
+		}
+	}
+}
+
 // What another tenant's users, rules and recordings are stays hidden, and
 // whether its rules record the call.
 func TestAnotherTenantsRulesAreNotTold(t *testing.T) {
