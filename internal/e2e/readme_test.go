@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -121,6 +122,25 @@ func readmeLines(t *testing.T, from, to string) (out []string) {
 	return out
 }
 
+// longFiles is how many recordings below a folder have at least a second of audio.
+func longFiles(t *testing.T, folder string) (n int) {
+	t.Helper()
+	must(t, filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) || err == nil && filepath.Ext(path) != ".wav" {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() >= 16_000 {
+			n++
+		}
+		return err
+	}))
+	return n
+}
+
 // The curl lines of the README work as they are printed against make demo
 // KEEP=1, from top to bottom: a recording on a live call, then list, CSV,
 // download, export, hold, deletion and retention.
@@ -143,8 +163,20 @@ func TestReadmeAgainstTheDemo(t *testing.T) {
 		}
 		return nil
 	})
-	for _, line := range lines {
+	folder, spoken := filepath.Dir(d.says(regexp.MustCompile(` -c (\S+/callrecordd\.yaml) status`))[1]), 0
+	for i, line := range lines {
 		d.sh(env, line)
+		switch i {
+		case 0:
+			spoken = longFiles(t, folder)
+		case 1: // who types sees a second pass; a recording that is stopped at once has no audio
+			s.eventually("something was said", func() error {
+				if longFiles(t, folder) == spoken {
+					return errors.New("the recording is shorter than a second")
+				}
+				return nil
+			})
+		}
 	}
 	if got := d.says(regexp.MustCompile(`(?s)has hung up after 6s.*Erin 1005 → Alice 1001 .*Erin 1005 → Alice 1001 [^\n]*ready [0-9.]+ s, (\S+)`)); got[1] != "api" {
 		t.Errorf("the recording of the live call says %q", got[1])
