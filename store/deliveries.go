@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"callrecordd/internal/webhook"
@@ -37,14 +38,22 @@ const tooMany = "too many were waiting"
 // Plan implements webhook.Repo.
 func (s *Store) Plan(ctx context.Context, cursor int64, planned []webhook.Delivery, most int) error {
 	err := s.Write(ctx, Soon, func(t *Tx) error {
+		room := map[string]int{} // by subscription
 		for _, d := range planned {
+			left, known := room[d.Subscription]
+			if !known {
+				var waiting int
+				if err := t.scan(&waiting, "SELECT count(*) FROM webhook_deliveries WHERE webhook_uuid = ? AND state = 'pending'", d.Subscription); err != nil {
+					return err
+				}
+				left = most - waiting
+			}
+			room[d.Subscription] = left - 1
 			// The subscription may have gone meanwhile.
 			if err := t.exec(`INSERT INTO webhook_deliveries
 				(uuid, webhook_uuid, event, payload, state, attempts, next_at, created_at, ended_at, status, detail)
-				SELECT ?1, uuid, ?3, ?4, iif(full, 'dead', 'pending'), 0, ?5, ?6, iif(full, ?6, NULL), 0, iif(full, ?7, '')
-				FROM (SELECT uuid, (SELECT count(*) FROM webhook_deliveries WHERE webhook_uuid = ?2 AND state = 'pending') >= ?8 AS full
-					FROM webhooks WHERE uuid = ?2)`,
-				d.UUID, d.Subscription, d.Event, string(d.Payload), micros(d.NextAt), micros(d.CreatedAt), tooMany, most); err != nil {
+				SELECT ?1, uuid, ?3, ?4, iif(?7, 'dead', 'pending'), 0, ?5, ?6, iif(?7, ?6, NULL), 0, iif(?7, ?8, '') FROM webhooks WHERE uuid = ?2`,
+				d.UUID, d.Subscription, d.Event, string(d.Payload), micros(d.NextAt), micros(d.CreatedAt), left <= 0, tooMany); err != nil {
 				return err
 			}
 		}
@@ -122,27 +131,45 @@ func (s *Store) Deliveries(ctx context.Context, f webhook.DeliveryFilter) (out [
 	return out, total, nil
 }
 
+// fewDeliveries is how many are changed in one transaction: a subscription may
+// have some hundred thousand, and writes of calls wait meanwhile.
+const fewDeliveries = 200
+
 // Replay implements webhook.Repo.
 func (s *Store) Replay(ctx context.Context, subscription, delivery, actor string) (n int, err error) {
-	err = s.Write(ctx, High, func(t *Tx) error {
-		w := where{}
-		w.add("webhook_uuid = ?", subscription)
-		w.addIf(delivery != "", "uuid = ?", delivery)
-		w.addIf(delivery == "", "state = ?", string(webhook.Dead))
-		res, err := t.run(`UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, started_at = NULL,
-			ended_at = NULL, status = 0, detail = ''`+w.String()+" AND state <> 'pending'", append([]any{micros(t.now)}, w.args...))
-		if err != nil {
-			return err
-		}
-		changed, err := res.RowsAffected()
-		if err != nil {
-			return err
-		}
-		if n = int(changed); n == 0 && delivery != "" {
-			return t.notPending(subscription, delivery)
-		}
-		return t.webhookEvent("replayed", subscription, actor, map[string]any{"deliveries": n})
+	w := where{}
+	w.add("webhook_uuid = ?", subscription)
+	w.addIf(delivery != "", "uuid = ?", delivery)
+	w.addIf(delivery == "", "state = ?", string(webhook.Dead))
+	var ids []int64
+	err = s.read(ctx, func(q querier) (err error) {
+		ids, err = collect(ctx, q, one[int64], "SELECT id FROM webhook_deliveries"+w.String()+" AND state <> 'pending' ORDER BY id", w.args...)
+		return err
 	})
+	for few := range slices.Chunk(ids, fewDeliveries) {
+		if err != nil {
+			break
+		}
+		err = s.Write(ctx, Bulk, func(t *Tx) error {
+			res, err := t.run(`UPDATE webhook_deliveries SET state = 'pending', attempts = 0, next_at = ?, started_at = NULL,
+				ended_at = NULL, status = 0, detail = '' WHERE id IN (SELECT value FROM json_each(?)) AND state <> 'pending'`,
+				[]any{micros(t.now), list(few)})
+			if err != nil {
+				return err
+			}
+			changed, err := res.RowsAffected()
+			n += int(changed)
+			return err
+		})
+	}
+	if err == nil {
+		err = s.Write(ctx, High, func(t *Tx) error {
+			if n == 0 && delivery != "" {
+				return t.notPending(subscription, delivery)
+			}
+			return t.webhookEvent("replayed", subscription, actor, map[string]any{"deliveries": n})
+		})
+	}
 	if err != nil {
 		return 0, fmt.Errorf("replay deliveries of subscription %s: %w", subscription, err)
 	}
@@ -162,20 +189,24 @@ func (t *Tx) notPending(subscription, delivery string) error {
 
 // PurgeDeliveries implements webhook.Repo.
 func (s *Store) PurgeDeliveries(ctx context.Context, before time.Time) (more bool, err error) {
-	const few = 200
-	err = s.Write(ctx, Bulk, func(t *Tx) error {
-		res, err := t.run(`DELETE FROM webhook_deliveries WHERE id IN
-			(SELECT id FROM webhook_deliveries WHERE ended_at < ? AND state <> 'pending' ORDER BY ended_at LIMIT ?)`,
-			[]any{micros(before), few})
-		if err != nil {
-			return err
-		}
-		n, err := res.RowsAffected()
-		more = n == few
-		return err
-	})
+	more, err = s.deleteEnded(ctx, "ended_at < ? AND state <> 'pending' ORDER BY ended_at", micros(before))
 	if err != nil {
 		return false, fmt.Errorf("delete old deliveries of webhooks: %w", err)
 	}
 	return more, nil
+}
+
+// deleteEnded deletes some of those deliveries, and says whether there may be more.
+func (s *Store) deleteEnded(ctx context.Context, which string, arg any) (more bool, err error) {
+	err = s.Write(ctx, Bulk, func(t *Tx) error {
+		res, err := t.run("DELETE FROM webhook_deliveries WHERE id IN (SELECT id FROM webhook_deliveries WHERE "+which+" LIMIT ?)",
+			[]any{arg, fewDeliveries})
+		if err != nil {
+			return err
+		}
+		n, err := res.RowsAffected()
+		more = n == fewDeliveries
+		return err
+	})
+	return more, err
 }

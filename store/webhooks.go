@@ -110,8 +110,15 @@ func noWebhook(err error) error {
 	return err
 }
 
-// DeleteWebhook implements webhook.Repo. Its deliveries go with it.
+// DeleteWebhook implements webhook.Repo. Its deliveries go with it: those that
+// wait, of which there are not many, at once, what has ended before that.
 func (s *Store) DeleteWebhook(ctx context.Context, uuid, actor string) error {
+	for more := true; more; {
+		var err error
+		if more, err = s.deleteEnded(ctx, "webhook_uuid = ? AND state <> 'pending' ORDER BY id", uuid); err != nil {
+			return fmt.Errorf("delete the deliveries of subscription %s: %w", uuid, err)
+		}
+	}
 	err := s.Write(ctx, High, func(t *Tx) error {
 		if err := t.changed("DELETE FROM webhooks WHERE uuid = ?", uuid); err != nil {
 			return noWebhook(err)

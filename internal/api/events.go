@@ -148,6 +148,14 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, rc request) 
 	if problem := p.problem(); problem != nil {
 		return problem
 	}
+	h := w.Header()
+	h.Set("Content-Type", eventStream)
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
+	if r.Method == http.MethodHead { // there is no end to wait for
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
 	leave, ok := s.feed.Join()
 	if !ok {
 		return tooManyStreams()
@@ -157,10 +165,6 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, rc request) 
 		out.stall = slowReader
 	}
 	out := eventWriter{w: w, flush: http.NewResponseController(w).Flush}
-	h := w.Header()
-	h.Set("Content-Type", eventStream)
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx would keep events back
 	w.WriteHeader(http.StatusOK)
 	if err := out.write("retry: 3000\n\n"); err != nil {
 		return nil

@@ -175,6 +175,28 @@ func TestRevokedTokenEndsStream(t *testing.T) {
 	ws.closed(closeAuthExpired)
 }
 
+// TestHeadOfTheStreamEnds: there is nothing to follow, and the connection is
+// needed for what comes next.
+func TestHeadOfTheStreamEnds(t *testing.T) {
+	w := newTown(t, CallLogd, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	client := &http.Client{Transport: &http.Transport{MaxConnsPerHost: 1}}
+	t.Cleanup(client.CloseIdleConnections)
+	secret := w.hostToken("mid", "#")
+	for range 2 {
+		req, err := http.NewRequestWithContext(ctx, "HEAD", w.url+"/1.0/events", nil)
+		w.must(err)
+		req.Header.Set("X-Auth-Token", secret)
+		resp, err := client.Do(req)
+		w.must(err)
+		w.must(resp.Body.Close())
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != eventStream {
+			t.Errorf("%s %s", resp.Status, resp.Header)
+		}
+	}
+}
+
 // wsClient is a client of the websocket.
 type wsClient struct {
 	t    testing.TB

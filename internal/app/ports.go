@@ -65,8 +65,11 @@ func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) erro
 	err := s.UpdateRecording(ctx, r)
 	if errors.Is(err, store.ErrNotFound) {
 		// The intent was never committed: the daemon died, or it took too
-		// long and the start went first (design 8, audio before paper).
-		if err = s.InsertIntent(ctx, r); err == nil {
+		// long and the start went first (design 8, audio before paper). Not as
+		// what it is now: that it becomes final is told by the update.
+		begun := r
+		begun.State = recorder.Closing
+		if err = s.InsertIntent(ctx, begun); err == nil {
 			err = s.UpdateRecording(ctx, r)
 		}
 	}

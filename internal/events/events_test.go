@@ -3,9 +3,11 @@ package events
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -120,7 +122,14 @@ func TestFollowersSeeEverythingInOrder(t *testing.T) {
 				}
 				return nil
 			},
-			Idle: func(context.Context, <-chan struct{}) error { return end },
+			Idle: func(_ context.Context, news <-chan struct{}) error {
+				select {
+				case <-news: // there is more
+					return nil
+				default:
+					return end
+				}
+			},
 		}.Follow(t.Context(), feed)
 		if !errors.Is(err, end) || next.Row != log.n || next.Part != 1 {
 			t.Errorf("from %s: got to %s, %v", from, next, err)
@@ -137,6 +146,33 @@ func TestFollowersSeeEverythingInOrder(t *testing.T) {
 	}
 	if log.reads != 0 {
 		t.Errorf("what is kept was read %d times", log.reads)
+	}
+}
+
+// TestFollowersLookOnceTogether: with two hundred of them each event would else
+// cost two hundred looks at the database.
+func TestFollowersLookOnceTogether(t *testing.T) {
+	log := &rows{n: 5}
+	feed := NewFeed(log, 10)
+	look := func(after int64, want int) {
+		t.Helper()
+		for range 10 {
+			if list, err := feed.Read(t.Context(), after); err != nil || len(list) != want {
+				t.Fatalf("read %d behind %d: %v", len(list), after, err)
+			}
+		}
+	}
+	look(0, 5)
+	look(5, 0)
+	if log.reads != 2 {
+		t.Errorf("%d looks", log.reads)
+	}
+	log.n++
+	feed.Wake()
+	look(5, 1)
+	look(6, 0)
+	if log.reads != 4 {
+		t.Errorf("%d looks after one more", log.reads)
 	}
 }
 
@@ -161,6 +197,48 @@ func TestEventThatCannotBeToldYet(t *testing.T) {
 	if list, err = feed.Read(t.Context(), 2); err != nil || len(list) != 3 || list[0].Row != 3 {
 		t.Errorf("read %+v: %v", list, err)
 	}
+}
+
+// endless is a log that goes on for ever; its first row alone can be kept.
+type endless struct{ reading atomic.Int32 }
+
+func (l *endless) After(ctx context.Context, row int64, _ int) ([]Entry, bool, error) {
+	if l.reading.Add(1) > 1 {
+		return nil, false, errors.New("two read at the same time")
+	}
+	defer l.reading.Add(-1)
+	runtime.Gosched()
+	return []Entry{{Row: row + 1}}, false, ctx.Err()
+}
+
+func (*endless) Last(context.Context) (int64, error) { return 1 << 40, nil }
+
+// TestLongHistoryIsReadInTurnAndCanBeEnded: who asks for everything that ever
+// was, and sees nothing of it, must not keep the daemon from stopping nor take
+// the processor with a hundred requests.
+func TestLongHistoryIsReadInTurnAndCanBeEnded(t *testing.T) {
+	log := &endless{}
+	feed := NewFeed(log, 10)
+	if _, err := feed.Read(t.Context(), 1<<40); err != nil { // what is kept is far away
+		t.Fatal(err)
+	}
+	stop := errors.New("the daemon stops")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			pages := 0
+			err := Follower{Idle: func(context.Context, <-chan struct{}) error {
+				if pages++; pages == 100 {
+					return stop
+				}
+				return nil
+			}}.Follow(t.Context(), feed)
+			if !errors.Is(err, stop) {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestRoomOfAFeed(t *testing.T) {

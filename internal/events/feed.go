@@ -35,10 +35,15 @@ type Feed struct {
 	log  Log
 	room int // for followers
 
+	// turn is held by who reads what is not kept: whoever begins at the beginning
+	// has everything read, and calls need the processor.
+	turn chan struct{}
+
 	mu     sync.Mutex
 	joined int
 	kept   []Entry // without a gap
 	base   int64   // the row before the first of them
+	dry    bool    // there was nothing behind them since the last Wake
 	news   chan struct{}
 	again  *time.Timer
 	done   chan struct{}
@@ -47,7 +52,7 @@ type Feed struct {
 
 // NewFeed returns a Feed for so many followers at a time.
 func NewFeed(log Log, room int) *Feed {
-	return &Feed{log: log, room: room, news: make(chan struct{}), done: make(chan struct{})}
+	return &Feed{log: log, room: room, turn: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Join takes a place, if there is one; leave gives it back.
@@ -70,7 +75,7 @@ func (f *Feed) Wake() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	close(f.news)
-	f.news = make(chan struct{})
+	f.news, f.dry = make(chan struct{}), false
 }
 
 // News is closed when there may be more than there was. Take it before Read.
@@ -114,11 +119,14 @@ func (f *Feed) Read(ctx context.Context, after int64) ([]Entry, error) {
 		return f.from(after), nil
 	case after > end: // nobody has followed lately
 		f.kept, f.base = nil, after
+	case f.dry: // another follower has looked
+		return nil, nil
 	}
 	list, more, err := f.log.After(ctx, after, pageRows)
 	if err != nil {
 		return nil, err
 	}
+	f.dry = len(list) == 0 && !more
 	f.kept = append(f.kept, list...)
 	if over := len(f.kept) - keptRows; over > 0 {
 		f.base = f.kept[over-1].Row
@@ -133,12 +141,22 @@ func (f *Feed) Read(ctx context.Context, after int64) ([]Entry, error) {
 // old reads without the lock: it is of use to nobody else.
 func (f *Feed) old(ctx context.Context, after int64) ([]Entry, error) {
 	f.mu.Unlock()
-	list, more, err := f.log.After(ctx, after, pageRows)
+	list, more, err := f.inTurn(ctx, after)
 	f.mu.Lock()
 	if more {
 		f.lookAgain()
 	}
 	return list, err
+}
+
+func (f *Feed) inTurn(ctx context.Context, after int64) (list []Entry, more bool, err error) {
+	select {
+	case f.turn <- struct{}{}:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	defer func() { <-f.turn }()
+	return f.log.After(ctx, after, pageRows)
 }
 
 func (f *Feed) from(after int64) []Entry {

@@ -11,8 +11,9 @@ type Follower struct {
 	Filter func(context.Context) (Filter, error)
 	// Emit sends an event; an error ends the following.
 	Emit func(context.Context, Event) error
-	// Idle is called each time there is nothing more; it waits until there may be
-	// or something else is to be done. An error ends the following.
+	// Idle is called each time there is nothing more, and now and then while there
+	// is: news is closed then. It waits until there may be more or something else
+	// is to be done. An error ends the following.
 	Idle func(ctx context.Context, news <-chan struct{}) error
 }
 
@@ -26,6 +27,8 @@ type Source interface {
 func (w Follower) Follow(ctx context.Context, feed Source) error {
 	// The row of From is read again: it may have had more events.
 	after, seen := max(0, w.From.Row-1), w.From
+	at := make(chan struct{})
+	close(at)
 	for {
 		news := feed.News()
 		list, err := feed.Read(ctx, after)
@@ -39,7 +42,7 @@ func (w Follower) Follow(ctx context.Context, feed Source) error {
 			after = entry.Row
 		}
 		if len(list) > 0 {
-			continue
+			news = at // there may be much that is not for them, and the end comes meanwhile
 		}
 		if err := w.Idle(ctx, news); err != nil {
 			return err

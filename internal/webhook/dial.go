@@ -18,20 +18,22 @@ import (
 var ErrAddress = errors.New("refused address")
 
 // never are networks that belong to no server: unspecified, link-local with most
-// metadata services of clouds, multicast, reserved.
+// metadata services of clouds, multicast, reserved, Teredo.
 func never() []netip.Prefix {
 	return prefixes("0.0.0.0/8", "169.254.0.0/16", "192.0.0.0/24", "224.0.0.0/4", "240.0.0.0/4",
-		"::/96", "fe80::/10", "fec0::/10", "ff00::/8")
+		"::/96", "2001::/32", "fe80::/10", "fec0::/10", "ff00::/8")
 }
 
-// metadata are those of clouds' metadata services among private addresses.
-func metadata() []netip.Prefix { return prefixes("fd00:ec2::254/128", "100.100.100.200/32") }
+// metadata are those of clouds' metadata services elsewhere.
+func metadata() []netip.Prefix {
+	return prefixes("fd00:ec2::254/128", "fd20:ce::254/128", "100.100.100.200/32", "168.63.129.16/32")
+}
 
-// inner are those of this machine and of networks of one's own, which may be
-// allowed.
+// inner are those of this machine and of networks of one's own, also behind a
+// NAT64 of one's own (RFC 8215), which may be allowed.
 func inner() []netip.Prefix {
 	return prefixes("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "198.18.0.0/15",
-		"::1/128", "fc00::/7")
+		"::1/128", "64:ff9b:1::/48", "fc00::/7")
 }
 
 func prefixes(texts ...string) []netip.Prefix {
@@ -70,14 +72,14 @@ func in(addr netip.Addr, list []netip.Prefix) bool {
 	return false
 }
 
-// embedded is the IPv4 address in one of NAT64 or 6to4.
+// embedded is the IPv4 address in one of NAT64, SIIT (RFC 7915) or 6to4.
 func embedded(addr netip.Addr) (netip.Addr, bool) {
 	if !addr.Is6() {
 		return netip.Addr{}, false
 	}
 	b := addr.As16()
 	switch {
-	case netip.MustParsePrefix("64:ff9b::/96").Contains(addr):
+	case netip.MustParsePrefix("64:ff9b::/96").Contains(addr), netip.MustParsePrefix("::ffff:0:0:0/96").Contains(addr):
 		return netip.AddrFrom4([4]byte(b[12:16])), true
 	case netip.MustParsePrefix("2002::/16").Contains(addr):
 		return netip.AddrFrom4([4]byte(b[2:6])), true

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +51,11 @@ func (s *sender) send(ctx context.Context, h Head) (status int, err error) {
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		if refused := ErrAddress; errors.Is(err, refused) {
+		// Not the address, which for many targets is the key to them.
+		if of, ok := errors.AsType[*url.Error](err); ok {
+			err = of.Err
+		}
+		if errors.Is(err, ErrAddress) {
 			return 0, err
 		}
 		return 0, fmt.Errorf("no answer: %w", err)

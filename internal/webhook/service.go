@@ -18,6 +18,9 @@ const (
 	mostWaiting = 10_000
 	// purgeEvery is how often old deliveries are looked for.
 	purgeEvery = time.Hour
+	// mostPlanned is after how many deliveries those of further rows wait for the
+	// next transaction: writes of calls wait meanwhile.
+	mostPlanned = 100
 	// skipRows is after how many events without a delivery the cursor is stored.
 	skipRows = 1000
 	// storeTime bounds a write of what has happened already.
@@ -189,12 +192,17 @@ func (s *Service) planAll(ctx context.Context, after int64, stored *int64) (int6
 				}
 				out = append(out, made...)
 			}
+			if after = entry.Row; len(out) < mostPlanned {
+				continue
+			}
+			if err := s.planned(ctx, after, stored, out); err != nil {
+				return after, err
+			}
+			out = nil
 		}
-		end := list[len(list)-1].Row
-		if err := s.planned(ctx, end, stored, out); err != nil {
+		if err := s.planned(ctx, after, stored, out); err != nil {
 			return after, err
 		}
-		after = end
 	}
 }
 
@@ -260,8 +268,9 @@ func (s *Service) start(ctx context.Context, workers *sync.WaitGroup) (next time
 	}
 	now := s.opt.Now()
 	for _, h := range heads {
-		if d := h.Delivery.NextAt.Sub(now); d > 0 {
-			return min(d, maxWait), nil // a clock that was set back
+		// None waits longer than that, unless the clock was set back.
+		if d := h.Delivery.NextAt.Sub(now); d > 0 && d <= maxWait {
+			return d, nil
 		}
 		s.busy[h.Subscription.UUID] = true
 		workers.Go(func() {
