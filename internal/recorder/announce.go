@@ -159,6 +159,21 @@ func (m *Machine) tell(now time.Time, t *talk, legs []string) {
 	}
 }
 
+// moveTold: who was on the one leg is now on the other, where somebody else may
+// have been until then.
+func (m *Machine) moveTold(from, to string) {
+	told := m.told[from]
+	m.untell(from)
+	if told {
+		m.tellLeg(to)
+		return
+	}
+	m.untell(to)
+	for _, t := range m.talksOf(to) {
+		m.toTell(t)
+	}
+}
+
 func (m *Machine) tellLeg(leg string) {
 	m.told[leg] = true
 	m.touch(leg)

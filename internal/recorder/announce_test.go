@@ -140,6 +140,53 @@ func TestAnnouncementEvidence(t *testing.T) {
 	}
 }
 
+// A phone that takes another's place in an answered call is masqueraded into its
+// channel, whose uniqueid stays: who has it now has not been told.
+func TestWhoTakesAPhonesPlaceIsTold(t *testing.T) {
+	for name, before := range map[string]bool{"the talk is told first": true, "and afterwards": false} {
+		d := newDesk(t, spoken(Announcements{Start: "hello"}))
+		d.begin("Ab")
+		d.said = nil
+		if before {
+			d.change(call.Changed, "Ab")
+		}
+		d.do(d.m.Step(d.now, Moved{From: "d", To: "b", ToName: "PJSIP/d-00000001"}))
+		if !before {
+			d.change(call.Changed, "Ab")
+		}
+		d.pass2(time.Second)
+		if got := d.heard(); !slices.Equal(got, []string{"hello b"}) {
+			t.Errorf("%s: heard %q", name, got)
+		}
+	}
+}
+
+// Who goes on on another channel is who was told, and nothing is kept of the old
+// one.
+func TestWhoMovesToAnotherChannelIsNotToldAgain(t *testing.T) {
+	d := newDesk(t, spoken(Announcements{Start: "hello"}))
+	d.begin("Ab")
+	d.said = nil
+	d.do(d.m.Step(d.now, Moved{From: "a", To: "z", ToName: "PJSIP/a-00000001"}))
+	d.change(call.Changed, "Zb")
+	d.pass2(time.Second)
+	if got := d.heard(); len(got) > 0 {
+		t.Errorf("heard %q", got)
+	}
+	d.do(d.m.Step(d.now, ChannelGone{"z"}))
+	d.do(d.m.Step(d.now, ChannelGone{"b"}))
+	d.change(call.Ended, "")
+	states := map[string]bool{}
+	for _, l := range pick[Legs](d.all) {
+		for _, s := range l.Changed {
+			states[s.Leg] = !s.Gone
+		}
+	}
+	if len(d.m.told) > 0 || states["a"] || states["z"] || states["b"] {
+		t.Errorf("left: %v, stored %v", d.m.told, states)
+	}
+}
+
 // What a pause has cut short is over, but the announcement of the pause is not:
 // a recorder that is renewed under it could lose the new party's voice.
 func TestRenewalDoesNotMistakeTheEndOfAReplacedAnnouncement(t *testing.T) {

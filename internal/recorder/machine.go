@@ -189,6 +189,7 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.chimes(now)
 	case Moved:
 		m.moved(now, in)
+		m.chimes(now)
 	case Unheld:
 		m.unheld(now, in.Leg)
 	case Bridged:
@@ -411,6 +412,7 @@ func (m *Machine) moved(now time.Time, in Moved) {
 		c.Leg = in.To
 		m.held[in.To] = c
 	}
+	m.moveTold(in.From, in.To)
 	m.moveOwners(in.From, in.To)
 	for _, r := range m.hooked(in.From) {
 		if !r.active() && r.State != Closing {
