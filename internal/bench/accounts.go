@@ -31,12 +31,8 @@ const (
 // token costs by itself is a Go benchmark of internal/auth, and what it costs a
 // request one of internal/e2e.
 func accounts(ctx context.Context, s *suite) (err error) {
-	dir, err := s.folder("accounts")
+	v, err := s.vault(ctx, "accounts")
 	if err != nil {
-		return err
-	}
-	v := &vault{suite: s, dir: dir}
-	if err := v.start(ctx); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.child.stop()) }()

@@ -38,14 +38,20 @@ type vault struct {
 	url   string
 }
 
-// exports measures archives against zip, what they cost others, and imports.
-func exports(ctx context.Context, s *suite) (err error) {
-	dir, err := s.folder("export")
+// vault starts a daemon alone, in a folder of that name.
+func (s *suite) vault(ctx context.Context, name string) (*vault, error) {
+	dir, err := s.folder(name)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	v := &vault{suite: s, dir: dir}
-	if err := v.start(ctx); err != nil {
+	return v, v.start(ctx)
+}
+
+// exports measures archives against zip, what they cost others, and imports.
+func exports(ctx context.Context, s *suite) (err error) {
+	v, err := s.vault(ctx, "export")
+	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, v.child.stop()) }()
