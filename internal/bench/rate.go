@@ -29,7 +29,7 @@ func rate(ctx context.Context, s *suite) error {
 			return fmt.Errorf("arm %s: %w", a.name, err)
 		}
 		found[a.name] = r
-		guess = 0.85 * r
+		guess = r
 	}
 	figure := func(a, ref arm) Figure {
 		return Figure{
@@ -47,18 +47,29 @@ func rate(ctx context.Context, s *suite) error {
 	return nil
 }
 
-// highestRate steps up until calls fail, halves the interval, and confirms the
-// best with a minute of load.
+// highestRate brackets an arm's rate with short loads, then halves the bracket
+// with loads of a minute, which a rate must stand to count: what piles up slowly
+// shows only there, so that a short load believes a third too much.
 func (s *suite) highestRate(ctx context.Context, a arm, guess float64) (found float64, err error) {
 	t, err := s.start(ctx, a)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	probe, fine := either(s, 10*time.Second, 3*time.Second), either(s, 1.04, 1.5)
+	probe, step := either(s, 10*time.Second, 3*time.Second), either(s, 1.15, 1.6)
+	found, err = highest(guess, step, step, func(r float64) (bool, error) { return s.bears(ctx, t, r, probe) })
+	if err != nil || s.opt.Short {
+		return found, err
+	}
+	return highest(0.85*found, step, 1.04, func(r float64) (bool, error) { return s.bears(ctx, t, r, time.Minute) })
+}
+
+// highest finds the highest rate that is borne, to the ratio fine: it goes up or
+// down by step until it has one that is and one that is not, then halves between.
+func highest(guess, step, fine float64, bears func(rate float64) (bool, error)) (float64, error) {
 	good, bad := 0.0, math.Inf(1)
 	for r := guess; ; {
-		ok, err := s.bears(ctx, t, r, probe)
+		ok, err := bears(r)
 		if err != nil {
 			return 0, err
 		}
@@ -67,29 +78,19 @@ func (s *suite) highestRate(ctx context.Context, a arm, guess float64) (found fl
 		} else {
 			bad = r
 		}
-		if bad/good < fine || good > 400 || bad < 2 {
-			break
-		}
 		switch {
+		case bad < 1:
+			return 0, errors.New("not even one call a second was borne")
+		case bad/good <= fine*1.0001 || good > 400:
+			return good, nil
 		case math.IsInf(bad, 1):
-			r *= either(s, 1.15, 1.6)
+			r *= step
 		case good == 0:
-			r /= either(s, 1.15, 1.6)
+			r /= step
 		default:
 			r = math.Sqrt(good * bad)
 		}
 	}
-	if s.opt.Short {
-		return good, nil
-	}
-	for range 6 { // a minute is more than a probe: the rate may be a little lower
-		ok, err := s.bears(ctx, t, good, time.Minute)
-		if err != nil || ok {
-			return good, err
-		}
-		good /= fine
-	}
-	return 0, errors.New("no rate was confirmed by a minute of load")
 }
 
 // bears says whether an arm completes and records the calls of a rate.
