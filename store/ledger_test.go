@@ -175,7 +175,9 @@ func TestEventsOfBeforeTheLedgerAreChained(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				for range 50 {
-					if err := s.AppendEvents(context.Background(), recorder.Event{Kind: "meanwhile"}); err != nil {
+					if err := s.Write(context.Background(), High, func(tx *Tx) error {
+						return tx.AppendEvents(recorder.Event{Kind: "meanwhile"})
+					}); err != nil {
 						t.Error(err)
 					}
 				}
