@@ -29,7 +29,7 @@ var _ verify.Database = (*store.Reader)(nil)
 
 // world is a database with calls and their files, and who signs it.
 type world struct {
-	t            *testing.T
+	t            testing.TB
 	dir          string
 	path, root   string
 	anchor       string
@@ -41,7 +41,7 @@ type world struct {
 	failedAnchor error
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	dir := t.TempDir()
 	w := &world{
