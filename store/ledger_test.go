@@ -28,7 +28,11 @@ func chained(t *testing.T, s *Store) (entries int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	x, err := r.Extent(t.Context())
 	if err != nil {
 		t.Fatal(err)

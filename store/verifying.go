@@ -18,7 +18,7 @@ import (
 	"callrecordd/internal/verify"
 )
 
-// ErrNoLedger: the database is of a version that had no ledger.
+// ErrNoLedger says that the database is of a version that had no ledger.
 var ErrNoLedger = errors.New("this database is of a version of callrecordd that kept no ledger; start the daemon of this version with it once")
 
 // Reader reads a database to verify it, beside the daemon that uses it or a copy

@@ -24,7 +24,7 @@ func (v *vault) verified() verify.Report {
 	must(v.t, err)
 	db, err := store.OpenReader(v.t.Context(), v.cfg.State.Database())
 	must(v.t, err)
-	defer db.Close()
+	defer func() { must(v.t, db.Close()) }()
 	anchor, err := os.ReadFile(v.cfg.Ledger.Anchor)
 	must(v.t, err)
 	r, err := verify.Run(v.t.Context(), db, verify.Options{Key: key, Anchor: bytes.NewReader(anchor), Root: v.cfg.Recordings.Root})

@@ -19,7 +19,7 @@ func BenchmarkRun(b *testing.B) {
 	must(b, err)
 	db, err := store.OpenReader(b.Context(), w.path)
 	must(b, err)
-	defer db.Close()
+	defer func() { must(b, db.Close()) }()
 	var entries int64
 	b.ReportAllocs()
 	for b.Loop() {

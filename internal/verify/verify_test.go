@@ -138,7 +138,7 @@ func (w *world) verify() verify.Report {
 	w.t.Helper()
 	db, err := store.OpenReader(w.t.Context(), w.path)
 	must(w.t, err)
-	defer db.Close()
+	defer func() { must(w.t, db.Close()) }()
 	key, err := ledger.NewVerifier(w.signer.Public())
 	must(w.t, err)
 	o := verify.Options{Key: key, Root: w.root}
