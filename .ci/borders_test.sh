@@ -71,11 +71,12 @@ allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
 allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/ledger internal/verify
-allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook
+allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook internal/audit
+allowed internal/audit internal/call internal/recorder dialplan
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
-allowed internal/cdrgen store internal/cdr internal/recorder dialplan
+allowed internal/cdrgen store internal/cdr internal/call internal/recorder dialplan
 allowed internal/bench internal/cdrgen internal/cdr store internal/lab internal/control internal/directory dialplan config
 package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
@@ -87,7 +88,7 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
-	internal/events internal/webhook internal/ledger internal/notary internal/verify; do
+	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/audit; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -104,6 +105,7 @@ crossing internal/retention internal/export
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory
+crossing internal/audit store
 crossing dialplan internal/call
 crossing config dialplan
 crossing internal/recorder ari

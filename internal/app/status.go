@@ -40,11 +40,14 @@ type Status struct {
 	// Ledger is its newest checkpoint, or why there is none. Recording works
 	// without it, so it does not count for Ready.
 	Ledger string `json:"ledger"`
+	// Audits are the last nightly ones, of each tenant.
+	Audits []LastAudit `json:"audits,omitempty"`
 }
 
 // Status asks every part.
 func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
+	s.Audits = a.audits.Last()
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.Ledger = a.ledgerStatus()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
