@@ -39,6 +39,7 @@ const (
 	GapReplaced     GapReason = "journal_replaced"
 	GapOtherJournal GapReason = "journal_other_id"
 	GapRowsVanished GapReason = "journal_rows_vanished"
+	GapCorrupt      GapReason = "journal_corrupt"
 )
 
 // Gap declares that calls may lack their CDR, or part of it.
@@ -72,6 +73,8 @@ type FollowerConfig struct {
 	Store  Store
 	Lookup func() Lookup // a snapshot of the directory for each batch of CDRs
 	Live   Live          // optional
+	// Witness knows calls that the journal lacks. Optional.
+	Witness *Witness
 	// Watched says whether the calls between two times were followed live, and by
 	// nobody else. The talks of one that was not come with its CDR. Optional:
 	// without it all count as watched.
@@ -113,6 +116,7 @@ type Follower struct {
 	loaded   bool       // saved has been read from the store
 	saved    Checkpoint // what the store has
 	position int64      // last AcctId read
+	mark     string     // of the row there
 	ids      []int64    // journal ids by epoch
 	behind   bool       // there is more to read
 	force    bool       // save the checkpoint even without CDRs
@@ -125,6 +129,7 @@ type Follower struct {
 
 	mu    sync.Mutex
 	boots []time.Time
+	jumps []Jump
 	state State
 }
 
@@ -360,17 +365,20 @@ func (f *Follower) flush(ctx context.Context) error {
 
 func (f *Follower) save(ctx context.Context, batch []*group) error {
 	lookup := f.cfg.Lookup()
+	jumps := f.knownJumps()
 	var cdrs []CDR
 	for _, g := range batch {
-		c, ok := Derive(g.rows(), lookup, f.cfg.Technologies)
+		rows := straighten(g.rows(), jumps)
+		c, ok := Derive(rows, lookup, f.cfg.Technologies)
 		if !ok {
 			continue
 		}
+		f.complete(&c, g, lookup)
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
 		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
 		if c.Unwatched && !c.Answer.IsZero() {
-			c.Talks = Talks(g.rows(), f.cfg.Technologies)
+			c.Talks = Talks(rows, f.cfg.Technologies)
 		}
 		cdrs = append(cdrs, c)
 	}
@@ -382,6 +390,10 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 	}
 	if len(cdrs) == 0 && !f.force && at.Position < f.saved.Position+checkpointEvery {
 		return nil // calls without real legs are not worth a commit each
+	}
+	var err error
+	if at.Mark, err = f.journal.mark(ctx, at.Position); err != nil {
+		f.cfg.Logger.Debug("journal's position is kept without a mark", "error", err)
 	}
 	if err := f.cfg.Store.SaveCDR(ctx, cdrs, at); err != nil {
 		return fmt.Errorf("save %d cdrs: %w", len(cdrs), err)
