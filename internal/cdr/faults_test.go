@@ -295,7 +295,7 @@ func TestClockSetDuringACallDoesNotChangeHowLongItWas(t *testing.T) {
 	rows := loadShape(t, "internal_answered")
 	plain, _ := Derive(parseAll(t, rows), office{}, nil)
 	parsed := parseAll(t, rows)
-	middle := slices.IndexFunc(parsed, func(r Row) bool { return r.Type == eventHangup })
+	middle := slices.IndexFunc(parsed, func(r Row) bool { return r.Type == eventBridgeExit })
 	for name, tc := range map[string]struct {
 		by      time.Duration
 		watched bool
