@@ -2,6 +2,7 @@ package cdr
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -271,9 +272,7 @@ func shifted(t *testing.T, rows []celRow, from int, by time.Duration) []celRow {
 	out := slices.Clone(rows)
 	for i, row := range parseAll(t, rows)[from:] {
 		c := celRow{}
-		for k, v := range rows[from+i] {
-			c[k] = v
-		}
+		maps.Copy(c, rows[from+i])
 		at := row.At.Add(by)
 		c["eventtime"] = jsonNumber(at.Unix()) + "." + pad(at.Nanosecond()/1000)
 		out[from+i] = c

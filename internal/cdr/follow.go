@@ -124,6 +124,7 @@ type Follower struct {
 	written  int64      // AcctId of the newest row of the journal
 	gap      string     // detail of the gap that is still open
 	swept    time.Time
+	asked    time.Time   // when the witness was
 	pruned   time.Time   // when there was last nothing left to prune
 	starts   []time.Time // starts of Asterisk whose earlier calls are not yet ended
 
@@ -279,6 +280,7 @@ func (f *Follower) step(ctx context.Context) (more bool, err error) {
 		}
 	}
 	f.endAbandoned()
+	f.endStalled()
 	f.sweep()
 	if err := f.flush(ctx); err != nil {
 		return false, err

@@ -227,6 +227,34 @@ func (e *early) take(id string) (read, ended bool) {
 	return read, ended
 }
 
+// over says whether the channels ended so long ago that their ends should be in
+// the journal.
+func (w *Witness) over(now time.Time, uniqueids map[string]struct{}) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for id := range uniqueids {
+		if c := w.channels[id]; c == nil || c.call.open > 0 || now.Sub(c.call.over) < StallTime {
+			return false
+		}
+	}
+	return true
+}
+
+// endStalled ends the calls whose last rows the journal lacks although they have
+// been over for a while.
+func (f *Follower) endStalled() {
+	now := f.cfg.Now()
+	if f.cfg.Witness == nil || f.behind || now.Sub(f.asked).Abs() < time.Second {
+		return
+	}
+	f.asked = now
+	for g := range f.book.groups {
+		if len(g.open) > 0 && f.cfg.Witness.over(now, g.open) {
+			g.gone = true
+		}
+	}
+}
+
 // complete has a call of which the journal lacks the end told by the witness, if
 // that saw all of it: rows were lost on a full disk, or with an Asterisk that
 // was killed. Should they come after all, the CDR is derived from them again.

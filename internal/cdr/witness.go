@@ -359,4 +359,3 @@ func (w *Witness) join(into, from *testimony) {
 	}
 	delete(w.calls, from)
 }
-
