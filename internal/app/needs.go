@@ -99,7 +99,7 @@ func (a *App) tryNeeds(ctx context.Context) {
 		switch {
 		case errors.Is(err, ari.ErrNotFound), errors.Is(err, ari.ErrNotInStasis):
 			journal = fmt.Sprintf("Asterisk does not run %s, so it writes nothing into the journal %s: put the module into "+
-				"modules.conf and `module load` it; calls that end until then get no CDR", journalModule, a.opt.Config.Asterisk.Journal)
+				"modules.conf and `module load` it; calls that end until then get their CDR from its events alone", journalModule, a.opt.Config.Asterisk.Journal)
 		case err == nil:
 			journal = ""
 		}

@@ -39,11 +39,16 @@ func TestCallsWithoutAJournalAreInTheListOnce(t *testing.T) {
 	s := newSite(t)
 	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
 	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
-	caller, _ := s.talk(alice, bob, "1002")
-	s.hangup(caller)
+	talk := func() *lab.Call {
+		t.Helper()
+		caller, _ := s.talk(alice, bob, "1002")
+		must(t, caller.Talk(within(t), 1200*time.Millisecond))
+		return caller
+	}
+	s.hangup(talk())
 	s.waitCDRs(1)
 
-	half, _ := s.talk(alice, bob, "1002") // the journal has its beginning
+	half := talk() // the journal has its beginning
 	console := func(command string) {
 		t.Helper()
 		out, err := s.pbx.Console(within(t), command)
@@ -52,9 +57,7 @@ func TestCallsWithoutAJournalAreInTheListOnce(t *testing.T) {
 	}
 	console("module unload cel_sqlite3_custom.so")
 	s.hangup(half)
-	none, _ := s.talk(alice, bob, "1002") // it has nothing of this one
-	must(t, none.Talk(within(t), time.Second))
-	s.hangup(none)
+	s.hangup(talk()) // it has nothing of this one
 
 	ctx := longer(t)
 	wait := func(what string, check func() error) {
@@ -77,9 +80,12 @@ func TestCallsWithoutAJournalAreInTheListOnce(t *testing.T) {
 		}
 		return nil
 	})
-	if n := len(s.events("journal_stalled", "")); n != 1 {
-		t.Errorf("%d events tell that the journal is stalled", n)
-	}
+	wait("an event tells that the journal is stalled", func() error {
+		if n := len(s.events("journal_stalled", "")); n != 1 {
+			return fmt.Errorf("%d do", n)
+		}
+		return nil
+	})
 	if st := s.app.Status(); st.Ready || !strings.Contains(st.Summary, "journal") {
 		t.Errorf("the state says nothing of it: %s", st.Summary)
 	}
@@ -90,8 +96,7 @@ func TestCallsWithoutAJournalAreInTheListOnce(t *testing.T) {
 		}
 		return nil
 	})
-	caller, _ = s.talk(alice, bob, "1002")
-	s.hangup(caller)
+	s.hangup(talk())
 	list := s.waitCDRs(4)
 	for i, c := range list {
 		if !c.Answered || c.SourceUserUUID != s.users["alice"].UUID || c.DestinationUserUUID != s.users["bob"].UUID || len(c.Recordings) != 1 {
