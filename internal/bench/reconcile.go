@@ -8,8 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // reconcile starts a daemon after a bad crash: ten thousand recordings are open,
@@ -87,7 +85,7 @@ func (t *site) crash(ctx context.Context, n int) (err error) {
 	at := time.Now().Add(-time.Hour).UnixMicro()
 	file := unclosed()
 	for i := range n {
-		id := uuid.NewString()
+		id := fmt.Sprintf("00000000-0000-4000-8000-%012d", i)
 		if _, err := tx.ExecContext(ctx, `INSERT INTO recordings (uuid, tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows,
 			state, cause, detail, claims, intent_at, started_at, silent, bytes, samples, rate, sha256)
 			VALUES (?, ?, ?, ?, ?, '0x1', '', 'recording', '', '', '[]', ?, ?, 0, 0, 0, 0, '')`,

@@ -118,3 +118,41 @@ func TestCallsWithoutAJournalAreInTheListOnce(t *testing.T) {
 		return nil
 	})
 }
+
+// TestModuleThatIsLoadedAgainHasTheTalkRecorded: what could not be recorded is
+// recorded late, and the part that is missing is said.
+func TestModuleThatIsLoadedAgainHasTheTalkRecorded(t *testing.T) {
+	t.Parallel()
+	s := newSite(t)
+	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
+	_, err := s.pbx.Console(within(t), "module unload app_mixmonitor.so")
+	must(t, err)
+	caller, _ := s.talk(alice, bob, "1002")
+	s.eventually("nothing is recorded, and that is told", func() error {
+		list := s.stored()
+		if len(list) != 2 || list[0].state != "missing" || list[1].state != "missing" || s.app.Status().Ready {
+			return fmt.Errorf("%+v, %s", list, s.app.Status().Summary)
+		}
+		return nil
+	})
+	_, err = s.pbx.Console(within(t), "module load app_mixmonitor.so")
+	must(t, err)
+	s.eventually("the talk is recorded", func() error {
+		if n := len(s.events("recording_late", "")); n != 1 {
+			return fmt.Errorf("%d events say that a recording is late; %+v", n, s.stored())
+		}
+		return nil
+	})
+	must(t, caller.Talk(within(t), 1500*time.Millisecond))
+	s.hangup(caller)
+	c := s.waitCDRs(1)[0]
+	if len(c.Recordings) < 3 {
+		t.Fatalf("%+v", c)
+	}
+	late := c.Recordings[len(c.Recordings)-1]
+	if late.State != "ready" || !strings.Contains(late.Detail, "not recorded for") {
+		t.Errorf("%+v", late)
+	}
+	s.hears(s.media(c, late), toneA, toneB)
+}
