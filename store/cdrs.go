@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -118,11 +119,14 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, cdrOutcome, error) {
 	if err != nil {
 		return 0, cdrKept, err
 	}
+	if known, err = t.alsoLive(c, known); err != nil {
+		return 0, cdrKept, err
+	}
 	if c.Source == cdr.SourceLive && len(known) > 0 {
-		var source string
-		err := t.tx.QueryRowContext(t.ctx, "SELECT source FROM cdrs WHERE id = ?", known[0]).Scan(&source)
-		if err != nil || source == cdr.SourceJournal {
-			return known[0], cdrKept, err
+		better, err := collect(t.ctx, t.tx, one[int64], `SELECT id FROM cdrs WHERE id IN (SELECT value FROM json_each(?))
+			AND source <> 'live' ORDER BY id LIMIT 1`, list(known))
+		if err != nil || len(better) > 0 {
+			return append(better, 0)[0], cdrKept, err
 		}
 	}
 	if same, err := t.fromSameRows(c, known); err != nil {
@@ -142,6 +146,28 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, cdrOutcome, error) {
 		how = cdrReplaced
 	}
 	return id, how, t.AttachRecordings(c, id)
+}
+
+// alsoLive adds to the known CDRs of a call those that share a uniqueid with it,
+// if one of the two comes from Asterisk's events: which linkedid a channel has is
+// not told by them, so it may be another than in the journal.
+func (t *Tx) alsoLive(c *cdr.CDR, known []int64) ([]int64, error) {
+	var live bool
+	if c.Source != cdr.SourceLive {
+		if err := t.scan(&live, "SELECT EXISTS (SELECT 1 FROM cdrs WHERE source = 'live')"); err != nil || !live {
+			return known, err
+		}
+	}
+	more, err := collect(t.ctx, t.tx, one[int64], `SELECT DISTINCT cdr_id FROM cdr_uniqueids
+		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
+		AND (?3 OR cdr_id IN (SELECT id FROM cdrs WHERE source = 'live')) ORDER BY cdr_id`,
+		bootKey(c.Journal.Boot), list(c.Uniqueids), c.Source == cdr.SourceLive)
+	if err != nil {
+		return nil, fmt.Errorf("look for cdrs from events: %w", err)
+	}
+	known = append(known, more...)
+	slices.Sort(known)
+	return slices.Compact(known), nil
 }
 
 // fromSameRows reports whether the one known CDR was derived from the range of

@@ -277,6 +277,12 @@ func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error
 	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
 }
 
+// UnclosedRecordings returns the recordings whose file nobody has closed and whose
+// header could not be repaired, oldest first.
+func (s *Store) UnclosedRecordings(ctx context.Context) ([]recorder.Recording, error) {
+	return s.recordings(ctx, " WHERE state = 'interrupted' AND cause = 'header_unset' ORDER BY intent_at, uuid")
+}
+
 // RecordingsOf returns the recordings whose talk had one of these uniqueids in
 // that boot of Asterisk, oldest first. A boot that is not known matches any.
 func (s *Store) RecordingsOf(ctx context.Context, boot time.Time, legs []string) ([]recorder.Recording, error) {

@@ -56,6 +56,9 @@ func (a announcer) After(ctx context.Context, row int64, limit int) (out []event
 			return out, true, nil
 		case errors.Is(err, store.ErrNotFound):
 			a.log.Debug("an event is not announced: what it is about is gone", "id", e.ID, "kind", e.Kind, "err", err)
+		case undecodable(err):
+			// It will not become better, and those behind it must be told.
+			a.log.Error("an event is not announced: what is stored of it cannot be read", "id", e.ID, "kind", e.Kind, "err", err)
 		case err != nil:
 			return nil, false, fmt.Errorf("announce event %d: %w", e.ID, err)
 		}
@@ -110,6 +113,13 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 		return a.export(ctx, e, events.ExportUpdated)
 	}
 	return nil, nil
+}
+
+// undecodable says that stored JSON is not what it should be.
+func undecodable(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
+	return syntax || kind
 }
 
 func decode(e store.Event, v any) error {

@@ -119,8 +119,9 @@ type stray struct {
 // (asterisk-facts 1): so those that are known to be closed are not asked for.
 func (s *sink) strays(ctx context.Context, marks []mark, known []recorder.Recording) ([]stray, error) {
 	var out []stray
+	have := uuids(known)
 	for _, m := range marks {
-		if has(known, m.uuid) {
+		if have[m.uuid] {
 			continue
 		}
 		var st stray

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/config"
@@ -38,6 +39,17 @@ type Keeping struct {
 	opt     KeepingOptions
 	remover *retention.Remover
 	purger  *retention.Purger
+	unsure  atomic.Pointer[time.Time] // until then the clock is not trusted
+}
+
+// distrust has nothing removed for want of age before that time, which is told by
+// the clock that nobody sets: what is removed too early is gone.
+func (k *Keeping) distrust(until time.Time) { k.unsure.Store(&until) }
+
+// trusts says whether what is too old by the clock is too old.
+func (k *Keeping) trusts(now time.Time) bool {
+	until := k.unsure.Load()
+	return until == nil || !now.Before(*until)
 }
 
 // NewKeeping fits the parts together.
@@ -138,6 +150,11 @@ func (k *Keeping) purge(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-next.C:
+		}
+		if now := k.opt.Now(); !k.trusts(now) {
+			k.opt.Log.Warn("nothing is removed: the clock was set forward, and what seems too old may not be", "until", *k.unsure.Load())
+			next.Reset(min(time.Hour, k.opt.Config.Retention.Every))
+			continue
 		}
 		reports, err := k.purger.Run(ctx, false)
 		if ctx.Err() != nil {

@@ -98,6 +98,8 @@ type App struct {
 	audits    *Audits
 	notes     notes       // of the daemon's own life
 	managerUp atomic.Bool // as it was noted last
+	witness   *cdr.Witness
+	stalled   stalled
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -228,6 +230,7 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
+	a.startRecovery()
 	a.startEvents()
 	a.startProbe()
 	a.startHeartbeat()
@@ -247,11 +250,12 @@ func (a *App) startRecorder() error {
 	if err != nil {
 		return fmt.Errorf("on_demand.code: %w", err)
 	}
+	a.witness = cdr.NewWitness(a.opt.Config.Asterisk.Technologies)
 	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
 		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
-		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
-		book:  a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
+		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}), witness: a.witness,
+		book: a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
@@ -270,9 +274,10 @@ func (a *App) startRecorder() error {
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a, new(patience)}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
+		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a, new(patience), new(pastBooks)}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
+		Witness:      a.witness,
 		Logger:       a.log.With("part", "journal"),
 		Now:          a.opt.Now,
 		Technologies: a.opt.Config.Asterisk.Technologies,

@@ -71,6 +71,9 @@ func (a *App) Status() Status {
 	if unwritten != "" && s.Journal.Ready {
 		s.Journal.Ready, s.Journal.Detail = false, unwritten
 	}
+	if lacks := a.stalled.text(); lacks != "" && s.Journal.Ready {
+		s.Journal.Ready, s.Journal.Detail = false, lacks
+	}
 	if !s.Journal.Ready {
 		wrong = append(wrong, "journal: "+s.Journal.Detail)
 	}

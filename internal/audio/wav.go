@@ -93,6 +93,8 @@ type meter struct {
 	data  bool      // a data chunk was there
 	whole bool      // and it was as long as it said
 	audio io.Writer // takes the audio, if set
+	// begin, if set, ends the reading where the audio begins, with this error.
+	begin error
 }
 
 func (m *meter) full(b []byte) error {
@@ -194,6 +196,9 @@ func (m *meter) samples(n, riff uint32) error {
 	if m.align == 0 {
 		return fmt.Errorf("data before fmt: %w", ErrFormat)
 	}
+	if m.begin != nil {
+		return m.begin
+	}
 	want := int64(n)
 	if n == unset32 || n == 0 && (riff == 0 || riff == unset32) {
 		want = -1
@@ -203,6 +208,19 @@ func (m *meter) samples(n, riff uint32) error {
 		return err
 	}
 	m.data, m.whole = true, got == want
+	if m.whole && n&1 == 0 && m.read == int64(riff)+8 {
+		// The file should end here. If it goes on, its writer had appended to it
+		// and died before it wrote the header anew: that is audio as well. A single
+		// byte is none, see agrees.
+		more, err := m.take(-1)
+		if err != nil {
+			return err
+		}
+		if more > 1 {
+			m.whole = false
+			got += more
+		}
+	}
 	m.info.DataBytes, m.info.Samples = got, got/m.align
 	rate := int64(m.info.Rate)
 	m.info.Duration = time.Duration(m.info.Samples/rate)*time.Second +

@@ -44,6 +44,7 @@ func groups() []group {
 		{name: "star26", about: "*26: dialled to answered", run: star26},
 		{name: "memory", about: "300 recordings at once", run: memory},
 		{name: "restart", about: "the daemon stopped and started in the middle of recordings", run: restart},
+		{name: "reconcile", about: "a start after a crash with ten thousand open recordings", run: reconcile},
 		{name: "journal", about: "from Asterisk's journal to CDRs", run: journal},
 		{name: "burst", about: "100,000 events at once", run: burst},
 		{name: "export", about: "archives against zip, what they cost others, imports", run: exports},

@@ -239,7 +239,7 @@ func TestFiveCallsWhenAsteriskDies(t *testing.T) {
 		rec := c.Recordings[0]
 		switch {
 		case i < 5:
-			if rec.UUID != o.rows[i].uuid || rec.State != "interrupted" || rec.Cause != "header_unset" || !c.Answered {
+			if rec.UUID != o.rows[i].uuid || rec.State != "interrupted" || rec.Cause != "header_repaired" || !c.Answered {
 				t.Errorf("call %d: %+v has %+v", i, c, rec)
 			}
 			s.hears(s.media(c, rec), toneA, toneB)

@@ -91,7 +91,8 @@ type Machine struct {
 	now        time.Time                // of the step
 	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
-	blind bool
+	blind   bool
+	blindAt time.Time // since when
 }
 
 // rec is a recording that is not final, or that is but whose start is still
@@ -107,6 +108,7 @@ type rec struct {
 	stopOpen      bool // Stop has no answer yet
 	stopped       bool // nothing is left to stop
 	finalising    bool
+	vanished      bool // its file is known not to be there
 	try           int  // number of the Finalise whose result counts
 	proved        bool // the file has grown
 	failed        bool // never proved: without audio it is missing
@@ -198,12 +200,15 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.restarted(now, in)
 	case Blind:
 		m.blind = true
+		m.blindAt = sooner(m.blindAt, now)
 	case Announced:
 		m.announced(in)
 	case Whispered:
 		m.whispered(now, in.Leg)
 	case Reachable:
 		m.reachable(now)
+	case Able:
+		m.able(now)
 	case Tick:
 		m.expire(now)
 	default:

@@ -78,6 +78,7 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 // answer, stop the recorder, look at the file.
 func (m *Machine) finish(now time.Time, r *rec) {
 	switch {
+	case r.vanished: // there is nothing to look at
 	case r.kept != nil:
 		m.conclude(now, r)
 	case r.finalising || r.stopOpen:
@@ -145,6 +146,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	}
 	if r.Cause == CauseNoManager {
 		r.Detail = fmt.Sprintf("started %s late: %s", in.At.Sub(r.IntentAt).Round(100*time.Millisecond), r.Detail)
+		m.log(now, EventLate, r, Note{Cause: r.Cause, Detail: r.Detail, Since: r.IntentAt})
 	}
 	m.log(now, EventStarted, r, Note{ID: in.MixMonitorID, Hook: r.Hook})
 	if !r.active() {
@@ -193,6 +195,7 @@ func (m *Machine) startedLate(now time.Time, r *rec) {
 func (m *Machine) promote(r *rec) {
 	if r.State == Starting && !r.startOpen && (r.proved || r.Silent) {
 		r.State, r.deadline = Live, time.Time{}
+		m.noteLate(r)
 		if r.paused() {
 			r.State = Paused
 		}
@@ -206,7 +209,7 @@ func (m *Machine) grew(now time.Time, r *rec) {
 	}
 	r.proved, r.Silent = true, false
 	if t := m.talks[r.talk]; t != nil {
-		t.attempt, t.firstAt = 0, time.Time{}
+		t.attempt, t.firstAt, t.revived = 0, time.Time{}, 0
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()})
@@ -287,6 +290,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 		return
 	}
 	t.attempt++
+	t.lacks(r.IntentAt, r.Cause)
+	if t.revived > 0 {
+		r.alarmed = r.Cause // by an attempt before
+	}
 	switch {
 	case (cause == CauseNoAnswer || cause == CauseNoGrowth) && t.attempt > 1:
 		// Whatever keeps Asterisk from answering or writing, such as a load that
@@ -296,7 +303,7 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 			r.alarmed = cause // by an attempt before
 		}
 	case Storage(cause) || t.attempt > 1:
-		t.blocked = true
+		t.blocked, t.blockedAt = true, now
 		if t.starter != "" {
 			t.beep, t.starter = false, "" // nothing has worked
 		}
@@ -320,6 +327,7 @@ func (m *Machine) closed(now time.Time, r *rec) {
 	}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.recheck = now.Add(m.cfg.Recheck)
+		t.lacks(now, CauseClosedEarly)
 	}
 	m.leave(r)
 	m.close(now, r, "file_closed")
@@ -397,6 +405,12 @@ func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 		r.Detail = in.Detail
 	}
 	m.listened(now, r, in.Pauses)
+	if in.Repaired {
+		m.log(now, EventRepaired, r, Note{
+			State: r.State, Detail: in.Detail, Bytes: in.Bytes, Samples: in.Samples, SHA256: in.SHA256,
+			OriginalBytes: in.OriginalBytes, OriginalSHA256: in.OriginalSHA256,
+		})
+	}
 	m.final(now, r)
 }
 
@@ -419,6 +433,8 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Empty, or(CauseSilent)
 	case in.Samples == 0:
 		return Empty, or(CauseNoAudio)
+	case in.Repaired:
+		return Interrupted, CauseRepaired
 	case !in.Complete:
 		return Interrupted, CauseHeaderUnset
 	case r.failed:

@@ -14,6 +14,7 @@ func plain(kind string) (string, bool) {
 		recorder.EventStarted:     "Asterisk has started the recorder.",
 		recorder.EventProved:      "The file exists and grows.",
 		recorder.EventSilent:      "No audio arrives at the recorder.",
+		recorder.EventRepaired:    "The file, which nobody had closed, was given a right header; its audio is the same, byte by byte.",
 		recorder.EventMoved:       "The recorder has moved to another channel with the call.",
 		recorder.EventMuteFailed:  "A pause, or the end of one, could not be carried out.",
 		recorder.EventStopFailed:  "The recorder could not be stopped and is tried again.",
@@ -27,7 +28,7 @@ func plain(kind string) (string, bool) {
 // aboutFile are the events whose data is a recorder.Note worth telling.
 func aboutFile(kind string) bool {
 	switch kind {
-	case recorder.EventStartFailed, recorder.EventClosing, recorder.EventFinal, recorder.EventAdopted, eventNetUnknown:
+	case recorder.EventStartFailed, recorder.EventClosing, recorder.EventLate, recorder.EventFinal, recorder.EventAdopted, eventNetUnknown:
 		return true
 	}
 	return false
@@ -55,6 +56,8 @@ func file(kind string, n recorder.Note) Step {
 	switch {
 	case kind == recorder.EventStartFailed:
 		return Step{Outcome: Failed, Text: "The recorder could not be started: " + cause(n) + "."}
+	case kind == recorder.EventLate:
+		return Step{Text: "The recording began late: " + cause(n) + "."}
 	case kind == recorder.EventClosing:
 		return Step{Text: "The recording ends: " + closing(n.Why) + "."}
 	case kind == recorder.EventAdopted && n.Why == string(dialplan.SafetyNetMade):
@@ -130,6 +133,7 @@ func cause(n recorder.Note) string {
 		recorder.CauseSilent:      "no audio arrived",
 		recorder.CauseNoAudio:     "the file was closed without audio",
 		recorder.CauseHeaderUnset: "Asterisk ended before it closed the file",
+		recorder.CauseRepaired:    "Asterisk ended before it closed the file, and what is there can be played",
 		recorder.CauseUnreadable:  "the file cannot be read",
 		recorder.CauseRestarted:   "Asterisk was restarted",
 		recorder.CauseDaemonDown:  "callrecordd was not running or not connected",

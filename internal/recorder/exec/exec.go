@@ -78,7 +78,8 @@ type Config struct {
 	LostPoll   time.Duration // 500 ms: how often
 	SaveDelay  time.Duration // 50 ms: before the second try, then doubled
 
-	probe func(dir string) error // tests inject failing storage
+	probe func(dir string) error  // tests inject failing storage
+	step  func(name string) error // tests die in the middle of a repair
 }
 
 func (c Config) withDefaults() Config {
@@ -149,6 +150,9 @@ func New(cfg Config) (*Exec, error) {
 	if cfg.probe == nil {
 		cfg.probe = writeProbe
 	}
+	if cfg.step == nil {
+		cfg.step = func(string) error { return nil }
+	}
 	e := &Exec{
 		cfg: cfg, files: files{cfg.Root}, prober: newProber(cfg.probe),
 		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
@@ -186,7 +190,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			w := e.worker(eff.Row.UUID)
 			stored := e.save(w, "row", eff.Sync, func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row) })
 			if eff.Sync {
-				w.push(retire{stored})
+				w.push(retire{eff.Row, stored})
 			}
 		case recorder.Parties:
 			w := e.worker(eff.UUID)

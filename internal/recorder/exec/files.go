@@ -158,6 +158,10 @@ func classify(err error, other string) string {
 // probeSize is a block: a full file system often still takes an empty file.
 const probeSize = 4096
 
+// Probe is a write into a directory, as Asterisk would make it. The error says
+// what keeps it from taking a file.
+func Probe(dir string) error { return writeProbe(dir) }
+
 // writeProbe proves that a directory takes a file, as Asterisk would make it.
 func writeProbe(dir string) (err error) {
 	file, err := os.CreateTemp(dir, ".callrecordd-probe-*")

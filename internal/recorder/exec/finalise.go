@@ -34,6 +34,7 @@ func (w *worker) finalise(x recorder.Finalise) {
 		} else if err != nil {
 			out.Cause, out.Detail = recorder.CauseUnreadable, err.Error()
 		} else {
+			w.mend(x.Row, &out)
 			w.complete(x.Row, &out)
 			w.listen(x.Row, &out)
 		}
@@ -155,7 +156,7 @@ func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("sync recording: %w", err)
 	}
-	return syncDir(root, row)
+	return syncDir(root, row.TenantUUID+"/monitor")
 }
 
 func readAll(file *os.File, size int64, out *recorder.Finalised) error {
@@ -175,8 +176,8 @@ func readAll(file *os.File, size int64, out *recorder.Finalised) error {
 	return nil
 }
 
-func syncDir(root *os.Root, row recorder.Recording) error {
-	dir, err := root.Open(row.TenantUUID + "/monitor")
+func syncDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}

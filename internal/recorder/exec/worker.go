@@ -17,7 +17,10 @@ type start struct {
 }
 
 // retire says that the recording is final; stored is closed when that is stored.
-type retire struct{ stored <-chan struct{} }
+type retire struct {
+	row    recorder.Recording
+	stored <-chan struct{}
+}
 
 // worker performs what needs order for one recording: start, watch, stop,
 // finalise. Rows are saved beside it, in an order of their own, so that a slow
@@ -34,12 +37,13 @@ type worker struct {
 	mu    sync.Mutex
 	queue []any
 
-	floor    int64  // size of the file before what is to be proved
-	watch    *watch // nil unless there is something to prove
-	told     bool   // Closed was delivered
-	watching bool   // a close is news
-	stopped  bool   // a stop was sent, its answer is lost
-	stale    string // id of the recorder that was last stopped
+	floor    int64               // size of the file before what is to be proved
+	watch    *watch              // nil unless there is something to prove
+	told     bool                // Closed was delivered
+	watching bool                // a close is news
+	stopped  bool                // a stop was sent, its answer is lost
+	stale    string              // id of the recorder that was last stopped
+	mended   *recorder.Recording // its header was repaired
 	// retiring is closed when the final state is stored, nil before there is
 	// one: a new worker would store the rows of a new Reconcile out of order.
 	retiring <-chan struct{}
@@ -104,6 +108,7 @@ func (w *worker) run() {
 		select {
 		case <-w.wake:
 		case <-w.retiring:
+			w.dropOriginal()
 			if w.retiring = nil; w.e.leave(w) {
 				return
 			}
@@ -131,6 +136,9 @@ func (w *worker) perform(x any) {
 		w.finalise(x)
 	case retire:
 		w.retiring = x.stored
+		if w.mended != nil {
+			w.mended.SHA256, w.mended.State = x.row.SHA256, x.row.State
+		}
 	}
 }
 
