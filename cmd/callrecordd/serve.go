@@ -221,7 +221,7 @@ func statusCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = e.show(s, []string{"PART", "STATE"}, [][]string{
+			err = e.show(s, []string{"PART", "STATE"}, append([][]string{
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
@@ -230,7 +230,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
 				{"pauses", cmp.Or(s.Pauses, "as configured")},
 				{"http", strings.Join(s.Addresses, ", ")},
-			})
+			}, statusRows(s)...))
 			if err == nil && !s.Ready {
 				return errTold
 			}

@@ -9,6 +9,7 @@ import (
 
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/cdr"
 )
 
@@ -37,6 +38,10 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
+	// Alarms are those that are up, Disks those that calls depend on. They do not
+	// count for Ready, which is whether calls are recorded now.
+	Alarms []alarm.Alarm `json:"alarms"`
+	Disks  []DiskStatus  `json:"disks"`
 }
 
 // Status asks every part.
@@ -44,6 +49,7 @@ func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
+	s.Alarms, s.Disks = a.alarms.Up(), a.disks.status()
 	if p := a.reducer.pauses.Load(); p != nil {
 		s.Pauses = *p
 	}
