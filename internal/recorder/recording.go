@@ -335,7 +335,7 @@ func (m *Machine) closed(now time.Time, r *rec) {
 	}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.recheck = now.Add(m.cfg.Recheck)
-		if r.Cause == CauseClosedEarly {
+		if r.Cause == CauseClosedEarly && r.proved { // else its verdict is an alarm
 			t.cutOff = r.UUID
 		}
 	}

@@ -2859,6 +2859,17 @@ type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponse
 	union json.RawMessage
 }
 
+// CallLogdGetMetricsParams defines parameters for CallLogdGetMetrics.
+type CallLogdGetMetricsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetMetricsdefaultJSONResponseBody defines parameters for CallLogdGetMetrics.
+type CallLogdGetMetricsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetRetentionParams defines parameters for CallLogdGetRetention.
 type CallLogdGetRetentionParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -7949,6 +7960,68 @@ func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONRespo
 }
 
 func (t *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetMetricsdefaultJSONResponseBody as a Problem
+func (t CallLogdGetMetricsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetMetricsdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetMetricsdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetMetricsdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetMetricsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetMetricsdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetMetricsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetMetricsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -13858,6 +13931,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetMetrics Get figures for Prometheus
+	//
+	// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+	CallLogdGetMetrics(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetRetention Say how long things are kept
 	//
 	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
@@ -15527,6 +15605,21 @@ func (c *Client) CallLogdGetExportsByExportUuidDownload(ctx context.Context, exp
 // Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 func (c *Client) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetMetrics Get figures for Prometheus
+//
+// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+func (c *Client) CallLogdGetMetrics(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetMetricsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -21685,6 +21778,48 @@ func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server s
 	return req, nil
 }
 
+// NewCallLogdGetMetricsRequest constructs an http.Request for the CallLogdGetMetrics method
+func NewCallLogdGetMetricsRequest(server string, params *CallLogdGetMetricsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/metrics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetRetentionRequest constructs an http.Request for the CallLogdGetRetention method
 func NewCallLogdGetRetentionRequest(server string, params *CallLogdGetRetentionParams) (*http.Request, error) {
 	var err error
@@ -27418,6 +27553,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
 
+	// CallLogdGetMetricsWithResponse Get figures for Prometheus
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+	CallLogdGetMetricsWithResponse(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*CallLogdGetMetricsResponse, error)
+
 	// CallLogdGetRetentionWithResponse Say how long things are kept
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -30735,6 +30877,47 @@ func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetMetricsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetMetricsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetMetricsResponse) GetJSONDefault() *CallLogdGetMetricsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetMetricsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetMetricsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetMetricsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetMetricsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -35069,6 +35252,19 @@ func (c *ClientWithResponses) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUui
 	return ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
 }
 
+// CallLogdGetMetricsWithResponse Get figures for Prometheus
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+func (c *ClientWithResponses) CallLogdGetMetricsWithResponse(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*CallLogdGetMetricsResponse, error) {
+	rsp, err := c.CallLogdGetMetrics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetMetricsResponse(rsp)
+}
+
 // CallLogdGetRetentionWithResponse Say how long things are kept
 //
 // Returns a wrapper object for the known response body format(s).
@@ -38301,6 +38497,35 @@ func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *
 	return response, nil
 }
 
+// ParseCallLogdGetMetricsResponse parses an HTTP response from a CallLogdGetMetricsWithResponse call
+func ParseCallLogdGetMetricsResponse(rsp *http.Response) (*CallLogdGetMetricsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetMetricsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetMetricsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetRetentionResponse parses an HTTP response from a CallLogdGetRetentionWithResponse call
 func ParseCallLogdGetRetentionResponse(rsp *http.Response) (*CallLogdGetRetentionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -40867,188 +41092,189 @@ func ParseWebsocketdPatchConfigResponse(rsp *http.Response) (*WebsocketdPatchCon
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
 	"7H37j9u29ue/QngXaAs440l792KRYH+YSdI0301vZzPpdi+KwqAl2uYdSdQlqfH4DvK/L/jSwyIlSrbn",
-	"Zf40Hlvi4/BzHjzn8PB+EpE0JxnKOJu8uZ+waI1SKD9exDFFTH7MKckR5RjJ/yLMt+Iv3+Zo8ubPCeMU",
-	"Z6vJdJIVSTL569t0EpEi47TnoQRnaP7a45kfu59hHHLU/ch/cD6PSNz51LfphKJ/F5iiWPysR1cOYaqm",
-	"bbqr5lhr/a+pbn1CFv9CEZ98m04uYXSDsthCxhhyKP5ijlJWjcwM7FvZGKQUbie7A5Sv23p8B5PEsmgw",
+	"Zf7kGVvi4/BzHjzn8PB+EpE0JxnKOJu8uZ+waI1SKP+8iGOKmPwzpyRHlGMk/4sw34pPvs3R5M2fE8Yp",
+	"zlaT6SQrkmTy17fpJCJFxmnPQwnO0Py1xzM/dj/DOOSo+5H/4HwekbjzqW/TCUX/LjBFsfhZj64cwlRN",
+	"23RXzbHW+l9T3fqELP6FIj75Np1cwugGZbGFjDHkUHxijlJWjcwM7FvZGKQUbie7A5Sv23p8B5PEsmgw",
 	"SeY4tvYjfkN0juN5BlPU90iRLhC1P0QR5Jhkc47TnhWJMUxQPEd3HGUMk8zaHmZz1W/t1wUhCYLZxIBD",
 	"TWlJaAr55M0EZ/zvf5tMy55xxtEK0XrXOSwYiueLHnjmCNG5B2V2n3OTh6KI0Hi+g9fWAzhbzYuivlQu",
 	"1BcO2MDkRjTCifgZxjEWiwKTqwYgXGirgMRRBjO+M5baCwVDtHekO6g1MGyBzgIx+xq4KL4Lv5JEdRxZ",
-	"gFfhqEG55vTrk91ZyNay1RHm4s/PmPE2j5aSoPzw3ylaTt5M/tusktIzLaJnks/7pIRqyTkMsoqvSyA1",
-	"B7Mo2DwiGStSBefOoZivRMMM0VscoTknNygb9CaH7Gb+7wIVaMBrOxNuDHt3MI0uXERxUgRSPGg6D07B",
-	"HVKI8U67CWKlQUwtc8/Ypi7WbCJJPYNiu7SWnB9jiiLekPdW+0E82yHhIpLdIsoUt/dJyhgxjjP1bIw4",
-	"xAnrkIs2QVhvwaKx+joVOohmMBHLwNEdH/HmiF5Hasd6E02d19ehlzqYTuKCQoOAIQNDWU/DnXMtW6yr",
-	"WX9Z+0W+0pa2iuEQ4yj2W93qcc8lrV4YBiPLe4N77F//6lnP1WekoBHyHYp+etjMd18a2Vf/5PUbIxlN",
-	"v+3djS+BOaQ9BOJwB/k9G48+S3DX5IhbxpMalOLhmp4wHyc1qdBSFE1t0Jb9dgHvEto9krlX/NplrEVs",
-	"umRji79sIsQuJzqFQQ/H21nVwo9upnOwSBfDtXikCXsLtjU6G0LaYaTYbeglTrgxQjx0wUCTO6Y29sjQ",
-	"HZ9HBWWkx0LihMPEa2RWM940MK1m2ezcSqnSPmzRymlh7fSun7O3ni0vsowUWYRS40Rq9lJtjzxkU/1h",
-	"kg/YWO720mrKNfoPdfWw4zPZVTc1ESlB3k869di0bMo1ip8R5AVF7TGgDC4Sl03tGsR0sqzaa+/bvcS4",
-	"ZkczAdPgtByRayofKSlyyw6i4GSu1sQ6qpinS/37nJPVKkEdcxbrNYBtG8tsYWBv0zGBC5R0I9jpKOp1",
-	"p/hrVyMqG0pWi1Q1RCs9p41FaJDStZifcWYFZZwTnHVwxmMtUApxZseNY11s5NWULGepm/Ui2NcSuk2S",
-	"kZwbkoz1yO0M1bToHAktspvhfNi5tt7r8NhcUFu7+oRdtPqdIerwmWsW6pTD9QdxFpFUaB0BFmUPDX61",
-	"MqV8XyUFX5FxvZav+vW6xJRx5/IOkKS7rbjiP8PEiBRYFglCMmmDei+pj/N7iVHSsx3bF84VtWskq/fu",
-	"u5a+cPFFpC/op1Yu6lwPs+xdzPri9ZIfAv2nIgj22yZDtD9k4KsCbSES96o53eoUMT6HOX4MF3nZt5dj",
-	"nGRLvLqCPFrb9Ls9Ogj52vrDLUwKq4Xb0vIT3Yp5xza0DynElqAvrEL4Nh/6EtPUJf/cgB20fTAjKPFT",
-	"dWudx11OqGWnuthyvb3vZ7UIFqxHrSxxgpx8J3707SvFjInXfB3PxgUD+fjo7vCo7Ni9X1cEtDaTGj1r",
-	"QVe1DIacU72EFcncy/+OIsgVLpsoGDB4d+u2hqOYznHcFKYe62nWT8nRumei1ffPiXa67kR8d/WmneVa",
-	"atj+mPR/pjBzsHRL6fc81tXZrpRqvWPrzjaRqYUG9ZnYFlJ6GI7j/rM5v8c67WpOOuO3c4fjfyGJBZh9",
-	"cqKexFKX7RLP3lIJMuLhytKNli/I3qdiiPb5kBulMC3SnMS9CWQZRxmfqye6nkwRXxOHrKOJXfUiipfb",
-	"eSQGtMRRT/bYrnShYh11r1M1lZ3xWntw0ei9DFi0abTmPK+FwIdEllLEGFwNmVS9s+p915A/k5UNqRyl",
-	"OfdW0krG9yrCuCRPl4FXI6TyYHi0jG6VT1zaOnfzgeOXXncPLU59tb3dFumwAwZpcpOqVGnniv6Ncdao",
-	"V01yWq3uDrEMGcuF6sAM2zfhyWDvkDK6GVixjf5TtiTM2xaZTjbwP2R+i6gjq9G+Po2X7KPIC4u6y2Gb",
-	"ll0kvIKUb3t3gKZV20D+q4hXNhNqjeMYOXYMCVpZSeU0wTPizJB06CoT7mH2EVCSuDbZjvhOlxm9myqM",
-	"VtWOWfZUjUb3YKNktSO3WDFdPra262ysWLB6lxxjtbiS0V2OKWK98s2uiK2KtdakdRxkhS2BOhhFiLEd",
-	"a6FGlIVKwrbbSgkWmtvBzXI8fflKTWtqSRFbV46J9qxbs/pVKdyLMsfOnije/Lal5V2Edatz34xyPb5L",
-	"bbYdfByiBw7t04Rx6nJEwIKvXeuWL+58M2byguaEHTRaMZ3c4Vsy32Ozbea2O5N6y9XQp5pMNtL+A22u",
-	"SIKjrY1tkmF5QDFiEcV5fwKnUzyxpFj1k6TKoCm7m8rROib4VdKu0//VpRXNSRe98YARHzm7fE2yvmwu",
-	"OwF8BbfJldfDNF1WjjYHhewBLoEylHGxQ8Ekm3fspVAKcTJv+ROthvXA6JE17uMVHcohY5tGHHMofwvG",
-	"6u/Hk49NW86oTVfmhLLMhkU0lsap1AVu5Xn6Np2sTF5Gqx35yxwW6sCI4+eunIwb7FCuLsuvTPK3/+Ie",
-	"i/q5aywdpl63LOe0yG7cPQ82CGuxE20USjKZZbODoAJ0EwcZ2szbcK8NjyRx1wO7/rr609Nm69aBPR0N",
-	"QhGM5yRLtvblZ2voPILglL2HSUroykeQXds0Wn1C5ejdS3CIg0N6MR92G606vdKW4gPmbB59trVsTOvE",
-	"KVkkKLWY9aPOoiBKCXVZvW5bfDrhOEWMw7SuAvTROZelXuttOqkyq6uWbPP9Um7Rd8O8fm5m/Zy96cgq",
-	"HD0ifjFKEHfJhcrJ2GXVxB7HWrsDiyRJyIb1+bNjDOf1QzLm2fKcYy1ZtklSpw/SY+RuH+RQR6Pprkaz",
-	"iv6tWCGqhQr1OtQiDIZkLbrY4SG33hZ8dG7xba7oBk9VW9MBfJqSBXaZKPuEcHeDMuXUdny6uv9m2Lap",
-	"msqZdRDzEZLszTIeUmJb8ubdobgvKCW3Bw8TO3ytpk37QPIEbm0jobVfhtKifNfeJRcbQms2fEznMdyy",
-	"4ScKl7BI+Nzj/TrVzGtIRu3HvFkdABjwsl931ol692d9e9AZqyYjl5RtDr81Ista2OnspGEnZN7rWR8G",
-	"No+0EBb29CGtjTDXEcmRhSKs/H7PE3i9cV3dU/N191BdDuhqwD2p63Ud1+lq1i1ah4KY4zROt572DUZ0",
-	"KWaKUsKRdHONz72CK5TxY6dmdWh1o/gb5kCNOs1pNgbdsR6PYAgYJDza1u26WIjt+gJZj4bp1Ja+iLVO",
-	"gjEZBwP5Xr3jG8rwsFU96r44NzBkk4lh+I2FoqigzMFoOtnW299tnp8awpfU7Fy3+AAeqzEr7ZvdcnxE",
-	"6KdlfsETwU+fED0kyiKK7KLYDcCBgrgXoJYVsyxLe9o2ctVWqJq68SM2U3rU1Du4I7db+YE/Tok/XjIT",
-	"9GF/73y0BiM9rDf9gQPeZjfoHy+OSQqxKoUxkH/dwXVIURdfHD/4XpZ3qwayG+BpB+a7abdDqe44vlr1",
-	"R7DENdweLTn+q0mm2lNXdWUM+e4fMWOFn7e4i6JlwpNHylj/vpSpnVJHbNvZdN+WlUdz7zQ/Hs27qaNy",
-	"l/w014AMKlPcr0qa2umomTVVjXFnX9ycQGvyRsfU1E+D8AM31hLUfTl/nVwpp+2dxXeQFCB/maGOJNoM",
-	"tIfLD9ons++QmUGVz6Y7QajK59PErqhlSxBsr5tr3R9BZ0i4PZrG+GO9dcVvPGfLOMr9Z/vHenvNUW6b",
-	"MCvSFNLtgANW5g0zCMcEZYcWpciJXUtgc4YAZtvflpM3f3ZPSR05+DatZQskyeTbX135XqTgEXHbb4PO",
-	"KuiTBtaai/Y6yXWNWQxN+O8Lke/qHBXX1ildjiR/5YMoKObbazErvUM0yhhnkzeTNYKxCkBIaTP5f68u",
-	"Cr5+9dUUrNVzz/H/RtvJt29yHZdEJZDU9vGydC1QEXSgTx8AmMWgKqQ2BYLKkONFgsAG8zX4A/6HfMeA",
-	"3rexM5ncwQXlZNUG9WqsDrQpp/zk9dm5XOgcZfLM/uSnM/GVOqMupzeDOZ4J8TQ7P3ut/snx2TaVTL9S",
-	"/hgBWCm4PsWTNxMx4Y+IX+T4Isf/TFUGAMtJxhTBfjw/L8txKTsF5nmiRd/s7tUWqsYVcmyMtpt5Nvm6",
-	"RqD+TbXJ6ejpXzrbourHj5NMCpDgpW6jsMqz/6bOEaM7PlvzwdP7Yw052KCMgw0lWtSUcmjyHin3KOBr",
-	"XK4++P56A1crRMGPZ+c/mEJ8b/6Umkbhv7myi1pl+65lLSvgD1rVNq27KFf2YV9qTIHaX53UMguMb+CW",
-	"AU5AQlYAZx6rWrnzutb0nfHv5JDCFHFZieTPewuTKatlCvASZIQDLr4Sou07BsgmO5Pnvy1SUEimV3rb",
-	"Oa2RpFTcJva1Q6K/9gSZd4ZPezGuVcFSpkQrl6i7QdvTAJ3WcnK4Wr/9+ZdYjQqOH5FafoUwncgFcAaW",
-	"hEZoKslGCg5MIjJroXU6uXtldPArufmXP5ypFs8ogrGuuaIqtLShK4u3PG3wysIa5qiVN1i8yxmZAjbt",
-	"vCRl4TwO73xt4QIuOaIbKGAQ+Efyz/UG82gNYrQoVkCn6DLBPwKWQr6TDBAKyHI5lHGKPIYcTdrKICcJ",
-	"jrTN3qUOrsxzPTz1C9mAFGZbADlICeNvwflUDl+v7xRgBjICEpxiXrLXvwskN0Oau+SPDb5qbxydHQtV",
-	"iOAtAqRwdkCWS4aG9iAQLCuyiS4YoRwsts4OqBIXbtBYJ6AbfgsgiwShaoRz9VQvo131hrIileBgkT6T",
-	"UNu7uMfwW5ZsAV8TJgxHyMFa0FGakIIVNBJT11AYgjRaD5t1JYMZWKCEbABkYIOSxNVJFQ5q9VIrXdMx",
-	"Mam70R2MuPwKM1dPxu3vP5kxveiowpF7MbnbYxbm2Vh2/WdEpJPMoZxKSRiUkVRGglYVUXz1jXmhMtUI",
-	"c2iVK8K81crzMtW6FrY6rH0Ae8znVFQH2rcB6wrrqh4dgIYsg9GukhI67KvZvWr6m3LrJUgdxWlzxXv5",
-	"m+GLy+2VGdEOf0is66qRGunl4CsvJqcFen5i/29t3+cnLuyhFVGlfwNm30wUUPbArEHkmYbjt6nXDuA0",
-	"IRnk8mM5lA4A8NIWKVymSHF68A6mzWmYNmuYrQ6iJlCMuY+FM4NRMrtXBbtGmjsXUXK5vZAtHJEPLQ1B",
-	"0+eLNaFIwQNrKNZQp4ABzIBadrCkJD0cpwzTNwHyR4M8zgLiFeIv4rgGd06OqBZ03mRvYOHaPBcCCyGw",
-	"8PwCCy9sc1o/Cuwwr0vGDjK18pOzSor5yVHzgt6bOsXn7F5/8rSkjTi93Jqz1T7GBCufdRsBfbB8TkbB",
-	"GjIgq6AHECsQf8hiAEEFg4EgLkFa+hLbgC7r3IvFtkP4FwTNHVJ2GdcC2BZE6lTB/zj/yf1ARvhp5QVe",
-	"wy3YrBFfI6r4jQkygAUC0RpFNyj2SBPUyrPPfvuqHwvmWzDfnm1eCGLoLUjhVnAIRbk8YHymzo4lJEaT",
-	"N0uYMOROrWCNbtuVw+zqynKQhG9lar54cRKyWPbPYhnTS+247kmnzNTOIju2AkZFBCOq2gnwki7ybI7C",
-	"npRg3maVJqtnCo2nAn5RYSZzWv24YaaqFzf4A/Z3Mmg09sch3plGox+Y3asPnpthzRqX2xK8/Vthbh49",
-	"jZ1wSKqxJ9VoGEtrl2wysTfha3VadBikDWI9s2wCZIMofxJJNyWoRsLdJ+fm1MEebKPTSsHZl6ccoday",
-	"2kDPRkHXGzgG7tStfcfGXK2cjgt4qmDOKfl6P/ue+5a0md3LP74GtHj2cmuQ4yGdaxgbJ5yPaQU0b2G0",
-	"UFoZxLcwwTHICEgJRacHJlK0RVSf1frwOGkp8Ysqr0VMEXOQFky5qp1ey4jkA318F42dgemEIhitXb3w",
-	"J2YKBylqAb78FaqZy0hATN6CzZqAm4xsmFxouAWQ3dhYozuiGZjj2Mxhd22kcHtqGFYR3yaMASMpsvsu",
-	"emyEmbrDYSZjxp72pca5um3inXzxAe2Gwxu2+oaPI1u2jcs5LOv+AUZrIFdDhbFMbB+fJMohB2QJIEgw",
-	"25XZvhDvT2tQT4WshpDVcMCsBtkjWapO1MVurubr176NC3iTJVA3xbCpqhoDYJIAIgSHM/ZdXi0zLgc2",
-	"pNr6y/z69Xs2IahrZakqY+qyhxBpr0fadVFtneDm71WTj7vybgsmJX23cvhdPhR0Q9ANp1EJSZaqnpt7",
-	"C46egFUvnX3krtaQzdVBpvnDpLDVOnyYbLZa7fEj9/SgdHxQGlZF24+d4FjVjw8FwY5rfpU18x0+UGUI",
-	"BHursrcKbfX4mVnyac8URi976kUF6dXVCcd1Kpk+XOgO4N5JXZREGYZvZ8Ki/HmWIk93k+SAX1HwOoWd",
-	"RfA6BXdQcAcNN09IhtSyj3UMKYmeIh8PUSXZZ/clz3gm1TRk/eX2nXz9U+wVJ6vzZ6jyeDoJ6Q5wqziY",
-	"AsVonNcA7D6+rVB/L/4Mgfnl9ndlVPVDW1tfJ3XsQl2JATBnRlgF2DfPYYywyRVIPc9bBJSGXecjnrIY",
-	"D2+f8xWnC+7gtDmVMxXjOch5J07d1pmtKClyP/+N4rSP6oXH4bfgGgquoRMO6kje64jqUAQgRYIBFFvL",
-	"/VMUkSLjDIifg3iteVSUcP2OaWKNk7Lq3W5niha15lpAmWrsZ9ZcmVeCebNnSXVDSKt949zERlINx1NZ",
-	"6wQmSVkIUcmuUGPPWom9Au0IhjJve9ovvhf81ZnKeSlTsGGCDRNsmIe4H+YKrlC4qW6MsTL4yrqmdG3e",
-	"X+cnWwde7mURtYNunTmEyD2x68OM+wTEBMlaPkou4VCjwtwkD2+qS2LMRRjjfStdl4z5mvaBNR6WNdaQ",
-	"BYao/PP41rgXh9+S0cMLPVljWrv43qBR4xn3ZRrBcg+We7Dcw+UZT9p0H3yLRkPO9l2pYRWuQ+/XsAjb",
-	"YVdtHMlCCTd4hBs8Woy0Jx953OrR4KkBqe6Kg1zp7sFYCcZKyKIPWfQhi/7xbLG9kui1JvFJpG/ojpHJ",
-	"9HVtMjCh/kjmWMjTP+WE5V322SNNv8lJXan6EUySVwlZxbPXZ+eK03J8tlUUsBpk72CSfCar+CPiFzm+",
-	"yPE/02QySDjfvdrCwST+Kk2F6puTql72Xj670LYKQ/QWRwh8f72BqxWi4Mez8x9qCCnXtFbIrLnOUUx9",
-	"1vddTH3OV4u2wQKtYCasYmVO4RQJEySBHFFnxQ5KUruUiSFHr0QbvvvN2hAWaEkoqobhrGWQcZwcqHsG",
-	"UwQgA7JNZ9FKcoDeriDVdexEq4LEMAPojqNM7LnELwjLIn85pHw7BZs15OgWUakBIsjQW/kOoCgiNMbZ",
-	"6jsGljhBsrlDe+nEqnzHQGnCOy1fmCTzbkNf7FtoBhPZwoIUmdBCpODq41+e6+Qk1FswF9gVtMxiwDjM",
-	"YgaWkrpbWQXTeVFakS6G7oTEGuII57Joj9yCSDN9qa6UA4KNfa+RkyxvvUVu31vjJKxJQSMJMrVRYxxn",
-	"UlAIPU4yVI1ZqR3fu+8You0aLEe7/07M5N37L98xgGO16TSjp2CNV+tuAeXYj/Xsox+osJ1mMHVL6lt5",
-	"LExsVDCfSkgtCg4WCYlu1L2ETtZj5vZUywZbVheVV3/qlibTyS3BkazuNJlOiuwmI5tsyPYbgQxtEONK",
-	"agtOhNFaxcxUJRrxb8mqbseAgGPErcPOEaJz2YTXwEwNXG5UyRqyupDsWDlCYxSPX7qIZLeIMtgpHmvP",
-	"zMcU4DHCsyb/pPtjA5kcB4qBrJ7lnqZMHUXx3LQ0L1saNppPXE5ZWEkDOtNvDOtKWlScAOmqAovtVLCJ",
-	"dGr1uZzazq1SC0l5JHm7FGCi0cm0zijq42Q6iQtlV02mbRXXZLz2Etek7TxGHOKE7XxbX4L69xayWX92",
-	"vZ/gDLXHoAtM1b+qy/Fq1fSD1RfVMKrv6n13LngP9KqfG0pF6q0mRtVXNkjt/GIqae18bWmsIpT+ovlq",
-	"NSIv2ShVqULrm7qQlJwJvhdPNzzNPyj7mj2M59Ti9657uqfg9fn5uY8/92n6vj8SQDKwUWc9VIloqYqk",
-	"rZChOz4XKprQKoL0Vmj1JZQlJISVCHK4chrQ6uVh8uvd9f8FOAN5AiNpaP3X9W//cBoqymSyrXPEbifT",
-	"idwI+1rJ0m2gXUdAeYjMReAMZfwMfBLUyRggZmOhHnJvfFSZ9n1cWAcZx3C/1kv3fL+LTTk77bqI2O1b",
-	"EK0hZYj/r4IvX/3PEX6ad++/6CsjUsijdfD21VzlgjZ2X43FpVf+ehbFdMcj3vLozEpzlc1SFGPY5Qs3",
-	"Xh7lgXwX0y/ly7/Kd0+mrt4XlJJbNPQIU/BiV7hWFJTrD4sYExN4rPAovmEkRfuh37R2JtHd48q2McQM",
-	"3eWEcvelJIYrrgjjbZ74oN4OHtHgEQ0e0eARDR7RJ+YR/WNNwApxJndw2Y3YLUqdRKM1vkVid5cBLLV3",
-	"TDLUWbb+eWQkH94YUirOZQ39eOB+VA3d2HGn5gZLDQZSGKO34DOJSkZT+3ROAGQ3UiaFAyjGFvtVnsjK",
-	"StCTZc0MO5Tlpcyo1oGUtgF2H8XUZOV4BJsvt+9i6lvTUrbsl4SDM/73v1VM1CGpHtHp8qKcCod3KAQG",
-	"r1eAEwQZx8yGJXu9CebB2Zok8SBXgmbjX8R7j8fKTzsLbo2S07os2vMwgliiBK1gAgTs1L7uAGAXjfXV",
-	"9rTqogDiQ2oGSU2HjJdiJnDCbr7f8dihsxZo6QkrAjMcw+cMxfPDXM5CZQQGUQxyVWgrCBRZjGiNR94I",
-	"XKxxthLMgrkJGFLt5T8E4+yW0OqwnWoe6Pvys/T0fBsRo9FsWLmlL7fl598LHDsiN0dkUEvTzWmeWm32",
-	"wKAdMaHKFbH/5qV0Sezy1U50aIixd+KMFdI+npmHRjDWbANvR3hU5LuCO348//sBm6WqWCW7QTFYEll3",
-	"/CdX+SB1KkkXEAIwEfboNsjPys3zeMLT2zfUa9/MEpzdeAfcveTwZ9HiC5bFPxMK1ibjkaGIZDGbgteA",
-	"E/DT38/P34Kfzs89D88neIl0HH1cvO4Rpd3rg+22JGAcAkvCM8icWuyojJ3WJI4+LkDoDSsPmUB9SnVJ",
-	"qMrtSXFWcMSOL53EAAcEn2ab9XZYAOqP9Tb4/A7FfYKYFpB+gNEaxCjCMvlEJlvTIkFTgLO84EyWBicF",
-	"j0iKVJ3wjYDgAkUyyUcly9cim4GFJQtfwy3YrLcAqvyvDWTAnFEChAos7cuem/W22zwg2RKvvPhNPflE",
-	"E0334AYYx1j8BJMrKmbPVSH1Kk+HLP6FImupkWuV8MXM6QOEKbhB24DvHbNYoUwfrwJYaqFIX4wnlJMp",
-	"dz9MG80V3GXblXtcprC7LVfx89OG8jj/dZl91hnqlxO/Mln+zTy0/e+82oOTvrZQApcc0Q0UoAjcpLTF",
-	"BnOphRfFCqRqOExXwQIJWQGSqTpSy/Fs1O0sR7eCJD7a4oN6sofF5Alj1WiViil4yDsVU758rARSXaSL",
-	"P0w+pDrUtkBrLAPrmCnKTEVvldsMfIaMv5LkffXpvSx17txOQsbnso1Rx5CDg/GZORilPJLr/YpximA6",
-	"UC4pnp2qQwAywZjhWN7vE2qGV1L4Z5IIEYA0saAq8IPoKwFG/fUIq1292GmrqzxONrtXH9Qm20sYqxcv",
-	"t+rD7wpg/RvmWj/hOtze9Gin717l9gb+2UmWqdKex7CLgvRZgxeGc88sJpssITAeyUbvzeuPz05BWz9f",
-	"cfMfnI8JClaC5ZCHPUpRYj3mgdXNOrEwD7aIO2KSe88tRCYPmYB+eElr5GanyE1wdsNGZFj1CeLPot2Q",
-	"B/JmclFt/3F24zwid5djitjAqKJf2wyvMsgLijpVRUiOePlFT39nJho5qLYpRYIoWNGgj/G/lA+/vDBE",
-	"dwKymbdNKWcghlv2FmRFkuxkGkxV3acloWJnSoNSrOJua7IBCZHBclnzAlIEblA+JuJWYtg7Sf/JA/kY",
-	"SfR6yu/hlg2+gZowlAX0mjumCWHoOADu9v/rAogekvralEo8JTFt5q8n77rZF9JwH0UzA6Iq5yqJI1OX",
-	"RsBYwbNzS6Luo0iRb011efXEryiUVg+FhEIhoVBIKBQSCqXVQ2n1UFo9lFYPpdVDafVQWj2UVg+l1UNQ",
-	"PZRWD6XVx5VWL9NrNWr0TZ1DHT9q05Wi3rrrdffPgYPSlacolCcIMiuEvoOg66kLIP4lGVK4k7vPfSXf",
-	"gUoGjBSSA2oHDJSVoYRAKCEQSgg8bAmBxxROHhUDavfKaxk0JKCn7pIX8sUa2HNcIX8kSykEDUPQMAQN",
-	"Q9AwBA1D0DAEDUPQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwOKssQUO4X6iw5jhyxAyVm0n8B3N8tlWzdDqX",
-	"4o+IX+T4Isf/TJPJIMTdvdrCwTT8qjaU5TcnddKwdt0KVtVXcITA99cbuFohCn48O/9hBxi7xw917UOY",
-	"JKx3Wd/Jp7wPshx90/rSzsso+WkvCCdJH8RfJf7MDlvrh5Wwu9pYdwjA+Ey+6hR28tfZvdxa9VUWKjnj",
-	"civ++N4CqZru9KGfnA0Bk6SLAQL+6zcpWiJR/YAvIe0LfR3snuWwYPKmH+d5XnnjVp0PVPT6Sr54Wizh",
-	"PL3LyFRstjeQ6ehSgLS5dacWbVXYfgNyDZ3xEBeNnslmrMd5OxFPESvSUZD/ot4MmA+YH4x5arCzJ+hV",
-	"O8NRr7zQI0B/rd3XAfMB8wMxbyIfe0JeNjMG8SQfB3iSB7wHvI/Bu0TO3nAneRfa+6+zCHdZhLssHuMu",
-	"i06we99hES6wCBdYnN4FFh6849YJHkWrTrpiVShXdYRyVV2IdZap2j1+4xWfMmdphoWpQvzoJONHzSMd",
-	"Q0yU6ixHZwypCd6xHvU6poNjPWxA99qANjE/3MG+g/zBnvY+lvB0ubt5InjeA1PsyxSDPfB9XNHriu9j",
-	"Cz+fvJsrgms+MMWeTDHURd/HE32++n6W8HDad3FE8N0HhtiPIQb58Pv5webMJ9lSsMNrv+Rb8XRIvt1B",
-	"ztT/JOvTydMVK1nP061wwDiimN3MlkheNcNmNcKmMO8Hh27gZ/3+RfP1E3OakGz5laxWCXK7sWMUQD1Y",
-	"chrSqdRcJn3diNVKasSF6LLteVHAt0lR8cuZgf+Zgf9ZE/5nK3UNm90qEE1cFc+UBQ5/C0kT/V5XkBjS",
-	"ycNrC4QywEkSBwYZe28Jfyw+cVsafWkDWo+EtIFnnTbw1PljrwyDHubwzDCQ2iJkGIQMg5fPbeOSEfzY",
-	"zK1pyjoIrNzN9KqdD+U7xnrr48sLGZhW2XeCruIT5pUEoWgFaQw4kTWtAMxiAKNIXkB/wBpWl1tZP+ut",
-	"pKiqw7BP9RBVj2Y60XSbTCfe1SG+YCYsiu936z8sYZJ01Kc5agmIKXgthpASit6qckPb51n84YHOvn64",
-	"gxGXBZAwc990y4eWSvBptkLcgRtuVfF6iYcf87qiq3SCtzbWQs9WuowTDhPPqq41X/af+sWpHsRfXtpX",
-	"7V1MVYaplJpl1Va+RlsAafCbjEtMeQP0Kn+o1QnyVbqVTq22fjv5KV36d3ZffTk3X3YfgHYq5stt+zvP",
-	"s9H2QRy5MPvzd2WW0qENyBakAm+O2JIenDVd7NZzebJ2ZAaee1TfaY3dvJyn70kWdOIYV6m8gUFtnFAS",
-	"63ofkKraXQ/Hk+6d7IqSIu/fvH5Uj53ihlXXM0zgAiWytq/anEiWDVvXsHVtVsKG6RE2mAZ7B272SPvs",
-	"oZvhsMU+0BZbCumwwX7RG2y1xv5mgtLvlVFuv9RHWuWEear5l2ULa66xWcKvj9PRLiJKvg0cMcy8lnfL",
-	"jOaJ1tU0O0bx7F79NU6kGCWIIwf3vJc/Kv653Kq/ntvXspeXmakb9o6jwK0ANRrcNeyeaeB+m/rs8U4Y",
-	"vOdB3D95L+YB2MHLQXmKzPDg9lXQFg/maTwA37idiDhbkn4f4if51Gml6as5Wxb6E2dAjEduj8UMbxE1",
-	"d7JhzsDF1afABiMLe+BoDdiWcZSqMyt4SIqlxLIz8JzgzCPV67N86oSd5cazWF0wFPzkwU9+dD/5kRza",
-	"o25eO4an/AR92r8zRIU4DW7tF+3Wlkvsr6SlGu5W0rN7+ccrA0zq68ut/OO51TON739L/Yt3hFQs3EaN",
-	"Ye3ANMNdIaN4puIKJ/v8u0CFh5H7f9RjISUkpIQEUzekhISUkJASEmznx7CdpSIeYAgo/e6bEuKn5kNK",
-	"yGFjhGpNA0eMTQkZyRPulBD1wOxe/R2QEqL453Kr/nruLsteQkpIAHcrJWQkuGvY9U0JOXnwngdx/+T9",
-	"IAdgB6+UkFNkhpAS8nJTQg7AN+6UkLIOGJvBLCNFFqFU0LLXrVhWLmUXjfdOr7xjc/6OUkKMFFnMAFmq",
-	"6apZBGYZU/VRk1JyCUdJopzWJZAHcEoF/rMG+P30zDPjgOOoiBb4vVTF1zXagogUGQdLQqXPHyzQCmcM",
-	"EAqQWN4lJSnIyAaESgL7FX98AHZxq5e+28C0MjnN28DE5J/nbWDPI7+w7+KwHrjbLw4roc1pkd30Q/ur",
-	"euyUkwyzOCc44yHyGiKvD5lkWMEuRElfRpRUytIQJX3RUVK1xv5aWqlh3yipnzZ+YQX4FdccP0padtTi",
-	"GcO3gSNGRUlH8oQ7SqoemN2rvwOipIp/Lrfqr6dvvewlREkDuFtR0pHgrmHXN0p68uA9D+L+yUdJD8AO",
-	"Xt7rU2SGB7evgrZ4sCjpAfjG7caWVyv2uvrkXaAn6emTLZSnLcqPgmxytcLhi+AC7L7zoQagg5/AOFbL",
-	"dXiH8x3Bc9lztjI4Ll+041Iusb/9oW5r9nRbelkWL8uqVhxzfKel6WcXDIZjAy+MclmO4ga3w1Ld1X8v",
-	"/wxwV0q+udzKP55bXNNF8FUGVLd8laNQXaHW11F52rA9D/L9ifso92UDLwflyTHBQ9tRQT08mHNyX4bZ",
-	"9Uxu0GJNyI2wjc7lFzDHZ1s1X6tm+UO/8BHxixxf5PifaTIZJHnvXm3hYIJ+lW676punB63D46VmNIhn",
-	"F0gVt2SI3uIIge+vN3C1QhT8eHb+Qw0TZkknf9lXuefS/NoCh3vzn/W9+c/uMvwKuRaBZn70vBLfwDjc",
-	"ih9uxX+uvDTqqvtBTNRpDvQcuakpinDq5nmdunm6R2n80Gs9UNPEbrEox+wH4cYLvUgmDDWP4B418Plb",
-	"JkNnolNtdmAmrI43tzApkJYImIIUcRhDDrsD/HPz2OSUXTrNBXcdtm4+FBjZRKl2KDOYgetv98SuSkuO",
-	"sKFc+lLcL3raC3TsOFbZUezDEdNyEwQYiqi0/CEHDK8y9gZgDsRudU02mRJYJItQ4CGtDA2hAQS/f/kM",
-	"OAHoVh/634eVdgNfbqU4036E4drx2rx4Mo4B/42O586npH1gh0qlrMlGMwGIYAYWyue5J0MYSnsbi7P7",
-	"+r9zAbTOILHhEhXZazDK5bb+7+8Ksv3Bh1b/fiXnHSzxbCLKn6S+WD3NwMEjBosBbChdpXMxZyBGCb5F",
-	"FKN9lYYF8X0BZpduCJB/4K2Lj50W+KnyTTeZ6QiM0xmSLvcyRWCbJ7SBCqz52KypA99H585uh3efHThL",
-	"yGr4fqnN3J9FM0+AwWt+Rblz30DMp2ANbxGAlOJbFE8BoWCDKAIrfIsyUORO3yIXhLWdkslRpuuDaYsF",
-	"xfIz9Du5I1gmQxvEuD5f9L34fQp2T/IkkPFHOcbzFrw+Pxe2a21EU/HdufxGPPJcj/O8CHPpF0JuJMc5",
-	"80pKOzpI42o7XpFF8VqdB48gmYVo3WuTLoXz7D4hK/0/RXkCpQ0x0LFsF9iX289kJf75otp9FPltu5hO",
-	"TzhsmTp4Sq2Z3a1dCtQNThLjdgJwBXEwz4y7GmUxgJlyzynSKIthDZkxFaSlAFlpKBxLRlQcfqY4fIjT",
-	"2yY3DignHlM0BP4N/NvNv0li/Os1Dm4Y90fxh7h4lJHoBvF41rWh0s98lDZsZ7TpN5WNkVPCSUSSN+ps",
-	"/Y9vwesd09xlKuv7+Afbyn2pIG8BIzoYuiQq9SWFjCOqHz9sqshXw+Sa7YHi7npE5Qx84mAjS2Tf6lwc",
-	"9ZBrJApUzy1Z5LWKi+8WzSiBF2SDkg0/kyQpI29TgVqxAt+xilKxVPN8jdKmfNC/uiSE+dnG855HDSr2",
-	"D4cNnuphgxIFtnXuP2xQLXE4bhCOGzzwcQM/CeZ/5EC/EA4dhEMHp3boYBgrlXEYOSp6a5ijoOL5mZj7",
-	"/w8AAP//",
+	"gFfhqEG55vTrk91ZyNay1RHm4s/PmPE2j5aSoPzjv1O0nLyZ/LdZJaVnWkTPJJ/3SQnVknMYZBVfl0Bq",
+	"DmZRsHlEMlakCs6dQzFfiYYZorc4QnNOblA26E0O2c383wUq0IDXdibcGPbuYBpduIjipAikeNB0HpyC",
+	"O6QQ4512E8RKg5ha5p6xTV2s2USSegbFdmktOT/GFEW8Ie+t9oN4tkPCRSS7RZQpbu+TlDFiHGfq2Rhx",
+	"iBPWIRdtgrDegkVj9XUqdBDNYCKWgaM7PuLNEb2O1I71Jpo6r69DL3UwncQFhQYBQwaGsp6GO+datlhX",
+	"s/6y9ot8pS1tFcMhxlHst7rV455LWr0wDEaW9wb32L/+1bOeq89IQSPkOxT99LCZ7740sq/+yes3RjKa",
+	"ftu7G18Cc0h7CMThDvJ7Nh59luCuyRG3jCc1KMXDNT1h/pzUpEJLUTS1QVv22wW8S2j3SOZe8WuXsRax",
+	"6ZKNLf6yiRC7nOgUBj0cb2dVCz+6mc7BIl0M1+KRJuwt2NbobAhph5Fit6GXOOHGCPHQBQNN7pja2CND",
+	"d3weFZSRHguJEw4Tr5FZzXjTwLSaZbNzK6VK+7BFK6eFtdO7fs7eera8yDJSZBFKjROp2Uu1PfKQTfWH",
+	"ST5gY7nbS6sp1+g/1NXDjs9kV93URKQEeT/p1GPTsinXKH5GkBcUtceAMrhIXDa1axDTybJqr71v9xLj",
+	"mh3NBEyD03JErql8pKTILTuIgpO5WhPrqGKeLvXvc05WqwR1zFms1wC2bSyzhYG9TccELlDSjWCno6jX",
+	"neKvXY2obChZLVLVEK30nDYWoUFK12J+xpkVlHFOcNbBGY+1QCnEmR03jnWxkVdTspylbtaLYF9L6DZJ",
+	"RnJuSDLWI7czVNOicyS0yG6G82Hn2nqvw2NzQW3t6hN20ep3hqjDZ65ZqFMO1x/EWURSoXUEWJQ9NPjV",
+	"ypTyfZUUfEXG9Vq+6tfrElPGncs7QJLutuKK/wwTI1JgWSQIyaQN6r2kPs7vJUZJz3ZsXzhX1K6RrN67",
+	"71r6wsUXkb6gn1q5qHM9zLJ3MeuL10t+CPSfiiDYb5sM0f6Qga8KtIVI3KvmdKtTxPgc5vgxXORl316O",
+	"cZIt8eoK8mht0+/26CDka+sPtzAprBZuS8tPdCvmHdvQPqQQW4K+sArh23zoS0xTl/xzA3bQ9sGMoMRP",
+	"1a11Hnc5oZad6mLL9fa+n9UiWLAetbLECXLynfjRt68UMyZe83U8GxcM5OOju8OjsmP3fl0R0NpMavSs",
+	"BV3VMhhyTvUSViRzL/87iiBXuGyiYMDg3a3bGo5iOsdxU5h6rKdZPyVH656JVt8/J9rpuhPx3dWbdpZr",
+	"qWH7Y9L/mcLMwdItpd/zWFdnu1Kq9Y6tO9tEphYa1GdiW0jpYTiO+8/m/B7rtKs56Yzfzh2O/4UkFmD2",
+	"yYl6Ektdtks8e0slyIiHK0s3Wr4ge5+KIdrnQ26UwrRIcxL3JpBlHGV8rp7oejJFfE0cso4mdtWLKF5u",
+	"55EY0BJHPdlju9KFinXUvU7VVHbGa+3BRaP3MmDRptGa87wWAh8SWUoRY3A1ZFL1zqr3XUP+TFY2pHKU",
+	"5txbSSsZ36sI45I8XQZejZDKg+HRMrpVPnFp69zNB45fet09tDj11fZ2W6TDDhikyU2qUqWdK/o3xlmj",
+	"XjXJabW6O8QyZCwXqgMzbN+EJ4O9Q8roZmDFNvpP2ZIwb1tkOtnA/5D5LaKOrEb7+jReso8iLyzqLodt",
+	"WnaR8ApSvu3dAZpWbQP5ryJe2UyoNY5j5NgxJGhlJZXTBM+IM0PSoatMuIfZR0BJ4tpkO+I7XWb0bqow",
+	"WlU7ZtlTNRrdg42S1Y7cYsV0+djarrOxYsHqXXKM1eJKRnc5poj1yje7IrYq1lqT1nGQFbYE6mAUIcZ2",
+	"rIUaURYqCdtuKyVYaG4HN8vx9OUrNa2pJUVsXTkm2rNuzepXpXAvyhw7e6J489uWlncR1q3OfTPK9fgu",
+	"tdl28HGIHji0TxPGqcsRAQu+dq1bvrjzzZjJC5oTdtBoxXRyh2/JfI/Ntpnb7kzqLVdDn2oy2Uj7D7S5",
+	"IgmOtja2SYblAcWIRRTn/QmcTvHEkmLVT5Iqg6bsbipH65jgV0m7Tv9Xl1Y0J130xgNGfOTs8jXJ+rK5",
+	"7ATwFdwmV14P03RZOdocFLIHuATKUMbFDgWTbN6xl0IpxMm85U+0GtYDo0fWuI9XdCiHjG0accyh/C0Y",
+	"q78fTz42bTmjNl2ZE8oyGxbRWBqnUhe4lefp23SyMnkZrXbkL3NYqAMjjp+7cjJusEO5uiy/Msnf/ot7",
+	"LOrnrrF0mHrdspzTIrtx9zzYIKzFTrRRKMlkls0OggrQTRxkaDNvw702PJLEXQ/s+uvqT0+brVsH9nQ0",
+	"CEUwnpMs2dqXn62h8wiCU/YeJimhKx9Bdm3TaPUJlaN3L8EhDg7pxXzYbbTq9Epbig+Ys3n02dayMa0T",
+	"p2SRoNRi1o86i4IoJdRl9bpt8emE4xQxDtO6CtBH51yWeq236aTKrK5ass33S7lF3w3z+rmZ9XP2piOr",
+	"cPSI+MUoQdwlFyonY5dVE3sca+0OLJIkIRvW58+OMZzXD8mYZ8tzjrVk2SZJnT5Ij5G7fZBDHY2muxrN",
+	"Kvq3YoWoFirU61CLMBiStehih4fcelvw0bnFt7miGzxVbU0H8GlKFthlouwTwt0NypRT2/Hp6v6bYdum",
+	"aipn1kHMR0iyN8t4SIltyZt3h+K+oJTcHjxM7PC1mjbtA8kTuLWNhNZ+GUqL8l17l1xsCK3Z8DGdx3DL",
+	"hp8oXMIi4XOP9+tUM68hGbUf82Z1AGDAy37dWSfq3Z/17UFnrJqMXFK2OfzWiCxrYaezk4adkHmvZ30Y",
+	"2DzSQljY04e0NsJcRyRHFoqw8vs9T+D1xnV1T83X3UN1OaCrAfekrtd1XKerWbdoHQpijtM43XraNxjR",
+	"pZgpSglH0s01PvcKrlDGj52a1aHVjeJvmAM16jSn2Rh0x3o8giFgkPBoW7frYiG26wtkPRqmU1v6ItY6",
+	"CcZkHAzke/WObyjDw1b1qPvi3MCQTSaG4TcWiqKCMgej6WRbb3+3eX5qCF9Ss3Pd4gN4rMastG92y/ER",
+	"oZ+W+QVPBD99QvSQKIsosotiNwAHCuJegFpWzLIs7WnbyFVboWrqxo/YTOlRU+/gjtxu5Qf+OCX+eMlM",
+	"0If9vfPRGoz0sN70Bw54m92gf7w4JinEqhTGQP51B9chRV18cfzge1nerRrIboCnHZjvpt0Opbrj+GrV",
+	"H8ES13B7tOT4ryaZak9d1ZUx5Lt/xIwVft7iLoqWCU8eKWP9+1KmdkodsW1n031bVh7NvdP8eDTvpo7K",
+	"XfLTXAMyqExxvyppaqejZtZUNcadfXFzAq3JGx1TUz8Nwg/cWEtQ9+X8dXKlnLZ3Ft9BUoD8ZYY6kmgz",
+	"0B4uP2ifzL5DZgZVPpvuBKEqn08Tu6KWLUGwvW6udX8EnSHh9mga44/11hW/8Zwt4yj3n+0f6+01R7lt",
+	"wqxIU0i3Aw5YmTfMIBwTlB1alCIndi2BzRkCmG1/W07e/Nk9JXXk4Nu0li2QJJNvf3Xle5GCR8Rtvw06",
+	"q6BPGlhrLtrrJNc1ZjE04b8vRL6rc1RcW6d0OZL8lQ+ioJhvr8Ws9A7RKGOcTd5M1gjGKgAhpc3k/726",
+	"KPj61VdTsFbPPcf/G20n377JdVwSlUBS28fL0rVARdCBPn0AYBaDqpDaFAgqQ44XCQIbzNfgD/gf8h0D",
+	"et/GzmRyBxeUk1Ub1KuxOtCmnPKT12fncqFzlMkz+5OfzsRX6oy6nN4M5ngmxNPs/Oy1+ifHZ9tUMv1K",
+	"+WMEYKXg+hRP3kzEhD8ifpHjixz/M1UZACwnGVME+/H8vCzHpewUmOeJFn2zu1dbqBpXyLEx2m7m2eTr",
+	"GoH6N9Ump6Onf+lsi6ofP04yKUCCl7qNwirP/ps6R4zu+GzNB0/vjzXkYIMyDjaUaFFTyqHJe6Tco4Cv",
+	"cbn64PvrDVytEAU/np3/YArxvflTahqF/+bKLmqV7buWtayAP2hV27TuolzZh32pMQVqf3VSyywwvoFb",
+	"BjgBCVkBnHmsauXO61rTd8a/k0MKU8RlJZI/7y1MpqyWKcBLkBEOuPhKiLbvGCCb7Eye/7ZIQSGZXult",
+	"57RGklJxm9jXDon+2hNk3hk+7cW4VgVLmRKtXKLuBm1PA3Ray8nhav32519iNSo4fkRq+RXCdCIXwBlY",
+	"EhqhqSQbKTgwicishdbp5O6V0cGv5OZf/nCmWjyjCMa65oqq0NKGrize8rTBKwtrmKNW3mDxLmdkCti0",
+	"85KUhfM4vPO1hQu45IhuoIBB4B/JP9cbzKM1iNGiWAGdossE/whYCvlOMkAoIMvlUMYp8hhyNGkrg5wk",
+	"ONI2e5c6uDLP9fDUL2QDUphtAeQgJYy/BedTOXy9vlOAGcgISHCKecle/y6Q3Axp7pI/NviqvXF0dixU",
+	"IYK3CJDC2QFZLhka2oNAsKzIJrpghHKw2Do7oEpcuEFjnYBu+C2ALBKEqhHO1VO9jHbVG8qKVIKDRfpM",
+	"Qm3v4h7Db1myBXxNmDAcIQdrQUdpQgpW0EhMXUNhCNJoPWzWlQxmYIESsgGQgQ1KElcnVTio1UutdE3H",
+	"xKTuRncw4vIrzFw9Gbe//2TG9KKjCkfuxeRuj1mYZ2PZ9Z8RkU4yh3IqJWFQRlIZCVpVRPHVN+aFylQj",
+	"zKFVrgjzVivPy1TrWtjqsPYB7DGfU1EdaN8GrCusq3p0ABqyDEa7SkrosK9m96rpb8qtlyB1FKfNFe/l",
+	"b4YvLrdXZkQ7/CGxrqtGaqSXg6+8mJwW6PmJ/b+1fZ+fuLCHVkSV/g2YfTNRQNkDswaRZxqO36ZeO4DT",
+	"hGSQy4/lUDoAwEtbpHCZIsXpwTuYNqdh2qxhtjqImkAx5j4WzgxGyexeFewaae5cRMnl9kK2cEQ+tDQE",
+	"TZ8v1oQiBQ+soVhDnQIGMANq2cGSkvRwnDJM3wTIHw3yOAuIV4i/iOMa3Dk5olrQeZO9gYVr81wILITA",
+	"wvMLLLywzWn9KLDDvC4ZO8jUyk/OKinmJ0fNC3pv6hSfs3v9l6clbcTp5dacrfYxJlj5rNsI6IPlczIK",
+	"1pABWQU9gFiB+EMWAwgqGAwEcQnS0pfYBnRZ514sth3CvyBo7pCyy7gWwLYgUqcK/sf5T+4HMsJPKy/w",
+	"Gm7BZo34GlHFb0yQASwQiNYoukGxR5qgVp599ttX/Vgw34L59mzzQhBDb0EKt4JDKMrlAeMzdXYsITGa",
+	"vFnChCF3agVrdNuuHGZXV5aDJHwrU/PFi5OQxbJ/FsuYXmrHdU86ZaZ2FtmxFTAqIhhR1U6Al3SRZ3MU",
+	"9qQE8zarNFk9U2g8FfCLCjOZ0+rHDTNVvbjBH7C/k0GjsT8O8c40Gv3A7F794bkZ1qxxuS3B278V5ubR",
+	"09gJh6Qae1KNhrG0dskmE3sTvlanRYdB2iDWM8smQDaI8ieRdFOCaiTcfXJuTh3swTY6rRScfXnKEWot",
+	"qw30bBR0vYFj4E7d2ndszNXK6biApwrmnJKv97PvuW9Jm9m9/PA1oMWzl1uDHA/pXMPYOOF8TCugeQuj",
+	"hdLKIL6FCY5BRkBKKDo9MJGiLaL6rNaHx0lLiV9UeS1iipiDtGDKVe30WkYkH+jju2jsDEwnFMFo7eqF",
+	"PzFTOEhRC/Dlr1DNXEYCYvIWbNYE3GRkw+RCwy2A7MbGGt0RzcAcx2YOu2sjhdtTw7CK+DZhDBhJkd13",
+	"0WMjzNQdDjMZM/a0LzXO1W0T7+SLD2g3HN6w1Td8HNmybVzOYVn3DzBaA7kaKoxlYvv4JFEOOSBLAEGC",
+	"2a7M9oV4f1qDeipkNYSshgNmNcgeyVJ1oi52czVfv/ZtXMCbLIG6KYZNVdUYAJMEECE4nLHv8mqZcTmw",
+	"IdXWX+bXr9+zCUFdK0tVGVOXPYRIez3Srotq6wQ3f6+afNyVd1swKem7lcPv8qGgG4JuOI1KSLJU9dzc",
+	"W3D0BKx66ewjd7WGbK4OMs0fJoWt1uHDZLPVao8fuacHpeOD0rAq2n7sBMeqfnwoCHZc86usme/wgSpD",
+	"INhblb1VaKvHz8yST3umMHrZUy8qSK+uTjiuU8n04UJ3APdO6qIkyjB8OxMW5c+zFHm6myQH/IqC1yns",
+	"LILXKbiDgjtouHlCMqSWfaxjSEn0FPl4iCrJPrsvecYzqaYh6y+37+Trn2KvOFmdP0OVx9NJSHeAW8XB",
+	"FChG47wGYPfxbYX6e/ExBOaX29+VUdUPbW19ndSxC3UlBsCcGWEVYN88hzHCJlcg9TxvEVAadp2PeMpi",
+	"PLx9zlecLriD0+ZUzlSM5yDnnTh1W2e2oqTI/fw3itM+qhceh9+Cayi4hk44qCN5ryOqQxGAFAkGUGwt",
+	"909RRIqMMyB+DuK15lFRwvU7pok1Tsqqd7udKVrUmmsBZaqxn1lzZV4J5s2eJdUNIa32jXMTG0k1HE9l",
+	"rROYJGUhRCW7Qo09ayX2CrQjGMq87Wm/+F7wV2cq56VMwYYJNkywYR7ifpgruELhproxxsrgK+ua0rV5",
+	"f52fbB14uZdF1A66deYQIvfErg8z7hMQEyRr+Si5hEONCnOTPLypLokxF2GM9610XTLma9oH1nhY1lhD",
+	"Fhii8s/jW+NeHH5LRg8v9GSNae3ie4NGjWfcl2kEyz1Y7sFyD5dnPGnTffAtGg0523elhlW4Dr1fwyJs",
+	"h121cSQLJdzgEW7waDHSnnzkcatHg6cGpLorDnKluwdjJRgrIYs+ZNGHLPrHs8X2SqLXmsQnkb6hO0Ym",
+	"09e1ycCE+iOZYyFP/5QTlnfZZ480/SYndaXqRzBJXiVkFc9en50rTsvx2VZRwGqQvYNJ8pms4o+IX+T4",
+	"Isf/TJPJIOF892oLB5P4qzQVqm9OqnrZe/nsQtsqDNFbHCHw/fUGrlaIgh/Pzn+oIaRc01ohs+Y6RzH1",
+	"Wd93MfU5Xy3aBgu0gpmwipU5hVMkTJAEckSdFTsoSe1SJoYcvRJt+O43a0NYoCWhqBqGs5ZBxnFyoO4Z",
+	"TBGADMg2nUUryQF6u4JU17ETrQoSwwygO44ysecSvyAsi/zlkPLtFGzWkKNbRKUGiCBDb+U7gKKI0Bhn",
+	"q+8YWOIEyeYO7aUTq/IdA6UJ77R8YZLMuw19sW+hGUxkCwtSZEILkYKrP//yXCcnod6CucCuoGUWA8Zh",
+	"FjOwlNTdyiqYzovSinQxdCck1hBHOJdFe+QWRJrpS3WlHBBs7HuNnGR56y1y+94aJ2FNChpJkKmNGuM4",
+	"k4JC6HGSoWrMSu343n3HEG3XYDna/XdiJu/ef/mOARyrTacZPQVrvFp3CyjHfqxnH/1Ahe00g6lbUt/K",
+	"Y2Fio4L5VEJqUXCwSEh0o+4ldLIeM7enWjbYsrqovPpTtzSZTm4JjmR1p8l0UmQ3GdlkQ7bfCGRogxhX",
+	"UltwIozWKmamKtGIf0tWdTsGBBwjbh12jhCdyya8BmZq4HKjStaQ1YVkx8oRGqN4/NJFJLtFlMFO8Vh7",
+	"Zj6mAI8RnjX5J90fG8jkOFAMZPUs9zRl6iiK56alednSsNF84nLKwkoa0Jl+Y1hX0qLiBEhXFVhsp4JN",
+	"pFOrz+XUdm6VWkjKI8nbpQATjU6mdUZRf06mk7hQdtVk2lZxTcZrL3FN2s5jxCFO2M639SWof28hm/Vn",
+	"1/sJzlB7DLrAVP2ruhyvVk0/WH1RDaP6rt5354L3QK/6uaFUpN5qYlR9ZYPUzi+mktbO15bGKkLpL5qv",
+	"ViPyko1SlSq0vqkLScmZ4HvxdMPT/IOyr9nDeE4tfu+6p3sKXp+fn/v4c5+m7/sjASQDG3XWQ5WIlqpI",
+	"2goZuuNzoaIJrSJIb4VWX0JZQkJYiSCHK6cBrV4eJr/eXf9fgDOQJzCShtZ/Xf/2D6ehokwm2zpH7HYy",
+	"nciNsK+VLN0G2nUElIfIXATOUMbPwCdBnYwBYjYW6iH3xkeVad/HhXWQcQz3a710z/e72JSz066LiN2+",
+	"BdEaUob4/yr48tX/HOGneff+i74yIoU8WgdvX81VLmhj99VYXHrlr2dRTHc84i2Pzqw0V9ksRTGGXb5w",
+	"4+VRHsh3Mf1SvvyrfPdk6up9QSm5RUOPMAUvdoVrRUG5/rCIMTGBxwqP4htGUrQf+k1rZxLdPa5sG0PM",
+	"0F1OKHdfSmK44oow3uaJD+rt4BENHtHgEQ0e0eARfWIe0T/WBKwQZ3IHl92I3aLUSTRa41skdncZwFJ7",
+	"xyRDnWXrn0dG8uGNIaXiXNbQjwfuR9XQjR13am6w1GAghTF6Cz6TqGQ0tU/nBEB2I2VSOIBibLFf5Yms",
+	"rAQ9WdbMsENZXsqMah1IaRtg91FMTVaOR7D5cvsupr41LWXLfkk4OON//1vFRB2S6hGdLi/KqXB4h0Jg",
+	"8HoFOEGQccxsWLLXm2AenK1JEg9yJWg2/kW893is/LSz4NYoOa3Loj0PI4glStAKJkDATu3rDgB20Vhf",
+	"bU+rLgogPqRmkNR0yHgpZgIn7Ob7HY8dOmuBlp6wIjDDMXzOUDw/zOUsVEZgEMUgV4W2gkCRxYjWeOSN",
+	"wMUaZyvBLJibgCHVXv5DMM5uCa0O26nmgb4v/5aenm8jYjSaDSu39OW2/Pv3AseOyM0RGdTSdHOap1ab",
+	"PTBoR0yockXsv3kpXRK7fLUTHRpi7J04Y4W0j2fmoRGMNdvA2xEeFfmu4I4fz/9+wGapKlbJblAMlkTW",
+	"Hf/JVT5InUrSBYQATIQ9ug3ys3LzPJ7w9PYN9do3swRnN94Bdy85/Fm0+IJl8c+EgrXJeGQoIlnMpuA1",
+	"4AT89Pfz87fgp/Nzz8PzCV4iHUcfF697RGn3+mC7LQkYh8CS8AwypxY7KmOnNYmjjwsQesPKQyZQn1Jd",
+	"Eqpye1KcFRyx40snMcABwafZZr0dFoD6Y70NPr9DcZ8gpgWkH2C0BjGKsEw+kcnWtEjQFOAsLziTpcFJ",
+	"wSOSIlUnfCMguECRTPJRyfK1yGZgYcnC13ALNustgCr/awMZMGeUAKECS/uy52a97TYPSLbEKy9+U08+",
+	"0UTTPbgBxjEWP8HkiorZc1VIvcrTIYt/ochaauRaJXwxc/oAYQpu0Dbge8csVijTx6sAlloo0hfjCeVk",
+	"yt0P00ZzBXfZduUelynsbstV/Py0oTzOf11mn3WG+uXEr0yWfzMPbf87r/bgpK8tlMAlR3QDBSgCNylt",
+	"scFcauFFsQKpGg7TVbBAQlaAZKqO1HI8G3U7y9GtIImPtvignuxhMXnCWDVapWIKHvJOxZQvHyuBVBfp",
+	"4g+TD6kOtS3QGsvAOmaKMlPRW+U2A58h468keV99ei9LnTu3k5DxuWxj1DHk4GB8Zg5GKY/ker9inCKY",
+	"DpRLimen6hCATDBmOJb3+4Sa4ZUU/pkkQgQgTSyoCvwg+kqAUX89wmpXL3ba6iqPk83u1R9qk+0ljNWL",
+	"l1v1x+8KYP0b5lo/4Trc3vRop+9e5fYG/tlJlqnSnsewi4L0WYMXhnPPLCabLCEwHslG783rj89OQVs/",
+	"X3HzH5yPCQpWguWQhz1KUWI95oHVzTqxMA+2iDtiknvPLUQmD5mAfnhJa+Rmp8hNcHbDRmRY9Qniz6Ld",
+	"kAfyZnJRbf9xduM8IneXY4rYwKiiX9sMrzLIC4o6VUVIjnj5RU9/ZyYaOai2aYo4xZGXT+lX/ehzDEFI",
+	"mucJxNlAov+MVwVVbr4rSlLE16hg36kC+HpYQdOVmm6pqbUktEauEVpPw7JTvVEkCI0VXfvA+6V8+OVF",
+	"0Lpz5828bfZkBmK4ZW9BViTJTpLMVJUsEyuJbhENKK9CxmuyAQmReR6yXAukCNygfEywuMSw9/mSJw/k",
+	"Y5z/0FN+D7ds8OXphKEsoNdcj04IQ8cBcHfoStfu9JDU16bK5ymJaTN/PXnXpdSQhqtUmsk7VSViSRyZ",
+	"dTcCxgqeneaGukolRb7XAchbU35F4VaAUAMr1MAKNbBCDaxwK0C4FSDcChBuBQi3AoRbAcKtAOFWgHAr",
+	"QMgHCbcChFsBxt0KUGaGa9ToS2aHOn7UpitFvVcG1N0/B86nqDxFobJGkFkhayMIup6SFuJfkiGFO7n7",
+	"3FfyHajaxUghOaDsxUBZGapfhOoXofrFw1a/eEzh5FHsQsmo+9Kz8G1QQO9yKz6EfLEG9izsv+vhOaCl",
+	"FIKGIWgYgoYhaBiChiFoGIKGIWgYgoYhaBiChiFoGIKGIWgYgoYhaBicVZagIdwvVFhzHDlihsrNJP6D",
+	"OT7bqlk6nUvxR8QvcnyR43+myWQQ4u5ebeFgGn5VG8rym5M6JFu7KQirwkE4QuD76w1crRAFP56d/7AD",
+	"jN2Ts7psJ0wS1rus7+RT3gdZjr5pfWnnZZT8tNcylKQP4q8Sf2aHrfXDSthdbaw7BGB8Jl91Cjv56+xe",
+	"bq36imKVnHG5FR++F5iqpjt96CdnQ8Ak6WKAgP/6JaCWSFQ/4EtI+0JfB7tnOSyYvKTKeZ5XXhZX5wMV",
+	"vb6SL54WSzhP7zIyFZvtDWQ6uhQgbS6MqkVbFbbfgFxDZzzERaNnshnrcd5OxFPEinQU5L+oNwPmA+YH",
+	"Y54a7OwJetXOcNQrL/QI0F9r93XAfMD8QMybyMeekJfNjEE8yccBnuQB7wHvY/AukbM33Enehfb+m1jC",
+	"NSzhGpbHuIalE+ze16+Eu1fC3Sund/eKB++4dYJH0aqTrlgVylUdoVxVF2KdZap2j994xafMWZphYaoQ",
+	"PzrJ+FHzSMcQE6U6y9EZQ2qCd6xHvY7p4FgPG9C9NqBNzA93sO8gf7CnvY8lPF3ubp4InvfAFPsyxWAP",
+	"fB9X9Lri+9jCzyfv5orgmg9MsSdTDHXR9/FEn6++nyU8nPZdHBF894Eh9mOIQT78fn6wOfNJthTs8Nov",
+	"+VY8HZJvd5Az9T/J+nTydMVK1vN0KxwwjihmN7MlkrcksVmNsCnM+8GhG/hZv3/RfP3EnCYkW34lq1WC",
+	"3G7sGAVQD5achnQqNZdJXzditZIacSG6bHteFPBtUlT8cmbgf2bgf9aE/9lK3SBotwpEE1fFM2WBw99C",
+	"0kS/1xUkhnTy8NoCoQxwksSBQcbeW8Ifi0/clkZf2oDWIyFt4FmnDTx1/tgrw6CHOTwzDKS2CBkGIcPg",
+	"5XPbuGQEPzZza5qyDgIrdzO9audD+Y6x3vr48kIGplX2nbzkkixlVRsjQShaQRoDTmRNKwCzGMAoEmt5",
+	"yBpWl1tZP+utpKiqw7BP9RBVj2Y60XSbTCfe1SG+YCYsiu936z8sYZJ01Kc5agmIKXgthpASit6qckPb",
+	"51n84YHOvn64gxGXBZAwc1/SzIeWSvBptkLcgRtuVfF6iYcf87qiq3SCtzbWQs9WuowTDhPPqq41X/af",
+	"+sWpHsRfXtpX7V1MVYaplJpl1Va+RlsAafCbjEtMeQP0Kn+o1QnyVbqVTq22fjv5KV36d3ZffTk3X3Yf",
+	"gHYq5stt+zvPs9H2QRy5MPvzd2WW0sFy6/cupAJvjtiSHpw1XezWc3mydmQGnntU32mN3bycp+9JFnTi",
+	"GFepvIFBbZxQEut6H5Cq2l0Px5PuneyKkiLv37x+VI+d4oZV1zNM4AIlsrav2pxIlg1b17B1bVbChukR",
+	"NpgGewdu9kj77KGb4bDFPtAWWwrpsMF+0Rtstcb+ZoLS75VRbr/UR1rlhHmq+ZdlC2uusVnCr4/T0S4i",
+	"Sr4NHDHMvJZ3y4zmidbVNDtG8exefRonUowSxJGDe97LHxX/XG7Vp+f2tezlZWbqhr3jKHArQI0Gdw27",
+	"Zxq436Y+e7wTBu95EPdP3ot5AHbwclCeIjM8uH0VtMWDeRoPwDduJyLOlqTfh/hJPnVaafpqzpaF/sQZ",
+	"EOOR22Mxw1tEzZ1smDNwcfUpsMHIwh44WgO2ZRyl6swKHpJiKbHsDDwnOPNI9fosnzphZ7nxLFYXDAU/",
+	"efCTH91PfiSH9qib147hKT9Bn/bvDFEhToNb+0W7teUS+ytpqYa7lfTsXn54ZYBJfX25lR+eWz3T+P63",
+	"1L94R0jFwm3UGNYOTDPcFTKKZyqucLLPvwtUeBi5/0c9FlJCQkpIMHVDSkhICQkpIcF2fgzbWSriAYaA",
+	"0u++KSF+aj6khBw2RqjWNHDE2JSQkTzhTglRD8zu1eeAlBDFP5db9em5uyx7CSkhAdytlJCR4K5h1zcl",
+	"5OTBex7E/ZP3gxyAHbxSQk6RGUJKyMtNCTkA37hTQso6YGwGs4wUWYRSQctet2JZuZRdNN47vfKOzfk7",
+	"SgkxUmQxA2SppqtmEZhlTNVHTUrJJRwliXJal0AewCkV+M8a4PfTM8+MA46jIlrg91IVX9doCyJSZBws",
+	"CZU+f7BAK5wxQChAYnmXlKQgIxsQKgnsV/zxAdjFrV76bgPTyuQ0bwMTk3+et4E9j/zCvovDeuBuvzis",
+	"hDanRXbTD+2v6rFTTjLM4pzgjIfIa4i8PmSSYQW7ECV9GVFSKUtDlPRFR0nVGvtraaWGfaOkftr4hRXg",
+	"V1xz/Chp2VGLZwzfBo4YFSUdyRPuKKl6YHavPgdESRX/XG7Vp6dvvewlREkDuFtR0pHgrmHXN0p68uA9",
+	"D+L+yUdJD8AOXt7rU2SGB7evgrZ4sCjpAfjG7caWVyv2uvrkXaAn6emTLZSnLco/BdnkaoXDF8EF2H3n",
+	"Qw1ABz+BcayW6/AO5zuC57LnbGVwXL5ox6VcYn/7Q93W7Om29LIsXpZVrTjm+E5L088uGAzHBl4Y5bIc",
+	"xQ1uh6W6q/9efgxwV0q+udzKD88truki+CoDqlu+ylGorlDr66g8bdieB/n+xH2U+7KBl4Py5Jjgoe2o",
+	"oB4ezDm5L8PseiY3aLEm5EbYRufyC5jjs62ar1Wz/KFf+Ij4RY4vcvzPNJkMkrx3r7ZwMEG/Srdd9c3T",
+	"g9bh8VIzGsSzC6SKWzJEb3GEwPfXG7haIQp+PDv/oYYJs6STv+yr3HNpfm2Bw735z/re/Gd3GX6FXItA",
+	"Mz96XolvYBxuxQ+34j9XXhp11f0gJuo0B3qO3NQURTh187xO3TzdozR+6LUeqGlit1iUY/aDcOOFXiQT",
+	"hppHcI8a+Pwtk6Ez0ak2OzATVsebW5gUSEsETEGKOIwhh90B/rl5bHLKLp3mgrsOWzcfCoxsolQ7lBnM",
+	"wPW3e2JXpSVH2FAufSnuFz3tBTp2HKvsKPbhiGm5CQIMRVRa/pADhlcZewMwB2K3uiabTAkskkUo8JBW",
+	"hobQAILfv3wGnAB0qw/978NKu4Evt1KcaT/CcO14bV48GceA/0bHc+dT0j6wQ6VS1mSjmQBEMAML5fPc",
+	"kyEMpb2Nxdl9/d+5AFpnkNhwiYrsNRjlclv/93cF2f7gQ6t/v5LzDpZ4NhHlT1JfrJ5m4OARg8UANpSu",
+	"0rmYMxCjBN8iitG+SsOC+L4As0s3BMg/8NbFx04L/FT5ppvMdATG6QxJl3uZIrDNE9pABdZ8bNbUge+j",
+	"c2e3w7vPDpwlZDV8v9Rm7s+imSfA4DW/oty5byDmU7CGtwhASvEtiqeAULBBFIEVvkUZKHKnb5ELwtpO",
+	"yeQo0/XBtMWCYvk39Du5I1gmQxvEuD5f9L34fQp2T/IkkPFHOcbzFrw+Pxe2a21EU/HdufxGPPJcj/O8",
+	"CHPpF0JuJMc580pKOzpI42o7XpFF8VqdB48gmYVo3WuTLoXz7D4hK/0/RXkCpQ0x0LFsF9iX289kJf75",
+	"otp9FPltu5hOTzhsmTp4Sq2Z3a1dCtQNThLjdgJwBXEwz4y7GmUxgJlyzynSKIthDZkxFaSlAFlpKBxL",
+	"RlQcfqY4fIjT2yY3DignHlM0BP4N/NvNv0li/Os1Dm4Y90fxh7h4lJHoBvF41rWh0s98lDZsZ7TpN5WN",
+	"kVPCSUSSN+ps/Y9vwesd09xlKuv7+Afbyn2pIG8BIzoYuiQq9SWFjCOqHz9sqshXw+Sa7YHi7npE5Qx8",
+	"4mAjS2Tf6lwc9ZBrJApUzy1Z5LWKi+8WzSiBF2SDkg0/kyQpI29TgVqxAt+xilKxVPN8jdKmfNC/uiSE",
+	"+dnG855HDSr2D4cNnuphgxIFtnXuP2xQLXE4bhCOGzzwcQM/CeZ/5EC/EA4dhEMHp3boYBgrlXEYOSp6",
+	"a5ijoOL5mZj7/w8AAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
