@@ -92,6 +92,9 @@ func (f files) prepare(row recorder.Recording) (string, error) {
 			return "", fmt.Errorf("make directory: %w", err)
 		}
 	}
+	if err := f.homes.mayMake(root, row.TenantUUID); err != nil {
+		return "", err // it is there, and remembered; or it has just disappeared
+	}
 	return filepath.Dir(f.abs(row)), nil
 }
 

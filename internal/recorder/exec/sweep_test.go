@@ -213,7 +213,7 @@ func TestAFolderThatStaysAwayIsMadeAnew(t *testing.T) {
 	s.grows()
 	s.quiet(3)
 	dir := filepath.Dir(s.e.files.abs(s.row))
-	if err := os.RemoveAll(dir); err != nil {
+	if err := os.Rename(dir, dir+".removed"); err != nil {
 		t.Fatal(err)
 	}
 	s.apply(recorder.AwaitStorage{Row: s.row}, recorder.AwaitStorage{Row: s.row})
