@@ -196,5 +196,5 @@ func (m *Machine) timed(r *rec, in Finalised) {
 	}
 }
 
-// CauseTooLong: a file has more audio than its time.
+// CauseTooLong is the cause of an alarm: a file has more audio than its time.
 const CauseTooLong = "too_long"
