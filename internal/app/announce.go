@@ -1,7 +1,6 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -233,7 +232,10 @@ func (a announcer) alarm(e store.Event, name string) ([]events.Event, error) {
 	if err := decode(e, &c); err != nil {
 		return nil, err
 	}
-	tenant := cmp.Or(c.Tenant, a.directory.Book().Master().UUID)
+	tenant := c.Tenant
+	if tenant == "" {
+		tenant = a.directory.Book().Master().UUID
+	}
 	out, err := event(name, tenant, "", c)
 	return []events.Event{out}, err
 }

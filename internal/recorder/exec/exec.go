@@ -264,6 +264,7 @@ func (e *Exec) leave(w *worker) bool {
 		return false
 	}
 	delete(e.workers, w.uuid)
+	e.sweeper.forget(w.uuid)
 	return true
 }
 

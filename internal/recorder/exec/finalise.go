@@ -21,7 +21,9 @@ import (
 // delivers exactly one result, or none if we are closing.
 func (w *worker) finalise(x recorder.Finalise) {
 	out := recorder.Finalised{UUID: w.uuid, Try: x.Try}
-	out.Found = w.awaitClosed(x.Row)
+	if out.Found = w.awaitClosed(x.Row); !out.Found {
+		w.lookAround(x.Row, &out)
+	}
 	if out.Found {
 		select {
 		case w.e.hashing <- struct{}{}:

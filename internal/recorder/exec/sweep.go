@@ -68,14 +68,15 @@ type sweeper struct {
 
 	mu     sync.Mutex
 	list   map[string]*running
-	looked time.Time // last sweep
+	files  map[string]id // also of those that have ended, until they are final
+	looked time.Time     // last sweep
 	growth Growth
 	homes  map[string]time.Time // folders that are away, and since when
 	hangs  bool                 // the last look has not returned
 }
 
 func newSweeper(e *Exec) *sweeper {
-	return &sweeper{e: e, list: map[string]*running{}, homes: map[string]time.Time{}}
+	return &sweeper{e: e, list: map[string]*running{}, files: map[string]id{}, homes: map[string]time.Time{}}
 }
 
 // run sweeps until the end.
@@ -112,6 +113,20 @@ func (s *sweeper) remove(uuid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.list, uuid)
+}
+
+// fileOf is the file of a recording, if it was ever seen.
+func (s *sweeper) fileOf(uuid string) (id, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	file, ok := s.files[uuid]
+	return file, ok
+}
+
+func (s *sweeper) forget(uuid string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.files, uuid)
 }
 
 // Growth is what the last sweep has measured.
@@ -240,6 +255,7 @@ func (s *sweeper) judge(seen sight) {
 			broken = append(broken, b)
 			continue
 		}
+		s.files[uuid] = r.file
 		if before > 0 {
 			grown += max(0, r.size-before)
 		}
@@ -305,6 +321,8 @@ func (r *running) see(f found, now time.Time) (b recorder.Broken, doubtful bool)
 			return b, false
 		}
 		return fail(recorder.CauseNoDirectory, "the folder of the recordings was not there for "+now.Sub(r.away).Round(time.Second).String())
+	case f.err != nil && !r.away.IsZero():
+		return fail(recorder.CauseNoDirectory, "the folder of the recordings was away, and another one is in its place")
 	case f.err != nil:
 		return fail(recorder.CauseFileGone, "the file was deleted or renamed while it was being written")
 	case r.file != (id{}) && f.file != r.file:

@@ -150,13 +150,33 @@ func TestAFileThatDoesNotGrowThoughAudioArrivesIsBroken(t *testing.T) {
 			s := newSwept(t, steadily, func(c *Config) { c.probe = func(string) error { return tc.probe } })
 			s.a.mu.Lock()
 			if !tc.runs {
-				s.a.vars = map[string]string{}
+				clear(s.a.vars)
 			}
 			s.a.mu.Unlock()
 			if b := want[recorder.Broken](s.rig); b.Cause != tc.cause || s.e.cfg.Clock().Sub(b.Since) < still {
 				t.Error(b)
 			}
 		})
+	}
+}
+
+// What was said until the rename was noticed is in the file that was renamed.
+func TestAFileRenamedUnderItsRecorderIsPutBackWhenItIsClosed(t *testing.T) {
+	s := newSwept(t, steadily)
+	s.quiet(5)
+	path := s.e.files.abs(s.row)
+	if err := os.Rename(path, path+".old"); err != nil {
+		t.Fatal(err)
+	}
+	want[recorder.Broken](s.rig)
+	s.a.stop = func(context.Context) error { s.file.close(); return nil }
+	s.apply(recorder.Stop{Row: s.row}, recorder.Finalise{Row: s.row})
+	want[recorder.StopDone](s.rig)
+	if f := want[recorder.Finalised](s.rig); !f.Found || f.Samples != 1600 || f.Detail == "" {
+		t.Errorf("%+v", f)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -255,7 +275,7 @@ func TestACloseThatNobodyHasSeenIsNoticed(t *testing.T) {
 	s := newSwept(t, silently)
 	s.e.watcher.close()
 	s.a.mu.Lock()
-	s.a.vars = map[string]string{}
+	clear(s.a.vars)
 	s.a.mu.Unlock()
 	s.file.close()
 	want[recorder.Closed](s.rig)
