@@ -32,6 +32,7 @@ func hashing(ctx context.Context, s *suite) (err error) {
 	if err != nil {
 		return err
 	}
+	plan.Calls = either(s, 1500, 30) // in which 10 GB are read
 	with, err := s.attachTimes(ctx, t, plan)
 	note, ended := finish()
 	if err := errors.Join(err, ended); err != nil {

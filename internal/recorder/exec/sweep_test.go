@@ -93,7 +93,7 @@ func (s *swept) quiet(sweeps int) {
 }
 
 func TestAFileDeletedUnderItsRecorderIsNoticed(t *testing.T) {
-	s := newSwept(t, steadily)
+	s := newSwept(t, silently)
 	s.grows()
 	s.quiet(5)
 	if g := s.e.Growth(); g.Recordings != 1 || g.BytesPerSecond <= 0 {
@@ -114,7 +114,7 @@ func TestAFileDeletedUnderItsRecorderIsNoticed(t *testing.T) {
 func TestAFileRenamedOrReplacedUnderItsRecorderIsNoticed(t *testing.T) {
 	for name, replace := range map[string]bool{"renamed": false, "replaced": true} {
 		t.Run(name, func(t *testing.T) {
-			s := newSwept(t, steadily)
+			s := newSwept(t, silently)
 			s.grows()
 			s.quiet(5)
 			path := s.e.files.abs(s.row)
@@ -162,7 +162,7 @@ func TestAFileThatDoesNotGrowThoughAudioArrivesIsBroken(t *testing.T) {
 
 // What was said until the rename was noticed is in the file that was renamed.
 func TestAFileRenamedUnderItsRecorderIsPutBackWhenItIsClosed(t *testing.T) {
-	s := newSwept(t, steadily)
+	s := newSwept(t, silently)
 	s.quiet(5)
 	path := s.e.files.abs(s.row)
 	if err := os.Rename(path, path+".old"); err != nil {
@@ -202,7 +202,7 @@ func TestSilenceIsNotTakenForAFailure(t *testing.T) {
 }
 
 func TestAFolderThatComesBackBreaksNothing(t *testing.T) {
-	s := newSwept(t, steadily)
+	s := newSwept(t, silently)
 	s.grows()
 	s.quiet(3)
 	dir := filepath.Dir(s.e.files.abs(s.row))
@@ -229,7 +229,7 @@ func TestAFolderThatComesBackBreaksNothing(t *testing.T) {
 }
 
 func TestAFolderThatStaysAwayIsMadeAnew(t *testing.T) {
-	s := newSwept(t, steadily)
+	s := newSwept(t, silently)
 	s.grows()
 	s.quiet(3)
 	dir := filepath.Dir(s.e.files.abs(s.row))
