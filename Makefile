@@ -99,6 +99,7 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
 	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/prometheus etc/prometheus/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md
 	@# A configuration that is there already is the administrator's.

@@ -53,7 +53,12 @@ allowed internal/asteriskconf
 allowed internal/setup internal/asteriskconf dialplan
 allowed internal/check internal/asteriskconf internal/setup dialplan ari ari/ami
 allowed internal/recorder internal/call dialplan
-allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
+allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio internal/gentle
+allowed internal/alarm
+allowed internal/metrics
+allowed internal/space
+allowed internal/gentle
+allowed internal/orphans internal/recorder internal/audio internal/gentle
 allowed internal/cdr internal/call
 allowed internal/directory dialplan
 allowed internal/auth dialplan
@@ -88,12 +93,15 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
-	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/audit; do
+	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/audit \
+	internal/alarm internal/metrics internal/space internal/gentle internal/orphans; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
 crossing internal/mail internal/recorder
 crossing internal/events internal/auth
+crossing internal/alarm internal/recorder
+crossing internal/orphans store
 crossing internal/webhook internal/auth
 crossing internal/webhook internal/recorder
 crossing internal/ledger internal/recorder

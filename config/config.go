@@ -34,6 +34,7 @@ type Config struct {
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
 	Ledger     Ledger     `mapstructure:"ledger" doc:"The ledger of events, which proves what was recorded (callrecordd verify). docs/ledger.md describes it."`
 	Audit      Audit      `mapstructure:"audit" doc:"Whether what had to be recorded is in files (callrecordd audit). docs/audit.md has the details."`
+	Alarms     Alarms     `mapstructure:"alarms" doc:"What is an alarm, and what is done about it. docs/alarms.md describes all alarms."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -57,6 +58,9 @@ type Asterisk struct {
 type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
 	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
+
+	Orphans      string        `mapstructure:"orphans" doc:"What is done with files that no recording knows: adopt makes recordings of those that are named like ours, and puts back those that were renamed; quarantine also moves all others to <root>/<tenant uuid>/quarantine; report only tells of them. Nothing is ever removed."`
+	OrphansEvery time.Duration `mapstructure:"orphans_every" doc:"How often such files, and recordings whose file is gone, are looked for, at least 1m. 0 is never: callrecordd recording orphans does it then."`
 }
 
 // OnDemand is recording by users during a call.
@@ -67,6 +71,13 @@ type OnDemand struct {
 	FollowTransfer bool   `mapstructure:"follow_transfer" live:"yes" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
 	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone. Announcements of a tenant are heard in any case."`
 }
+
+// The words of Recordings.Orphans.
+const (
+	OrphansReport     = "report"
+	OrphansAdopt      = "adopt"
+	OrphansQuarantine = "quarantine"
+)
 
 // The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.
 const (
@@ -197,7 +208,7 @@ func Default() Config {
 			Journal:      "/var/log/asterisk/master.db",
 			Technologies: []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"},
 		},
-		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
+		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute, Orphans: OrphansAdopt, OrphansEvery: 24 * time.Hour},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP: HTTP{
@@ -219,6 +230,10 @@ func Default() Config {
 		Audit:     Audit{Tolerance: 500 * time.Millisecond, KeepDays: 400},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
+		Alarms: Alarms{
+			DiskLowPercent: 10, DiskCriticalPercent: 3, DiskLowTime: 24 * time.Hour, DiskCriticalTime: 2 * time.Hour,
+			HangUpAfter: 10 * time.Second,
+		},
 	}
 }
 

@@ -54,6 +54,8 @@ func (c Config) problems(withPasswords bool) []string {
 			c.Recordings.Root, c.Recordings.Root[i])
 	}
 	checkOneOf(&r, "recordings.pause", c.Recordings.Pause, PauseMute, PauseCut)
+	c.Recordings.validateOrphans(&r)
+	c.Alarms.validate(&r)
 	c.OnDemand.validate(&r)
 	checkPath(&r, "state.dir", c.State.Dir)
 	checkPath(&r, "state.socket", c.State.Socket)

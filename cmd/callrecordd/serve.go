@@ -222,7 +222,7 @@ func statusCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = e.show(s, []string{"PART", "STATE"}, [][]string{
+			err = e.show(s, []string{"PART", "STATE"}, append([][]string{
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
@@ -232,7 +232,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"pauses", cmp.Or(s.Pauses, "as configured")},
 				{"ledger", s.Ledger},
 				{"http", strings.Join(s.Addresses, ", ")},
-			})
+			}, statusRows(s)...))
 			if err == nil && !s.Ready {
 				return errTold
 			}

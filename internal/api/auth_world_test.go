@@ -91,7 +91,7 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Audit: fakeAudit{every: true}, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
-		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
+		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} }, Metrics: func(io.Writer) error { return nil },
 		Config: func() map[string]any { return map[string]any{} },
 		Debug:  func(bool, string) {},
 		Signer: auth.NewSigner([]byte("key"), w.now), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/api"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/events"
@@ -36,7 +37,7 @@ var errNoRow = errors.New("the recording is not stored yet")
 func announced() []string {
 	return []string{
 		recorder.EventStarted, recorder.EventPaused, recorder.EventResumed, recorder.EventClosing,
-		store.EventSettled, store.EventCDR, "export.created", "export.updated",
+		store.EventSettled, store.EventCDR, "export.created", "export.updated", eventAlarmRaised, eventAlarmCleared,
 	}
 }
 
@@ -111,6 +112,10 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 		return a.export(ctx, e, events.ExportCreated)
 	case "export.updated":
 		return a.export(ctx, e, events.ExportUpdated)
+	case eventAlarmRaised:
+		return a.alarm(e, events.AlarmRaised)
+	case eventAlarmCleared:
+		return a.alarm(e, events.AlarmCleared)
 	}
 	return nil, nil
 }
@@ -228,6 +233,20 @@ func (a announcer) export(ctx context.Context, e store.Event, name string) ([]ev
 	x := list[0]
 	x.Status, x.Cause, x.Files, x.Bytes, x.Missing = was.Status, was.Cause, was.Files, was.Bytes, was.Missing
 	out, err := event(name, x.TenantUUID, "", api.ExportEventData(x))
+	return []events.Event{out}, err
+}
+
+// alarm announces one to its tenant; what concerns everybody is the master's.
+func (a announcer) alarm(e store.Event, name string) ([]events.Event, error) {
+	var c alarm.Change
+	if err := decode(e, &c); err != nil {
+		return nil, err
+	}
+	tenant := c.Tenant
+	if tenant == "" {
+		tenant = a.directory.Book().Master().UUID
+	}
+	out, err := event(name, tenant, "", c)
 	return []events.Event{out}, err
 }
 

@@ -100,7 +100,7 @@ func (a *App) serveAll() error {
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Keep: a.keeping.api(), Why: a.decided(), Audit: apiAudit{a.audits},
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
+		Health: a.health, Metrics: a.writeMetrics, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
 		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a}, Feed: a.feed, Webhooks: a.hooks,
 		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
@@ -119,7 +119,7 @@ func (a *App) serveAll() error {
 		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes(), a.audits.Routes()),
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes(), a.audits.Routes(), a.orphanRoutes()),
 	}))
 	a.serve("control", socket, listener{Listener: a.control})
 	a.stack.push("control", stopServers([]*http.Server{socket}))

@@ -53,6 +53,13 @@ func (n *needs) lacking() (recorder, journal string) {
 	return n.recorder + n.root, n.journal
 }
 
+// parts is lacking, with what concerns the recordings' root apart.
+func (n *needs) parts() (recorder, root string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.recorder, n.root
+}
+
 func (a *App) startNeeds() {
 	a.stack.goStep("asterisk needs", a.failed, func(ctx context.Context) error {
 		tick := time.NewTicker(needsEvery)

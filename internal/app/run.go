@@ -100,6 +100,11 @@ type App struct {
 	managerUp atomic.Bool // as it was noted last
 	witness   *cdr.Witness
 	stalled   stalled
+	alarms    *alarms
+	disks     *disks
+	orphans   orphanSearch
+	guard     guard
+	growth    func() exec.Growth
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -137,6 +142,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
 		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(), notes: make(notes, manyNotes),
+		alarms: newAlarms(opt.Now, opt.Log.With("part", "alarms")), disks: newDisks(),
 	}
 	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
@@ -233,6 +239,9 @@ func (a *App) start(ctx context.Context) error {
 	a.startRecovery()
 	a.startEvents()
 	a.startProbe()
+	a.startAlarms()
+	a.startSpace()
+	a.startOrphans()
 	a.startHeartbeat()
 	return a.serveAll()
 }
@@ -260,12 +269,14 @@ func (a *App) startRecorder() error {
 	ex, err := exec.New(exec.Config{
 		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
 		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
-		Refused: refused, NotSent: notSent,
+		Refused: refused, NotSent: notSent, Alarm: a.alarms.recording, Storage: a.alarms.storage,
 	})
 	if err != nil {
 		return err
 	}
 	a.stack.push("recorder/exec", ex.Close)
+	a.growth = ex.Growth
+	a.guard = guard{talks: map[string]*bareTalk{}, tones: whisperer}
 	a.reducer.perform = a.perform(whisperer, ex.Apply)
 	a.stack.goStep("reducer", a.failed, a.reducer.run)
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/cdr"
 )
 
@@ -42,6 +43,10 @@ type Status struct {
 	Ledger string `json:"ledger"`
 	// Audits are the last nightly ones, of each tenant.
 	Audits []LastAudit `json:"audits,omitempty"`
+	// Alarms are those that are up, Disks those that calls depend on. They do not
+	// count for Ready, which is whether calls are recorded now.
+	Alarms []alarm.Alarm `json:"alarms"`
+	Disks  []DiskStatus  `json:"disks"`
 }
 
 // Status asks every part.
@@ -51,6 +56,7 @@ func (a *App) Status() Status {
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.Ledger = a.ledgerStatus()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
+	s.Alarms, s.Disks = a.alarms.Up(), a.disks.status()
 	if p := a.reducer.pauses.Load(); p != nil {
 		s.Pauses = *p
 	}

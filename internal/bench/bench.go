@@ -51,6 +51,7 @@ func groups() []group {
 		{name: "verify", about: "the ledger and files against openssl", run: verifying},
 		{name: "media", about: "download of a recording beside nginx", run: media},
 		{name: "accounts", about: "tokens, and a directory of 10,000 users, over HTTP", run: accounts},
+		{name: "hashing", about: "calls while 10 GB are read and hashed", run: hashing},
 		{name: "rate", about: "how many calls a second complete", run: rate},
 		{name: "lists", about: "lists of ten million CDRs, or ROWS of them", run: lists},
 		{name: "audit", about: "the coverage audit of a million calls, or ROWS of them", run: coverage},

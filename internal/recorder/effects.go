@@ -167,6 +167,9 @@ type Finalised struct {
 	Rate          int
 	SHA256        string // lower-case hex
 	Cause, Detail string // why a file that is there could not be read
+	// Drift is by how much its audio is longer than its time by the clock, less
+	// what was cut out; negative if it is shorter. 0 if that cannot be said.
+	Drift time.Duration
 	// Pauses are those of the row with Silence and Loudest as found.
 	Pauses []Pause
 	// Repaired says that nobody closed the file and that a copy with a right
@@ -278,8 +281,13 @@ type Legs struct{ Changed []LegState }
 // Log appends an event.
 type Log struct{ Event Event }
 
-// Alarm is something that a person should know now.
-type Alarm struct{ Recording, Cause, Detail string }
+// Alarm is something that a person should know now. Broken says that a recording
+// broke off in the middle of a talk.
+type Alarm struct {
+	Recording, Cause, Detail string
+	Tenant                   string // uuid, of the recording
+	Broken                   bool
+}
 
 func (SaveIntent) effect() {}
 func (Save) effect()       {}
@@ -364,4 +372,6 @@ type Note struct {
 	OriginalSHA256 string `json:"original_sha256,omitempty"`
 
 	Since time.Time `json:"since,omitzero"` // of EventLate
+	// Drift is by how many milliseconds the file is longer than its time.
+	Drift int64 `json:"drift_ms,omitempty"`
 }

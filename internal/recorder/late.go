@@ -51,10 +51,11 @@ func (m *Machine) noteLate(r *rec) {
 }
 
 // able tries again what was given up, more and more rarely while it still fails.
+// What waits for a folder is told by StorageBack.
 func (m *Machine) able(now time.Time) {
 	for _, id := range slices.Sorted(maps.Keys(m.talks)) {
 		t := m.talks[id]
-		if !t.blocked || len(t.claims) == 0 || m.blind || now.Sub(t.blockedAt) < m.patience(m.cfg.StartRetry, t.revived) {
+		if !t.blocked || t.awaits != "" || len(t.claims) == 0 || m.blind || now.Sub(t.blockedAt) < m.patience(m.cfg.StartRetry, t.revived) {
 			continue
 		}
 		t.revived++

@@ -35,6 +35,13 @@ func (m *Machine) start(now time.Time, t *talk) {
 	t.records(r)
 	m.toTell(t)
 	m.add(r)
+	if t.cutOff != "" && t.cutOff == r.Follows {
+		m.emit(Alarm{
+			Recording: r.Follows, Tenant: r.TenantUUID, Cause: CauseClosedEarly, Broken: true,
+			Detail: "its file was closed in the middle of the talk; " + r.UUID + " goes on",
+		})
+	}
+	t.cutOff = ""
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
@@ -127,6 +134,10 @@ func (m *Machine) result(now time.Time, in Input) {
 		m.with(in.UUID, func(r *rec) { m.muteFailed(now, r, in) })
 	case Finalised:
 		m.with(in.UUID, func(r *rec) { m.finalised(now, r, in) })
+	case Broken:
+		m.with(in.UUID, func(r *rec) { m.broken(now, r, in) })
+	case StorageBack:
+		m.storageBack(now, in)
 	}
 }
 
@@ -210,6 +221,7 @@ func (m *Machine) grew(now time.Time, r *rec) {
 	r.proved, r.Silent = true, false
 	if t := m.talks[r.talk]; t != nil {
 		t.attempt, t.firstAt, t.revived = 0, time.Time{}, 0
+		m.goesOn(now, t, r)
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()})
@@ -304,6 +316,9 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 		}
 	case Storage(cause) || t.attempt > 1:
 		t.blocked, t.blockedAt = true, now
+		if Storage(cause) {
+			m.awaitStorage(t, r)
+		}
 		if t.starter != "" {
 			t.beep, t.starter = false, "" // nothing has worked
 		}
@@ -328,6 +343,9 @@ func (m *Machine) closed(now time.Time, r *rec) {
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.recheck = now.Add(m.cfg.Recheck)
 		t.lacks(now, CauseClosedEarly)
+		if r.Cause == CauseClosedEarly && r.proved { // else its verdict is an alarm
+			t.cutOff = r.UUID
+		}
 	}
 	m.leave(r)
 	m.close(now, r, "file_closed")
@@ -404,6 +422,8 @@ func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	r.drift = in.Drift
+	m.timed(r, in)
 	m.listened(now, r, in.Pauses)
 	if in.Repaired {
 		m.log(now, EventRepaired, r, Note{
@@ -437,7 +457,7 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Interrupted, CauseRepaired
 	case !in.Complete:
 		return Interrupted, CauseHeaderUnset
-	case r.failed:
+	case r.failed, r.broke:
 		return Ready, r.Cause // audio after all; say what it went through
 	case r.Cause == CauseNoManager:
 		return Ready, r.Cause // the beginning is missing
@@ -450,7 +470,7 @@ func (m *Machine) final(now time.Time, r *rec) {
 	m.emit(Save{Row: r.snapshot(), Sync: true})
 	m.log(now, EventFinal, r, Note{
 		State: r.State, Cause: r.Cause, Detail: r.Detail,
-		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256,
+		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256, Drift: r.drift.Milliseconds(),
 	})
 	cut := r.Cause == CauseHungUp || r.Cause == CauseTalkEnded
 	if (r.State == Interrupted || r.State == Missing && !cut) && r.alarmed != r.Cause {

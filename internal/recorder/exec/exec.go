@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +60,9 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
+	// Storage, if set, is told when a folder cannot be used any more, and when it
+	// can again.
+	Storage func(recorder.StorageState)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
@@ -78,6 +82,10 @@ type Config struct {
 	LostPoll   time.Duration // 500 ms: how often
 	SaveDelay  time.Duration // 50 ms: before the second try, then doubled
 
+	Sweep        time.Duration // 3 s: between two looks at all files that are being written
+	LookWait     time.Duration // 2 s: then the disk hangs
+	StorageEvery time.Duration // 2 s: between two tries of a folder that took no file
+
 	probe func(dir string) error  // tests inject failing storage
 	step  func(name string) error // tests die in the middle of a repair
 }
@@ -93,6 +101,9 @@ func (c Config) withDefaults() Config {
 	c.LostWait = cmp.Or(c.LostWait, 10*time.Second)
 	c.LostPoll = cmp.Or(c.LostPoll, 500*time.Millisecond)
 	c.SaveDelay = cmp.Or(c.SaveDelay, 50*time.Millisecond)
+	c.Sweep = cmp.Or(c.Sweep, 3*time.Second)
+	c.LookWait = cmp.Or(c.LookWait, 2*time.Second)
+	c.StorageEvery = cmp.Or(c.StorageEvery, 2*time.Second)
 	if c.Refused == nil {
 		c.Refused = func(err error) bool {
 			return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
@@ -128,15 +139,19 @@ type Exec struct {
 	watcher *watcher // nil if inotify is not to be had: polling remains
 	events  *eventLog
 	hashing chan struct{}
+	turns   chan struct{} // to hash: one processor is left to those who cannot wait
 
 	ctx    context.Context // of all work but the saving of rows
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	saving sync.WaitGroup
 
-	mu      sync.Mutex
-	workers map[string]*worker
-	closed  bool
+	sweeper *sweeper
+
+	mu       sync.Mutex
+	workers  map[string]*worker
+	awaiting map[string]bool // tenants whose folder is waited for
+	closed   bool
 }
 
 // New returns an Exec that runs until Close. It fails for a configuration
@@ -154,8 +169,9 @@ func New(cfg Config) (*Exec, error) {
 		cfg.step = func(string) error { return nil }
 	}
 	e := &Exec{
-		cfg: cfg, files: files{cfg.Root}, prober: newProber(cfg.probe),
+		cfg: cfg, files: files{cfg.Root, newHomes(cfg.Clock)}, prober: newProber(cfg.probe),
 		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
+		awaiting: map[string]bool{}, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	var err error
@@ -163,11 +179,21 @@ func New(cfg Config) (*Exec, error) {
 		cfg.Log.Warn("no inotify, files are polled", "err", err)
 	}
 	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock, cfg.SaveDelay)
+	e.sweeper = newSweeper(e)
+	e.work.Go(e.sweeper.run)
 	return e, nil
 }
 
 // Apply queues effects and returns at once. After Close it does nothing.
 func (e *Exec) Apply(effects []recorder.Effect) {
+	for _, eff := range effects {
+		switch eff := eff.(type) {
+		case recorder.AwaitStorage:
+			e.awaitStorage(eff.Row)
+		case recorder.Save:
+			e.sweeper.update(eff.Row)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -242,6 +268,7 @@ func (e *Exec) leave(w *worker) bool {
 		return false
 	}
 	delete(e.workers, w.uuid)
+	e.sweeper.forget(w.uuid)
 	return true
 }
 

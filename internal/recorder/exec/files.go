@@ -24,7 +24,11 @@ const dirMode = 0o750 | fs.ModeSetgid
 
 // files are those under the root. The root is opened anew for each use: a
 // remount must be seen, and a stale one never written to.
-type files struct{ root string }
+type files struct {
+	root string
+	// homes, if set, are the folders that were there in our life.
+	homes *homes
+}
 
 func (f files) abs(row recorder.Recording) string {
 	return filepath.Join(f.root, filepath.FromSlash(row.Path()))
@@ -66,6 +70,9 @@ func (f files) prepare(row recorder.Recording) (string, error) {
 		return "", err
 	}
 	defer closeRoot(root)
+	if err := f.homes.mayMake(root, row.TenantUUID); err != nil {
+		return "", err
+	}
 	for _, dir := range []string{row.TenantUUID, row.TenantUUID + "/monitor"} {
 		err := root.Mkdir(dir, 0o750)
 		if errors.Is(err, fs.ErrExist) {
@@ -84,6 +91,9 @@ func (f files) prepare(row recorder.Recording) (string, error) {
 		if err := root.Chmod(dir, dirMode); err != nil {
 			return "", fmt.Errorf("make directory: %w", err)
 		}
+	}
+	if err := f.homes.mayMake(root, row.TenantUUID); err != nil {
+		return "", err // it is there, and remembered; or it has just disappeared
 	}
 	return filepath.Dir(f.abs(row)), nil
 }

@@ -97,6 +97,7 @@ func (w *worker) run() {
 		}
 		if w.watching && !w.told && w.closedSeen.Load() {
 			w.told, w.watch = true, nil
+			w.e.sweeper.remove(w.uuid)
 			w.deliver(recorder.Closed{UUID: w.uuid})
 			continue
 		}
@@ -124,14 +125,17 @@ func (w *worker) run() {
 func (w *worker) perform(x any) {
 	switch x := x.(type) {
 	case start:
+		w.e.sweeper.remove(w.uuid)
 		w.watching = false
 		w.start(x)
 	case recorder.WatchFile:
 		w.begin(x)
 	case recorder.Stop:
+		w.e.sweeper.remove(w.uuid)
 		w.watch, w.watching = nil, false
 		w.stop(x.Row)
 	case recorder.Finalise:
+		w.e.sweeper.remove(w.uuid)
 		w.watch, w.watching = nil, false
 		w.finalise(x)
 	case retire:
