@@ -92,9 +92,13 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		systemd/callrecordd-backup.service > $(DESTDIR)$(UNITDIR)/callrecordd-backup.service
+	install -m 0644 systemd/callrecordd-backup.timer $(DESTDIR)$(UNITDIR)/callrecordd-backup.timer
 	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
 	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service \
+		$(DESTDIR)$(UNITDIR)/callrecordd-backup.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md

@@ -64,10 +64,11 @@ allowed internal/events
 allowed internal/webhook internal/events
 allowed internal/export internal/recorder
 allowed internal/retention internal/recorder
+allowed internal/backup internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/backup
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
@@ -84,7 +85,7 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
-	internal/events internal/webhook; do
+	internal/events internal/webhook internal/backup; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -95,6 +96,7 @@ crossing internal/webhook internal/recorder
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
+crossing internal/backup store
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory

@@ -3,8 +3,8 @@
 // one writer with lanes by urgency and a pool of read-only connections.
 //
 // It may import the packages that own the types it stores (directory, auth,
-// recorder, cdr, call, export, retention, webhook, dialplan) and nothing else of
-// ours; nobody else writes SQL.
+// recorder, cdr, call, export, retention, webhook, backup, dialplan) and nothing
+// else of ours; nobody else writes SQL.
 package store
 
 import (

@@ -173,9 +173,9 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 		return err
 	}
 	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
-	hooks := app.NewHooks(app.HookOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
+	hooks := app.NewHooks(app.HookOptions{Config: cfg, Store: st, Directory: dir, Accounts: accounts, Tokens: tokens, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes(), hooks.Routes()), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes(), hooks.Routes(), app.Backups{Store: st}.Routes()), Log: log,
 	}), actor()))
 }
 

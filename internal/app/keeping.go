@@ -38,11 +38,14 @@ type Keeping struct {
 	opt     KeepingOptions
 	remover *retention.Remover
 	purger  *retention.Purger
+	// importing is held by the import that runs: one takes back the copies of what
+	// is refused, and must not meet another that counts on them.
+	importing chan struct{}
 }
 
 // NewKeeping fits the parts together.
 func NewKeeping(o KeepingOptions) *Keeping {
-	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log)}
+	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log), importing: make(chan struct{}, 1)}
 	k.purger = &retention.Purger{
 		Repo: o.Store, Remover: k.remover, Defaults: k.defaults(), Now: o.Now, Log: o.Log, Exports: k.removeExports,
 		Tenants: func() []string {
