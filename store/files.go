@@ -26,7 +26,7 @@ const copyPages = 256
 // Meanwhile its log cannot begin anew either, and grows.
 func (f Files) Copy(ctx context.Context, to string, progress func(done, all int)) (err error) {
 	if _, err := os.Stat(f.Path); err != nil {
-		return explain(err)
+		return fmt.Errorf("there is no database to copy: %w", err)
 	}
 	from, err := openConn(dsn(f.Path, "mode=rw", "_query_only=true"))
 	if err != nil {
@@ -89,7 +89,7 @@ func openConn(dsn string) (*sqlite3.SQLiteConn, error) {
 // inFile runs fn on a file that nobody changes: nothing is made beside it.
 func inFile(ctx context.Context, file string, fn func(*sql.DB) error) (err error) {
 	if _, err := os.Stat(file); err != nil {
-		return explain(err)
+		return fmt.Errorf("no database: %w", err)
 	}
 	db, err := sql.Open("sqlite3", dsn(file, "mode=ro", "immutable=1"))
 	if err != nil {
@@ -106,7 +106,7 @@ func inFile(ctx context.Context, file string, fn func(*sql.DB) error) (err error
 func (f Files) Facts(ctx context.Context, file string) (out backup.Facts, err error) {
 	err = inFile(ctx, file, func(db *sql.DB) error {
 		var at int64
-		err := db.QueryRowContext(ctx, `SELECT (SELECT max(version_id) FROM goose_db_version), (SELECT coalesce(sum(n), 0) FROM cdr_counts),
+		err := db.QueryRowContext(ctx, `SELECT (SELECT max(version_id) FROM goose_db_version), (SELECT count(*) FROM cdrs),
 			(SELECT count(*) FROM recordings), coalesce(max(id), 0) FROM events`).Scan(&out.Schema, &out.CDRs, &out.Recordings, &out.LastEvent)
 		if err != nil {
 			return err
@@ -143,7 +143,8 @@ func (f Files) Sound(ctx context.Context, file string) error {
 
 // Media implements backup.Database.
 func (f Files) Media(ctx context.Context, file string, yield func(backup.Media) error) error {
-	return inFile(ctx, file, func(db *sql.DB) (err error) {
+	var refused error // of the caller, and no fault of the database
+	err := inFile(ctx, file, func(db *sql.DB) (err error) {
 		rows, err := db.QueryContext(ctx, `SELECT uuid, tenant_uuid, state, bytes, sha256 FROM recordings
 			WHERE state NOT IN ('missing', 'deleted') ORDER BY tenant_uuid, uuid`)
 		if err != nil {
@@ -155,12 +156,17 @@ func (f Files) Media(ctx context.Context, file string, yield func(backup.Media) 
 			if err := rows.Scan(&r.UUID, &r.TenantUUID, &r.State, &r.Bytes, &r.SHA256); err != nil {
 				return err
 			}
-			if err := yield(backup.Media{UUID: r.UUID, Path: r.Path(), State: r.State, Bytes: r.Bytes, SHA256: r.SHA256}); err != nil {
-				return err
+			refused = yield(backup.Media{UUID: r.UUID, Path: r.Path(), State: r.State, Bytes: r.Bytes, SHA256: r.SHA256})
+			if refused != nil {
+				return nil
 			}
 		}
 		return rows.Err()
 	})
+	if refused != nil {
+		return refused
+	}
+	return err
 }
 
 // Removed implements backup.Database. A row that is gone went with its CDR.

@@ -67,6 +67,8 @@ type Store struct {
 	closeOnce             sync.Once
 	closeErr              error
 
+	longWAL int // of checkpointLoop alone: up to how many frames the log is left as it is
+
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known
 	stmts   map[string]*sql.Stmt

@@ -88,7 +88,7 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
 	w.log = &memoryLog{}
-	w.feed = events.NewFeed(w.log, 3)
+	w.feed = events.NewFeed(w.log, 12)
 	w.hooks = webhook.New(webhook.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString, Attempts: 3, Log: log})
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Root: t.TempDir(), Now: w.now, Log: log,

@@ -87,6 +87,9 @@ func MakeBackup(ctx context.Context, r BackupRequest) (backup.Result, BackupNote
 		return backup.Result{}, BackupNote{}, fmt.Errorf("name of this machine: %w", err)
 	}
 	dir, err := filepath.Abs(r.Dir)
+	if err == nil && r.ConfigPath != "" {
+		r.ConfigPath, err = filepath.Abs(r.ConfigPath)
+	}
 	if err != nil {
 		return backup.Result{}, BackupNote{}, fmt.Errorf("backup into %s: %w", r.Dir, err)
 	}
@@ -121,7 +124,9 @@ func backupFiles(r BackupRequest) []backup.File {
 
 // stateKeys are the names of keys in the state directory. They are not in the
 // database, so that a copy of that gives nobody a way in.
-func stateKeys(s config.State) []string { return []string{filepath.Base(s.RefreshKey()), linkKeyName, "ledger.key"} }
+func stateKeys(s config.State) []string {
+	return []string{filepath.Base(s.RefreshKey()), linkKeyName, "ledger.key"}
+}
 
 // RestoreRequest is a restore that is asked for.
 type RestoreRequest struct {
@@ -151,7 +156,7 @@ func Restore(ctx context.Context, r RestoreRequest) (out RestoreAnswer, err erro
 	state := r.Config.State
 	files := store.Files{Path: state.Database()}
 	if !r.DryRun {
-		if err := os.MkdirAll(state.Dir, 0o750); err != nil {
+		if err := backup.MakeFolder(state.Dir, r.Config.Recordings.Root, 0o750); err != nil {
 			return out, fmt.Errorf("state directory: %w", err)
 		}
 		lock, err := files.Lock()

@@ -382,3 +382,34 @@ func TestBackupHoldsUpNoWriter(t *testing.T) {
 		t.Errorf("%d events were written, want %d", now-from, wrote)
 	}
 }
+
+// TestPartialRestore brings back all but the recordings that are damaged in the
+// backup, and leaves in peace what is there in their place.
+func TestPartialRestore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	good, bad, lost := w.record(recorder.Ready, "good"), w.record(recorder.Ready, "bad"), w.record(recorder.Ready, "lost")
+	dir := filepath.Join(t.TempDir(), "backup")
+	o := w.options(dir)
+	o.Copy = true
+	_, err := backup.Make(t.Context(), o)
+	must(t, err)
+	w.close()
+	must(t, os.WriteFile(backedUp(dir, bad), []byte("BAD"), 0o600))
+	must(t, os.Remove(backedUp(dir, lost)))
+	for _, r := range []recorder.Recording{good, lost} {
+		must(t, os.Remove(w.path(r)))
+	}
+	ro := w.restoreOptions(dir)
+	ro.Replace, ro.Partial = true, true
+	res, err := backup.Restore(t.Context(), ro)
+	if err != nil || res.Skipped != 1 { // the other one is here as it should be
+		t.Fatalf("%+v %v", res, err)
+	}
+	for r, want := range map[string]string{good.UUID: "good", bad.UUID: "bad", lost.UUID: ""} {
+		data, _ := os.ReadFile(w.path(recorder.Recording{UUID: r, TenantUUID: tenant}))
+		if string(data) != want {
+			t.Errorf("%s is %q, want %q", r, data, want)
+		}
+	}
+}

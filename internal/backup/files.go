@@ -168,6 +168,20 @@ func ownerOf(paths ...string) *owner {
 	return nil
 }
 
+// MakeFolder makes one, with the owner of another if it is new.
+func MakeFolder(dir, like string, mode fs.FileMode) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, mode); err != nil {
+		return err
+	}
+	if o := ownerOf(like); o != nil {
+		return os.Chown(dir, o.uid, o.gid)
+	}
+	return nil
+}
+
 // named is the owner with these names on this machine, where there are such.
 func named(userName, group string) *owner {
 	if os.Geteuid() != 0 {

@@ -51,6 +51,7 @@ type restorer struct {
 	RestoreOptions
 	src, root *os.Root
 	own       *owner
+	skipped   map[string]bool
 	res       Restored
 }
 
@@ -58,7 +59,7 @@ type restorer struct {
 // what it has written. The database gets its place last: a restore that is
 // interrupted has changed no database and is begun anew.
 func Restore(ctx context.Context, o RestoreOptions) (Restored, error) {
-	r := &restorer{RestoreOptions: o, own: ownerOf(o.State, o.Root)}
+	r := &restorer{RestoreOptions: o, own: ownerOf(o.State, o.Root), skipped: map[string]bool{}}
 	r.res.Aside, r.res.Left = []string{}, []string{}
 	if err := r.restore(ctx); err != nil {
 		return r.res, fmt.Errorf("restore %s: %w", o.Dir, err)
@@ -100,6 +101,7 @@ func (r *restorer) restore(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	r.res.Skipped = len(r.skipped)
 	if err := r.database(ctx, database); err != nil {
 		return fmt.Errorf("database: %w", err)
 	}
@@ -214,6 +216,12 @@ func (r *restorer) recording(ctx context.Context, e Entry) error {
 	if err != nil {
 		return err
 	}
+	if found != same && r.Partial {
+		if sum, _, err := digestOf(ctx, r.src, e.Path); err != nil || sum != e.SHA256 {
+			r.skipped[e.Path] = true
+			return ctx.Err()
+		}
+	}
 	switch found {
 	case same:
 		r.res.Same++
@@ -261,10 +269,6 @@ func (r *restorer) put(ctx context.Context, e Entry, to *os.Root, name string, o
 	}
 	sum, _, err := put(ctx, in, to, name, r.Link && e.Kind == KindRecording, mode, own)
 	if err == nil && sum != e.SHA256 {
-		if r.Partial && e.Kind == KindRecording {
-			r.res.Skipped++
-			return to.Remove(name)
-		}
 		return errors.Join(fmt.Errorf("%w: its SHA-256 is %s and should be %s", ErrDamaged, sum, e.SHA256), to.Remove(name))
 	}
 	r.res.Wrote++
@@ -384,7 +388,7 @@ func (r *restorer) proof(ctx context.Context) error {
 			return nil
 		}
 		found, err := compare(ctx, r.root, e.rest(), e)
-		if err == nil && found != same && r.res.Skipped == 0 {
+		if err == nil && found != same && !r.skipped[e.Path] {
 			err = errors.New("is not there as it was restored")
 		}
 		return err
