@@ -96,7 +96,7 @@ crossing internal/webhook internal/recorder
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
-crossing internal/backup store
+crossing internal/backup internal/export
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory

@@ -32,7 +32,7 @@ func TestRefusedImportLeavesTheAudioOfAnother(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	st, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "db"), Now: time.Now, Log: log})
 	must(err)
-	defer st.Close()
+	defer func() { must(st.Close()) }()
 	dir, err := directory.New(t.Context(), directory.Options{Repo: st, Now: time.Now, NewUUID: uuid.NewString})
 	must(err)
 	cfg := config.Default()

@@ -30,7 +30,7 @@ func TestWebhookSeesWhatItsMakerMayStillSee(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	st, err := store.Open(ctx, store.Options{Path: filepath.Join(t.TempDir(), "db"), Now: clock, Log: log})
 	must(err)
-	defer st.Close()
+	defer func() { must(st.Close()) }()
 	dir, err := directory.New(ctx, directory.Options{Repo: st, Now: clock, NewUUID: uuid.NewString})
 	must(err)
 	master := dir.Book().Master().UUID

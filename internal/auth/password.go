@@ -80,10 +80,8 @@ func (h *hasher) free() {
 	if !h.freeing.CompareAndSwap(false, true) {
 		return
 	}
-	wait := freeEvery - h.now().Sub(time.Unix(0, h.freed.Load()))
-	if wait > freeEvery { // the clock was set back
-		wait = freeEvery
-	}
+	// Not more than that, if the clock was set back.
+	wait := min(freeEvery, freeEvery-h.now().Sub(time.Unix(0, h.freed.Load())))
 	h.after(max(0, wait), func() { // nobody waits for it
 		h.freed.Store(h.now().UnixNano())
 		h.freeing.Store(false) // before: a hash of now needs another

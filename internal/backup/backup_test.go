@@ -375,7 +375,7 @@ func TestBackupHoldsUpNoWriter(t *testing.T) {
 	must(t, w.files().Sound(t.Context(), file))
 	db, err := sql.Open("sqlite3", "file:"+w.database())
 	must(t, err)
-	defer db.Close()
+	defer func() { must(t, db.Close()) }()
 	var now int64
 	must(t, db.QueryRowContext(t.Context(), "SELECT max(id) FROM events").Scan(&now))
 	if now != from+wrote {
