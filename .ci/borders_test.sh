@@ -62,13 +62,16 @@ allowed internal/lamp
 allowed internal/mail
 allowed internal/events
 allowed internal/webhook internal/events
-allowed internal/export internal/recorder
+allowed internal/ledger
+allowed internal/notary internal/ledger
+allowed internal/verify internal/ledger internal/recorder
+allowed internal/export internal/recorder internal/ledger
 allowed internal/retention internal/recorder
 allowed internal/backup internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/backup
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/ledger internal/verify internal/backup
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
@@ -85,7 +88,7 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
-	internal/events internal/webhook internal/backup; do
+	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/backup; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -93,6 +96,9 @@ crossing internal/mail internal/recorder
 crossing internal/events internal/auth
 crossing internal/webhook internal/auth
 crossing internal/webhook internal/recorder
+crossing internal/ledger internal/recorder
+crossing internal/notary store
+crossing internal/verify store
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export

@@ -32,6 +32,7 @@ type Config struct {
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
 	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
+	Ledger     Ledger     `mapstructure:"ledger" doc:"The ledger of events, which proves what was recorded (callrecordd verify). docs/ledger.md describes it."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -157,6 +158,13 @@ type Retention struct {
 	Every         time.Duration `mapstructure:"every" doc:"How often what is too old is looked for. 0 is never: callrecordd retention purge does it then."`
 }
 
+// Ledger is how the ledger is signed.
+type Ledger struct {
+	Key    string        `mapstructure:"key" doc:"The file with the private key that signs checkpoints. It is made if it is not there. Without it: the systemd credential ledger.key if there is one, else ledger.key in state.dir." example:"/etc/callrecordd/ledger.key"`
+	Anchor string        `mapstructure:"anchor" doc:"A file to which each checkpoint is appended, on write-once storage or another machine: who changes the database cannot change that. It needs ReadWritePaths= of the service." example:"/mnt/worm/callrecordd.anchor"`
+	Every  time.Duration `mapstructure:"every" doc:"How often a checkpoint is made if there is anything new, 10s to 24h."`
+}
+
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
@@ -199,6 +207,7 @@ func Default() Config {
 		},
 		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
+		Ledger:    Ledger{Every: 5 * time.Minute},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}

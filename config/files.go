@@ -18,7 +18,7 @@ type File struct {
 func (c Config) Files() []File {
 	var out []File
 	all := fields(&c)
-	secret := map[string]bool{"http.certificate_key": true}
+	secret := map[string]bool{"http.certificate_key": true, "ledger.key": true}
 	for _, f := range all {
 		if _, ok := reflect.TypeAssert[Secret](f.value); ok {
 			secret[f.key()+fileSuffix] = true
@@ -26,7 +26,7 @@ func (c Config) Files() []File {
 	}
 	for _, f := range all {
 		path, isText := reflect.TypeAssert[string](f.value)
-		named := strings.HasSuffix(f.name, fileSuffix) || strings.HasPrefix(f.name, "certificate")
+		named := strings.HasSuffix(f.name, fileSuffix) || strings.HasPrefix(f.name, "certificate") || f.key() == "ledger.key"
 		if isText && named && filepath.IsAbs(path) {
 			out = append(out, File{Key: f.key(), Path: path, Secret: secret[f.key()]})
 		}

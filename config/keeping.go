@@ -67,6 +67,17 @@ func (d Retention) validate(r *report) {
 	}
 }
 
+func (l Ledger) validate(r *report) {
+	for key, path := range map[string]string{"ledger.key": l.Key, "ledger.anchor": l.Anchor} {
+		if path != "" {
+			checkPath(r, key, path)
+		}
+	}
+	if l.Every < 10*time.Second || l.Every > 24*time.Hour {
+		r.add("ledger.every", "%s is out of range; choose 10s to 24h", l.Every)
+	}
+}
+
 func checkRange(r *report, key string, value, least, most int) {
 	if value < least || value > most {
 		r.add(key, "%d is out of range; choose %d to %d", value, least, most)

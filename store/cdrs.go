@@ -83,9 +83,7 @@ func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint)
 			for i := len(ids); i < len(cdrs) && time.Since(begun) < groupTime; i++ {
 				id, how, err := t.saveCDR(&cdrs[i])
 				if err == nil && how != cdrKept {
-					err = t.AppendEvents(recorder.Event{
-						Kind: EventCDR, Call: cdrs[i].ConversationID, Actor: "callrecordd", Data: CDRSaved{id, how == cdrNew},
-					})
+					err = t.noteCDR(&cdrs[i], id, how == cdrNew)
 				}
 				if err != nil {
 					return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)

@@ -112,7 +112,9 @@ func (f Files) Facts(ctx context.Context, file string) (out backup.Facts, err er
 			return err
 		}
 		if out.LastEvent > 0 {
-			if err := db.QueryRowContext(ctx, "SELECT at FROM events WHERE id = ?", out.LastEvent).Scan(&at); err != nil {
+			err := db.QueryRowContext(ctx, `SELECT at, lower(hex(coalesce(hash, ''))), coalesce((SELECT note FROM ledger_checkpoints ORDER BY size DESC LIMIT 1), '')
+				FROM events WHERE id = ?`, out.LastEvent).Scan(&at, &out.Head, &out.Checkpoint)
+			if err != nil {
 				return err
 			}
 			out.LastEventAt = fromMicros(at)

@@ -66,6 +66,15 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`, append(args, cdrID)...); err != nil {
 		return err
 	}
+	switch r.State {
+	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
+		event := Settle(r)
+		event.Kind = EventImported
+		if err := t.AppendEvents(event); err != nil {
+			return err
+		}
+	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing, recorder.Deleted:
+	}
 	return t.insertLegs(r)
 }
 
@@ -96,22 +105,40 @@ func (t *Tx) UpdateRecording(r recorder.Recording) error {
 	return nil
 }
 
-// settle notes that a recording becomes final, or final in another way.
+// settle notes that a recording becomes final, or final in another way, and
+// what its file is then.
 func (t *Tx) settle(r recorder.Recording) error {
 	switch r.State {
 	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
 	default:
 		return nil
 	}
-	var before recorder.State
-	err := t.scan(&before, "SELECT state FROM recordings WHERE uuid = ?", r.UUID)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && before == r.State {
+	before, err := t.settled(r.UUID)
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return t.AppendEvents(Settle(r))
+	event := Settle(r)
+	now, ok := event.Data.(Settled)
+	before.Cause, before.Proves = now.Cause, now.Proves
+	switch {
+	case !ok || before == now:
+		return nil
+	case before.State == now.State:
+		event.Kind = EventRestated
+	}
+	return t.AppendEvents(event)
+}
+
+// settled is what the row says, without the cause; sql.ErrNoRows if there is none.
+func (t *Tx) settled(uuid string) (s Settled, err error) {
+	st, err := t.prepared("SELECT state, sha256, bytes, samples, rate FROM recordings WHERE uuid = ?")
+	if err == nil {
+		err = st.QueryRowContext(t.ctx, uuid).Scan(&s.State, &s.SHA256, &s.Bytes, &s.Samples, &s.Rate)
+	}
+	return s, err
 }
 
 func recordingArgs(r recorder.Recording) ([]any, error) {

@@ -229,6 +229,7 @@ func statusCmd(e *environment) *cobra.Command {
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
 				{"pauses", cmp.Or(s.Pauses, "as configured")},
+				{"ledger", s.Ledger},
 				{"http", strings.Join(s.Addresses, ", ")},
 			})
 			if err == nil && !s.Ready {

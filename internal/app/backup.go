@@ -108,24 +108,22 @@ func backupFiles(r BackupRequest) []backup.File {
 		// Not resolved: where it is a link, the link's place is the configuration's.
 		out = append(out, backup.File{Kind: backup.KindConfig, From: r.ConfigPath, Target: r.ConfigPath, Secret: r.Config.HasSecrets()})
 	}
+	key := func(path string, secret bool) {
+		out = append(out, backup.File{Kind: backup.KindKey, From: path, Target: filepath.Base(path), Secret: secret, Optional: true})
+	}
+	// Who verifies the copy of the database needs it, and it opens nothing.
+	key(LedgerPublicKeyFile(r.Config), false)
 	if !r.Keys {
 		return out
 	}
-	for _, name := range stateKeys(r.Config.State) {
-		out = append(out, backup.File{
-			Kind: backup.KindKey, From: filepath.Join(r.Config.State.Dir, name), Target: name, Secret: true, Optional: true,
-		})
+	// They are not in the database, so that a copy of that gives nobody a way in.
+	for _, name := range []string{filepath.Base(r.Config.State.RefreshKey()), linkKeyName, ledgerKeyName} {
+		key(filepath.Join(r.Config.State.Dir, name), true)
 	}
 	for _, f := range r.Config.Files() {
-		out = append(out, backup.File{Kind: backup.KindSecret, From: f.Path, Target: f.Path, Secret: f.Secret})
+		out = append(out, backup.File{Kind: backup.KindSecret, From: f.Path, Target: f.Path, Secret: f.Secret, Optional: true})
 	}
 	return out
-}
-
-// stateKeys are the names of keys in the state directory. They are not in the
-// database, so that a copy of that gives nobody a way in.
-func stateKeys(s config.State) []string {
-	return []string{filepath.Base(s.RefreshKey()), linkKeyName, "ledger.key"}
 }
 
 // RestoreRequest is a restore that is asked for.

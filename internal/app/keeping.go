@@ -108,7 +108,7 @@ func (a *App) startKeeping(ctx context.Context) error {
 			Host: cfg.Mail.Host, Port: cfg.Mail.Port, TLS: cfg.Mail.TLS, Username: cfg.Mail.Username,
 			Password: cfg.Mail.Password.Reveal(), Timeout: cfg.Mail.Timeout, FromName: cfg.Mail.FromName, From: cfg.Mail.FromAddress,
 		}),
-		Words: words, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
+		Words: words, Prover: a.prover(), Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
 	})
 	a.keeping = NewKeeping(KeepingOptions{
 		Config: cfg, Store: a.store, Directory: a.directory, Exports: exports, Now: a.opt.Now, NewUUID: a.opt.NewUUID,

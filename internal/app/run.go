@@ -22,6 +22,7 @@ import (
 	"callrecordd/internal/directory"
 	"callrecordd/internal/events"
 	"callrecordd/internal/lamp"
+	"callrecordd/internal/notary"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
 	"callrecordd/internal/toggle"
@@ -92,6 +93,8 @@ type App struct {
 	keeping   *Keeping
 	feed      *events.Feed
 	hooks     *Hooks
+	notary    *notary.Service // nil without a key, and unsigned says why
+	unsigned  string
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -156,6 +159,9 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
+	if err = a.startLedger(ctx); err != nil {
+		return err
+	}
 
 	if a.directory, err = directory.New(ctx, directory.Options{
 		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Root: cfg.Recordings.Root, OnChange: a.directoryChanged,

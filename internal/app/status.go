@@ -37,12 +37,16 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
+	// Ledger is its newest checkpoint, or why there is none. Recording works
+	// without it, so it does not count for Ready.
+	Ledger string `json:"ledger"`
 }
 
 // Status asks every part.
 func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
+	s.Ledger = a.ledgerStatus()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
 	if p := a.reducer.pauses.Load(); p != nil {
 		s.Pauses = *p

@@ -40,6 +40,10 @@ type Facts struct {
 	// LastEvent is the newest row of the event log, the ledger's head.
 	LastEvent   int64     `json:"last_event"`
 	LastEventAt time.Time `json:"last_event_at,omitzero"`
+	// Head is the hash of that row, in hex, and Checkpoint the newest signed note
+	// about the ledger; empty if there is none.
+	Head       string `json:"ledger_head,omitempty"`
+	Checkpoint string `json:"ledger_checkpoint,omitempty"`
 	// Journal is the id of Asterisk's journal, JournalPosition the row up to which
 	// its calls are in the database. Later ones are derived after a restore.
 	Journal         int64 `json:"journal"`

@@ -233,6 +233,9 @@ func (m *maker) file(ctx context.Context, f File) error {
 	// A certificate is often a link to where it was renewed.
 	in, err := os.OpenFile(f.From, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) && f.Optional {
+		if f.Kind == KindSecret { // the configuration names it
+			m.res.Lacks = append(m.res.Lacks, Lack{f.From, string(AbsentMissing)})
+		}
 		return nil
 	}
 	if err != nil {
