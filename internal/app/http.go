@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -192,7 +191,7 @@ const linkKeyName = "link.key"
 // linkKey reads the secret of signed links, or makes it at the first start.
 func linkKey(dir string) ([]byte, error) {
 	const length = 32
-	path := filepath.Join(dir, linkKeyName)
+	path := keyFile(dir, linkKeyName)
 	key, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, length)

@@ -26,13 +26,19 @@ func LedgerKeyFile(cfg config.Config) string {
 	if cfg.Ledger.Key != "" {
 		return cfg.Ledger.Key
 	}
+	return keyFile(cfg.State.Dir, ledgerKeyName)
+}
+
+// keyFile is where a key is: the credential of the service with its name, if
+// there is one, else a file in the state directory.
+func keyFile(stateDir, name string) string {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		file := filepath.Join(dir, ledgerKeyName)
+		file := filepath.Join(dir, name)
 		if _, err := os.Stat(file); err == nil {
 			return file
 		}
 	}
-	return filepath.Join(cfg.State.Dir, ledgerKeyName)
+	return filepath.Join(stateDir, name)
 }
 
 // LedgerPublicKeyFile is where the daemon writes the public key, for those who
