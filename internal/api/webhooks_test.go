@@ -177,3 +177,20 @@ func TestDeliveryLogShowsNoEventBeyondTheReadersAccess(t *testing.T) {
 		}
 	}
 }
+
+// TestContentTypeOfAWebhookHasNoControlCharacters: it is sent as a header.
+func TestContentTypeOfAWebhookHasNoControlCharacters(t *testing.T) {
+	w := newTown(t, Webhookd, nil)
+	token := w.hostToken("mid", "webhookd.#", "events.#")
+	with := func(contentType string) reply {
+		js, err := json.Marshal(contentType)
+		w.must(err)
+		return w.ask("POST", "/1.0/subscriptions", strings.Replace(hookBody, `"method"`, `"content_type": `+string(js)+`, "method"`, 1), "X-Auth-Token", token)
+	}
+	for _, bad := range []string{"text/plain\r\nX-Evil: 1", "text/plain\n", "a\x00b", "a\x1fb", "a\x7fb", "\t"} {
+		if r := with(bad); r.status != http.StatusBadRequest || !strings.Contains(r.body, "content_type") {
+			t.Errorf("%q: %d %s", bad, r.status, r.body)
+		}
+	}
+	w.into(with("application/cloudevents+json; charset=utf-8"), http.StatusCreated, nil)
+}

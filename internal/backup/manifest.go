@@ -267,7 +267,7 @@ func (r *reader) entry() (Entry, error) {
 
 // check refuses what would lead out of the folder.
 func (e Entry) check() error {
-	local := filepath.IsLocal(e.Path) && !strings.Contains(e.Path, `\`)
+	local := filepath.IsLocal(e.Path) && filepath.Clean(e.Path) == e.Path
 	switch e.Kind {
 	case KindDatabase:
 		local = local && strings.HasPrefix(e.Path, databaseDir+"/")
