@@ -23,6 +23,7 @@ func TestBackupHasWhatTheDatabaseCallsReady(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	ready, live := w.record(recorder.Ready, "audio"), w.record(recorder.Live, "half of it")
+	broken := w.record(recorder.Interrupted, "its header may be mended")
 	gone := w.record(recorder.Ready, "will be gone")
 	must(t, os.Remove(w.path(gone)))
 	dir := filepath.Join(t.TempDir(), "backup")
@@ -31,10 +32,10 @@ func TestBackupHasWhatTheDatabaseCallsReady(t *testing.T) {
 		t.Errorf("%+v", res)
 	}
 	rep := sound(t, dir)
-	if rep.Manifest != res.Manifest || rep.Facts.Recordings != 3 {
+	if rep.Manifest != res.Manifest || rep.Facts.Recordings != 4 {
 		t.Errorf("made %s, read %+v", res.Manifest, rep)
 	}
-	for r, shared := range map[string]bool{ready.UUID: true, live.UUID: false} {
+	for r, shared := range map[string]bool{ready.UUID: true, live.UUID: false, broken.UUID: false} {
 		rec := recorder.Recording{UUID: r, TenantUUID: tenant}
 		a, err := os.Stat(w.path(rec))
 		must(t, err)

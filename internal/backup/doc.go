@@ -69,6 +69,9 @@ func (m Media) open() bool {
 	return false
 }
 
+// final says that nobody writes to the file any more.
+func (m Media) final() bool { return m.State == recorder.Ready || m.State == recorder.Empty }
+
 // Database is the database as files.
 type Database interface {
 	// Copy makes a copy as of one moment; the program that has it open goes on.

@@ -197,6 +197,21 @@ func named(userName, group string) *owner {
 	return o
 }
 
+// or is o, where it names somebody, else other.
+func (o *owner) or(other *owner) *owner {
+	if o == nil || other == nil {
+		return o
+	}
+	out := *o
+	if out.uid < 0 {
+		out.uid = other.uid
+	}
+	if out.gid < 0 {
+		out.gid = other.gid
+	}
+	return &out
+}
+
 func (o *owner) give(f *os.File, mode fs.FileMode) error {
 	if o != nil {
 		if err := f.Chown(o.uid, o.gid); err != nil {

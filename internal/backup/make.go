@@ -305,10 +305,11 @@ func (m *maker) recording(ctx context.Context, r Media) (Entry, error) {
 	if err := m.dst.MkdirAll(path.Dir(e.Path), 0o700); err != nil {
 		return e, err
 	}
-	// A file that still grows must not be shared: its hash would not hold.
+	// A file that still grows, or whose header may be mended, must not be shared:
+	// its hash would not hold.
 	e.Mode, e.MTime = octal(info.Mode()), info.ModTime().UTC()
 	e.Owner, e.Group = names(info)
-	if e.SHA256, e.Size, err = put(ctx, in, m.dst, e.Path, !m.Copy && !r.open(), 0o600, nil); err != nil {
+	if e.SHA256, e.Size, err = put(ctx, in, m.dst, e.Path, !m.Copy && r.final(), 0o600, nil); err != nil {
 		return e, err
 	}
 	m.res.New++

@@ -49,17 +49,17 @@ type Restored struct {
 // restorer is a restore that goes on.
 type restorer struct {
 	RestoreOptions
-	src, root *os.Root
-	own       *owner
-	skipped   map[string]bool
-	res       Restored
+	src, root  *os.Root
+	own, media *owner // of the database, and of folders of recordings
+	skipped    map[string]bool
+	res        Restored
 }
 
 // Restore brings a backup back, after it has checked all of it, and then checks
 // what it has written. The database gets its place last: a restore that is
 // interrupted has changed no database and is begun anew.
 func Restore(ctx context.Context, o RestoreOptions) (Restored, error) {
-	r := &restorer{RestoreOptions: o, own: ownerOf(o.State, o.Root), skipped: map[string]bool{}}
+	r := &restorer{RestoreOptions: o, own: ownerOf(o.State, o.Root), media: ownerOf(o.Root, o.State), skipped: map[string]bool{}}
 	r.res.Aside, r.res.Left = []string{}, []string{}
 	if err := r.restore(ctx); err != nil {
 		return r.res, fmt.Errorf("restore %s: %w", o.Dir, err)
@@ -235,7 +235,8 @@ func (r *restorer) recording(ctx context.Context, e Entry) error {
 	if err := r.folder(path.Dir(e.rest())); err != nil {
 		return err
 	}
-	return r.put(ctx, e, r.root, e.rest(), r.own)
+	// Who wrote it, which is Asterisk, or whoever has the folder here.
+	return r.put(ctx, e, r.root, e.rest(), named(e.Owner, e.Group).or(r.media))
 }
 
 // folder makes one below the recordings' root; setgid comes from that.
@@ -250,8 +251,8 @@ func (r *restorer) folder(name string) error {
 		return err
 	}
 	err := r.root.Mkdir(name, 0o750)
-	if err == nil && r.own != nil {
-		err = r.root.Lchown(name, r.own.uid, r.own.gid)
+	if err == nil && r.media != nil {
+		err = r.root.Lchown(name, r.media.uid, r.media.gid)
 	}
 	return err
 }
