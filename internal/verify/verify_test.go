@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
@@ -39,6 +40,7 @@ type world struct {
 	store        *store.Store
 	notary       *notary.Service
 	failedAnchor error
+	ahead        chan error
 }
 
 func newWorld(t testing.TB) *world {
@@ -46,7 +48,7 @@ func newWorld(t testing.TB) *world {
 	dir := t.TempDir()
 	w := &world{
 		t: t, dir: dir, path: filepath.Join(dir, "c.db"), root: filepath.Join(dir, "root"), anchor: filepath.Join(dir, "anchor"),
-		at: time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC),
+		ahead: make(chan error, 1), at: time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC),
 	}
 	key, err := ledger.NewKey(rand.Reader, "pbx")
 	must(t, err)
@@ -88,7 +90,7 @@ func (w *world) open() {
 	must(w.t, err)
 	w.notary = notary.New(notary.Options{
 		Repo: w.store, Signer: w.signer, Anchor: w.anchor, Every: time.Hour, Now: w.now, Log: log,
-		Anchoring: func(err error) { w.failedAnchor = err },
+		Anchoring: func(err error) { w.failedAnchor = err }, Ahead: func(err error) { w.ahead <- err },
 	})
 }
 
@@ -373,7 +375,21 @@ func TestYesterdaysDatabaseIsFoundByTheAnchor(t *testing.T) {
 		}
 	}
 	named(t, w.verify(), verify.AnchorAhead, "line 10")
-	// The daemon goes on with it and makes as many entries again.
+	// The daemon tells by itself when it starts with it, and goes on.
+	w.open()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = w.notary.Run(ctx) // it has no errors
+	}()
+	if err := <-w.ahead; !errors.Is(err, notary.ErrShorter) {
+		t.Errorf("told %v", err)
+	}
+	stop()
+	<-done
+	w.close()
+	// It makes as many entries again.
 	w.n = 10
 	w.open()
 	w.calls(20)
@@ -482,5 +498,23 @@ func TestProofsHoldForTheirCheckpoint(t *testing.T) {
 	}
 	if !slices.Equal(kinds, []verify.Kind{}) {
 		t.Error(kinds)
+	}
+}
+
+// A ledger whose end is gone is not signed as if it had never been there.
+func TestShortenedLedgerIsNotSigned(t *testing.T) {
+	for name, id := range map[string]string{"in the last block": "299", "a whole block": "100"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.calls(100)
+			w.checkpoint()
+			w.close()
+			w.attack("DELETE FROM events WHERE id > " + id)
+			w.open()
+			if _, _, err := w.notary.Checkpoint(t.Context()); !errors.Is(err, notary.ErrShorter) {
+				t.Errorf("error %v", err)
+			}
+			w.close()
+		})
 	}
 }
