@@ -28,7 +28,11 @@ func chained(t *testing.T, s *Store) (entries int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	x, err := r.Extent(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +179,9 @@ func TestEventsOfBeforeTheLedgerAreChained(t *testing.T) {
 			var wg sync.WaitGroup
 			wg.Go(func() {
 				for range 50 {
-					if err := s.AppendEvents(context.Background(), recorder.Event{Kind: "meanwhile"}); err != nil {
+					if err := s.Write(context.Background(), High, func(tx *Tx) error {
+						return tx.AppendEvents(recorder.Event{Kind: "meanwhile"})
+					}); err != nil {
 						t.Error(err)
 					}
 				}

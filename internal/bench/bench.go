@@ -47,6 +47,7 @@ func groups() []group {
 		{name: "journal", about: "from Asterisk's journal to CDRs", run: journal},
 		{name: "burst", about: "100,000 events at once", run: burst},
 		{name: "export", about: "archives against zip, what they cost others, imports", run: exports},
+		{name: "verify", about: "the ledger and files against openssl", run: verifying},
 		{name: "media", about: "download of a recording beside nginx", run: media},
 		{name: "accounts", about: "tokens, and a directory of 10,000 users, over HTTP", run: accounts},
 		{name: "rate", about: "how many calls a second complete", run: rate},

@@ -24,7 +24,7 @@ func (v *vault) verified() verify.Report {
 	must(v.t, err)
 	db, err := store.OpenReader(v.t.Context(), v.cfg.State.Database())
 	must(v.t, err)
-	defer db.Close()
+	defer func() { must(v.t, db.Close()) }()
 	anchor, err := os.ReadFile(v.cfg.Ledger.Anchor)
 	must(v.t, err)
 	r, err := verify.Run(v.t.Context(), db, verify.Options{Key: key, Anchor: bytes.NewReader(anchor), Root: v.cfg.Recordings.Root})
@@ -36,7 +36,9 @@ func (v *vault) verified() verify.Report {
 // who gets an archive needs the public key and nothing else.
 func TestExportIsProvedToAThirdParty(t *testing.T) {
 	v := newVault(t, func(c *config.Config) { c.Ledger.Anchor = filepath.Join(c.State.Dir, "anchor") })
-	uuids := v.put(made{id: 1, recordings: 2}, made{id: 2, recordings: 1}, made{id: 3, recordings: 1, noFile: true})
+	master := v.tenant("")
+	uuids := v.put(made{id: 1, tenant: master, recordings: 2}, made{id: 2, tenant: master, recordings: 1},
+		made{id: 3, tenant: master, recordings: 1, noFile: true})
 	v.run()
 	e := v.export("", `{"cdr_ids": [1, 2, 3]}`)
 	r := v.ask("GET", "/1.0/exports/"+e.UUID+"/download", nil)
@@ -79,7 +81,7 @@ func TestExportIsProvedToAThirdParty(t *testing.T) {
 func TestSpoiltKeyIsNoReasonNotToStart(t *testing.T) {
 	v := newVault(t)
 	must(t, os.WriteFile(filepath.Join(v.cfg.State.Dir, "ledger.key"), []byte("spoilt"), 0o600))
-	v.put(made{id: 1, recordings: 1})
+	v.put(made{id: 1, tenant: v.tenant(""), recordings: 1})
 	v.run()
 	if line := v.app.Status().Ledger; !strings.Contains(line, "not signed") || !strings.Contains(line, "restore it") {
 		t.Errorf("status: %s", line)

@@ -30,7 +30,7 @@ func (c Checkpoint) Text() string {
 	return fmt.Sprintf("%s\n%d\n%s\nat %s\nlast %d\n", c.Name, c.Size, c.Root, c.At.UTC().Format(time.RFC3339Nano), c.LastID)
 }
 
-// ErrCheckpoint: a text is no checkpoint.
+// ErrCheckpoint says that a text is no checkpoint.
 var ErrCheckpoint = errors.New("not a checkpoint of the ledger")
 
 // ParseCheckpoint reads a text. It accepts only what Text would write.

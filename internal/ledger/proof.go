@@ -17,7 +17,7 @@ type Proof struct {
 	Path   []Hash `json:"path"`   // from its leaf to the root
 }
 
-// ErrProof: a proof does not show what it should.
+// ErrProof says that a proof does not show what it should.
 var ErrProof = errors.New("the proof does not fit")
 
 // Check returns an error that wraps ErrProof unless the entry is in the tree of
