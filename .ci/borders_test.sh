@@ -72,10 +72,11 @@ allowed internal/notary internal/ledger
 allowed internal/verify internal/ledger internal/recorder
 allowed internal/export internal/recorder internal/ledger
 allowed internal/retention internal/recorder
+allowed internal/backup internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/ledger internal/verify
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/ledger internal/verify internal/backup
 allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook internal/audit
 allowed internal/audit internal/call internal/recorder dialplan
 allowed internal/lab dialplan
@@ -94,7 +95,7 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/asteriskconf internal/setup internal/check \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
 	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/audit \
-	internal/alarm internal/metrics internal/space internal/gentle internal/orphans; do
+	internal/alarm internal/metrics internal/space internal/gentle internal/orphans internal/backup; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
@@ -110,6 +111,7 @@ crossing internal/verify store
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
+crossing internal/backup internal/export
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory

@@ -44,12 +44,12 @@ type Asterisk struct {
 	ARIURL          string   `mapstructure:"ari_url" doc:"Asterisk's HTTP server: bindaddr and bindport in http.conf, with its prefix if there is one."`
 	ARIUser         string   `mapstructure:"ari_user" doc:"The user in ari.conf; it needs read_only=no."`
 	ARIPassword     Secret   `mapstructure:"ari_password" doc:"Its password. Set this or ari_password_file."`
-	ARIPasswordFile string   `mapstructure:"ari_password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/ari_password"`
+	ARIPasswordFile string   `mapstructure:"ari_password_file" doc:"A file that contains nothing but the password, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/ari_password"`
 	App             string   `mapstructure:"app" doc:"The name under which the daemon registers with Asterisk. Two daemons on one Asterisk need two names."`
 	AMIAddress      string   `mapstructure:"ami_address" doc:"Asterisk's manager: bindaddr and port in manager.conf."`
 	AMIUser         string   `mapstructure:"ami_user" doc:"The user in manager.conf; it needs write=system,call."`
 	AMIPassword     Secret   `mapstructure:"ami_password" doc:"Its secret. Set this or ami_password_file."`
-	AMIPasswordFile string   `mapstructure:"ami_password_file" doc:"A file that contains nothing but the secret." example:"/etc/callrecordd/ami_password"`
+	AMIPasswordFile string   `mapstructure:"ami_password_file" doc:"A file that contains nothing but the secret, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/ami_password"`
 	Journal         string   `mapstructure:"journal" doc:"The SQLite file into which Asterisk writes its call events (cel_sqlite3_custom.conf)."`
 	Technologies    []string `mapstructure:"technologies" doc:"Channel technologies of telephones and trunks. Others (Local, Snoop, ...) are no parties of a call."`
 }
@@ -104,11 +104,11 @@ type HTTP struct {
 
 	ListenWebhookd   []string `mapstructure:"listen_webhookd" doc:"The same of subscriptions to events (webhookd)."`
 	ListenWebsocketd []string `mapstructure:"listen_websocketd" doc:"The same of the stream of events (websocketd)."`
-	Streams          int      `mapstructure:"streams" doc:"How many clients may follow events at the same time, 1 to 10000."`
+	Streams          int      `mapstructure:"streams" doc:"How many clients may follow events at the same time, 1 to 10000. An account may have a quarter of them."`
 
 	ListenTLS      []string `mapstructure:"listen_tls" doc:"Addresses with HTTPS, such as \":443\", where all services are found below /api/<service>/. callrecordd setup makes a certificate for it."`
 	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
-	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
+	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM, or the name of a credential of the service." example:"/etc/callrecordd/certificate_key.pem"`
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
 }
 
@@ -135,7 +135,7 @@ type Mail struct {
 	TLS             string        `mapstructure:"tls" doc:"offered uses STARTTLS if the server has it; required sends nothing without; implicit is TLS from the first byte; none never uses it."`
 	Username        string        `mapstructure:"username" doc:"Who logs in. Without it nobody does." example:"callrecordd"`
 	Password        Secret        `mapstructure:"password" doc:"The password. Set this or password_file, or neither."`
-	PasswordFile    string        `mapstructure:"password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/mail_password"`
+	PasswordFile    string        `mapstructure:"password_file" doc:"A file that contains nothing but the password, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/mail_password"`
 	Timeout         time.Duration `mapstructure:"timeout" doc:"How long the server may take."`
 	FromName        string        `mapstructure:"from_name" doc:"Who writes."`
 	FromAddress     string        `mapstructure:"from_address" doc:"The address of who writes."`

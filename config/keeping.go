@@ -37,7 +37,11 @@ func (m Mail) validate(r *report) {
 	for key, path := range map[string]string{
 		"mail.password_file": m.PasswordFile, "mail.body_file": m.BodyFile, "mail.failure_body_file": m.FailureBodyFile,
 	} {
-		if path != "" {
+		switch {
+		case path == "":
+		case key == "mail.password_file":
+			checkFile(r, key, path)
+		default:
 			checkPath(r, key, path)
 		}
 	}

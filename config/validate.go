@@ -88,7 +88,7 @@ func (a Asterisk) validate(r *report, withPasswords bool) {
 		r.add("asterisk.ari_password", "is empty; set it, or asterisk.ari_password_file, to the password in ari.conf")
 	}
 	if a.ARIPasswordFile != "" {
-		checkPath(r, "asterisk.ari_password_file", a.ARIPasswordFile)
+		checkFile(r, "asterisk.ari_password_file", a.ARIPasswordFile)
 	}
 	// The name stands in the dialplan, Stasis(name,toggle), and in addresses.
 	if !regexp.MustCompile(`^[A-Za-z0-9_.-]+$`).MatchString(a.App) {
@@ -103,7 +103,7 @@ func (a Asterisk) validate(r *report, withPasswords bool) {
 		r.add("asterisk.ami_password", "is empty; set it, or asterisk.ami_password_file, to the secret in manager.conf")
 	}
 	if a.AMIPasswordFile != "" {
-		checkPath(r, "asterisk.ami_password_file", a.AMIPasswordFile)
+		checkFile(r, "asterisk.ami_password_file", a.AMIPasswordFile)
 	}
 	checkPath(r, "asterisk.journal", a.Journal)
 	checkTechnologies(r, a.Technologies)
@@ -189,6 +189,8 @@ func (h HTTP) validateTLS(r *report) {
 	files := []struct{ key, path string }{{"http.certificate", h.Certificate}, {"http.certificate_key", h.CertificateKey}}
 	for _, f := range files {
 		switch {
+		case f.path != "" && f.key == "http.certificate_key":
+			checkFile(r, f.key, f.path)
 		case f.path != "":
 			checkPath(r, f.key, f.path)
 		case len(h.ListenTLS) > 0:

@@ -208,8 +208,14 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64, recorded bool) (int64, error)
 		return 0, err
 	}
 	for _, other := range known[1:] {
+		moved, err := t.uuids("UPDATE recordings SET cdr_id = ? WHERE cdr_id = ? RETURNING uuid", id, other)
+		if err == nil {
+			err = t.noteAttached(id, moved...)
+		}
+		if err != nil {
+			return 0, err
+		}
 		for _, statement := range []string{
-			"UPDATE recordings SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_linkedids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_uniqueids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE OR REPLACE cdr_holds SET cdr_id = ? WHERE cdr_id = ?",
@@ -272,10 +278,14 @@ func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 // that have a CDR keep it.
 func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
 	// The + keeps SQLite from going through all recordings without a CDR.
-	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
+	uuids, err := t.uuids(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
 		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
-		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
-		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {
+		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`) RETURNING uuid`,
+		bootKey(c.Journal.Boot), list(c.Uniqueids), id)
+	if err == nil {
+		err = t.noteAttached(id, uuids...)
+	}
+	if err != nil {
 		return fmt.Errorf("attach recordings to cdr %d: %w", id, err)
 	}
 	return nil

@@ -21,13 +21,15 @@ func (s *Store) Checkpoint(ctx context.Context, journal int64) (cdr.Checkpoint, 
 	return c, nil
 }
 
+// newestCheckpoint selects the one that was saved last.
+const newestCheckpoint = "SELECT journal, position, mark FROM checkpoints ORDER BY seq DESC, updated_at DESC, journal DESC LIMIT 1"
+
 // LoadCheckpoint returns the checkpoint that was saved last, of whichever
 // journal, or the zero Checkpoint if there is none. It implements cdr.Store.
 func (s *Store) LoadCheckpoint(ctx context.Context) (cdr.Checkpoint, error) {
 	var c cdr.Checkpoint
 	err := s.read(ctx, func(q querier) error {
-		return q.QueryRowContext(ctx, "SELECT journal, position, mark FROM checkpoints ORDER BY seq DESC, updated_at DESC, journal DESC LIMIT 1").
-			Scan(&c.Journal, &c.Position, &c.Mark)
+		return q.QueryRowContext(ctx, newestCheckpoint).Scan(&c.Journal, &c.Position, &c.Mark)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c, fmt.Errorf("read checkpoint: %w", err)

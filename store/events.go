@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -131,6 +132,46 @@ type Settled struct {
 	Samples int64          `json:"samples"`
 	Rate    int            `json:"rate"`
 	Proves  bool           `json:"proves"` // of this version: SHA256 is empty because there is none
+}
+
+// EventAttached says to which CDR a recording belongs from now on. Data is Attached.
+const EventAttached = "recording_attached"
+
+// Attached is the Data of EventAttached.
+type Attached struct {
+	CDR int64 `json:"cdr"`
+}
+
+// noteAttached appends EventAttached of recordings.
+func (t *Tx) noteAttached(cdrID int64, uuids ...string) error {
+	for _, uuid := range uuids {
+		if err := t.AppendEvents(recorder.Event{Kind: EventAttached, Recording: uuid, Actor: "callrecordd", Data: Attached{cdrID}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uuids runs a statement that returns some, and stays prepared.
+func (t *Tx) uuids(query string, args ...any) (out []string, err error) {
+	t.ran++
+	st, err := t.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := st.QueryContext(t.ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		uuid, err := one[string](rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, uuid)
+	}
+	return out, rows.Err()
 }
 
 // CDRSaved is the Data of EventCDR. New is false if the CDR of a call has been

@@ -93,7 +93,7 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 		}
 		out = append(out, done)
 	}
-	if err := t.endBulk(); err != nil || note.Calls == 0 {
+	if err := t.endBulk(true); err != nil || note.Calls == 0 {
 		return out, err
 	}
 	return out, t.AppendEvents(recorder.Event{Kind: EventCDRsImported, Actor: actor, Data: note})

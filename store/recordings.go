@@ -55,15 +55,18 @@ func (t *Tx) InsertRecording(r recorder.Recording) error {
 	return nil
 }
 
+// InsertGenerated is InsertRecording without entries of the ledger, for those who
+// fill databases with made-up calls.
+func (t *Tx) InsertGenerated(r recorder.Recording) error {
+	if err := t.insertRow(r, 0); err != nil {
+		return fmt.Errorf("store recording %s: %w", r.UUID, err)
+	}
+	return nil
+}
+
 // insertRecording stores a recording of that CDR, 0 if there is none yet.
 func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
-	args, err := recordingArgs(r)
-	if err != nil {
-		return err
-	}
-	if err := t.exec(`INSERT INTO recordings (tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause,
-		detail, claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, uuid, cdr_id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`, append(args, cdrID)...); err != nil {
+	if err := t.insertRow(r, cdrID); err != nil {
 		return err
 	}
 	switch r.State {
@@ -74,6 +77,22 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 			return err
 		}
 	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing, recorder.Deleted:
+	}
+	if cdrID == 0 {
+		return nil
+	}
+	return t.noteAttached(cdrID, r.UUID)
+}
+
+func (t *Tx) insertRow(r recorder.Recording, cdrID int64) error {
+	args, err := recordingArgs(r)
+	if err != nil {
+		return err
+	}
+	if err := t.exec(`INSERT INTO recordings (tenant_uuid, boot, hook, hook_name, mixmonitor_id, follows, state, cause,
+		detail, claims, intent_at, started_at, ended_at, silent, bytes, samples, rate, sha256, uuid, cdr_id)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, nullif(?, 0))`, append(args, cdrID)...); err != nil {
+		return err
 	}
 	return t.insertLegs(r)
 }
@@ -180,7 +199,11 @@ func (t *Tx) saveLegs(r recorder.Recording) error {
 	if err != nil || id == 0 {
 		return err
 	}
-	return t.exec("UPDATE recordings SET cdr_id = ? WHERE uuid = ? AND cdr_id IS NULL", id, r.UUID)
+	n, err := t.count("UPDATE recordings SET cdr_id = ? WHERE uuid = ? AND cdr_id IS NULL", id, r.UUID)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.noteAttached(id, r.UUID)
 }
 
 func (t *Tx) insertLegs(r recorder.Recording) error {

@@ -233,27 +233,27 @@ func (r *Reader) CDRIDs(ctx context.Context, each func(id int64)) error {
 
 // aboutFile are the kinds of the entries about a recording's file.
 const aboutFile = "('" + EventSettled + "', '" + EventImported + "', '" + EventRestated +
-	"', 'recording.delete_begun', 'recording.deleted', 'recording.delete_failed')"
+	"', '" + EventAttached + "', 'recording.delete_begun', 'recording.deleted', 'recording.delete_failed')"
 
 // Vanished implements verify.Database.
 func (r *Reader) Vanished(ctx context.Context, uuids []string) (out []string, err error) {
 	err = r.on(ctx, "recordings", func(c *sql.Conn) error {
 		out, err = collect(ctx, c, one[string], `SELECT DISTINCT value FROM json_each(?) WHERE value NOT IN (SELECT uuid FROM recordings)
 			AND coalesce((SELECT kind FROM events WHERE recording = value AND recording <> '' AND kind IN `+aboutFile+`
-				ORDER BY id DESC LIMIT 1), '') <> 'recording.deleted'`, list(uuids))
+				AND kind <> '`+EventAttached+`' ORDER BY id DESC LIMIT 1), '') <> 'recording.deleted'`, list(uuids))
 		return err
 	})
 	return out, err
 }
 
-const verifiedColumns = `SELECT uuid, tenant_uuid, state, intent_at, sha256, bytes, samples, rate,
+const verifiedColumns = `SELECT uuid, tenant_uuid, state, intent_at, sha256, bytes, samples, rate, coalesce(cdr_id, 0),
 	(SELECT json_group_array(json_array(id, at, kind, actor, data) ORDER BY id) FROM events
 		WHERE recording = uuid AND recording <> '' AND kind IN ` + aboutFile + `) FROM recordings`
 
 func scanVerified(rows *sql.Rows) (v verify.Recording, err error) {
 	var rec recorder.Recording
 	var facts []byte
-	if err := rows.Scan(&v.UUID, &rec.TenantUUID, &v.State, &v.IntentAt, &v.SHA256, &v.Bytes, &v.Samples, &v.Rate, &facts); err != nil {
+	if err := rows.Scan(&v.UUID, &rec.TenantUUID, &v.State, &v.IntentAt, &v.SHA256, &v.Bytes, &v.Samples, &v.Rate, &v.CDR, &facts); err != nil {
 		return v, err
 	}
 	rec.UUID = v.UUID

@@ -275,7 +275,7 @@ func (a *App) startEvents() {
 		}
 	})
 	a.hooks = NewHooks(HookOptions{
-		Config: cfg, Store: a.store, Directory: a.directory, Feed: a.feed, Version: a.opt.Version, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
+		Config: cfg, Store: a.store, Directory: a.directory, Accounts: a.accounts, Tokens: a.tokens, Feed: a.feed, Version: a.opt.Version, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
 	})
 	a.stack.goStep("webhooks", a.failed, a.hooks.Run)
 }

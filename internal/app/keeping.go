@@ -40,6 +40,9 @@ type Keeping struct {
 	remover *retention.Remover
 	purger  *retention.Purger
 	unsure  atomic.Pointer[time.Time] // until then the clock is not trusted
+	// importing is held by the import that runs: one takes back the copies of what
+	// is refused, and must not meet another that counts on them.
+	importing chan struct{}
 }
 
 // distrust has nothing removed for want of age before that time, which is told by
@@ -54,7 +57,7 @@ func (k *Keeping) trusts(now time.Time) bool {
 
 // NewKeeping fits the parts together.
 func NewKeeping(o KeepingOptions) *Keeping {
-	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log)}
+	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log), importing: make(chan struct{}, 1)}
 	k.purger = &retention.Purger{
 		Repo: o.Store, Remover: k.remover, Defaults: k.defaults(), Now: o.Now, Log: o.Log, Exports: k.removeExports,
 		Tenants: func() []string {

@@ -17,18 +17,28 @@ import (
 	"callrecordd/internal/recorder"
 )
 
+// ledgerKeyName is the name of the private key, as a credential of the service or
+// in the state directory.
+const ledgerKeyName = "ledger.key"
+
 // LedgerKeyFile is where the private key of the ledger is.
 func LedgerKeyFile(cfg config.Config) string {
 	if cfg.Ledger.Key != "" {
 		return cfg.Ledger.Key
 	}
+	return keyFile(cfg.State.Dir, ledgerKeyName)
+}
+
+// keyFile is where a key is: the credential of the service with its name, if
+// there is one, else a file in the state directory.
+func keyFile(stateDir, name string) string {
 	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" {
-		file := filepath.Join(dir, "ledger.key")
+		file := filepath.Join(dir, name)
 		if _, err := os.Stat(file); err == nil {
 			return file
 		}
 	}
-	return filepath.Join(cfg.State.Dir, "ledger.key")
+	return filepath.Join(stateDir, name)
 }
 
 // LedgerPublicKeyFile is where the daemon writes the public key, for those who
@@ -87,7 +97,7 @@ func (a *App) startLedger(ctx context.Context) error {
 	}
 	a.notary = notary.New(notary.Options{
 		Repo: a.store, Signer: signer, Anchor: a.opt.Config.Ledger.Anchor, Every: a.opt.Config.Ledger.Every,
-		Now: a.opt.Now, Log: log, Anchoring: a.noteAnchoring,
+		Now: a.opt.Now, Log: log, Anchoring: a.noteAnchoring, Ahead: a.noteAhead,
 	})
 	a.stack.goStep("ledger", a.failed, a.notary.Run)
 	return nil
@@ -114,6 +124,20 @@ func (a *App) noteAnchoring(failure error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
+	if err := a.store.AppendEvents(ctx, event); err != nil {
+		a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
+	}
+}
+
+// noteAhead tells that a part of the ledger is gone. The daemon goes on: calls
+// must be recorded.
+func (a *App) noteAhead(failure error) {
+	a.log.Error("the database is older than the anchor of its ledger", "file", a.opt.Config.Ledger.Anchor, "err", failure)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	event := recorder.Event{Kind: "ledger.shorter", Actor: "callrecordd", Data: map[string]string{
+		"file": a.opt.Config.Ledger.Anchor, "error": failure.Error(),
+	}}
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
 	}

@@ -17,37 +17,40 @@ type Anchored struct {
 // empty line in front ends what an interrupted write has left.
 func AnchorRecord(signed string) []byte { return []byte("\n" + signed) }
 
-// maxLine is longer than any line of a checkpoint.
-const maxLine = 4096
+// maxLine is longer than any line of a checkpoint, and maxLines more than it has.
+const maxLine, maxLines = 4096, 100
 
 // ReadAnchor calls each with everything in an anchor file that begins like a
-// checkpoint, whole or not, in its order. What stands before the first and empty
-// lines between them are left out.
+// checkpoint, whole or not, in its order. What stands between them is left out.
 func ReadAnchor(r io.Reader, each func(Anchored) error) error {
 	lines := bufio.NewScanner(r)
 	lines.Buffer(make([]byte, maxLine), maxLine)
-	var now Anchored
-	var text strings.Builder
+	var text []string // of the one that is being read
+	begun, n := 0, 0
 	end := func() error {
-		if now.Line == 0 {
+		if begun == 0 {
 			return nil
 		}
-		now.Note = strings.TrimRight(text.String(), "\n") + "\n"
-		text.Reset()
-		return each(now)
+		a := Anchored{begun, strings.TrimRight(strings.Join(text, "\n"), "\n") + "\n"}
+		begun, text = 0, nil
+		return each(a)
 	}
-	n := 0
 	for lines.Scan() {
 		n++
-		if strings.HasPrefix(lines.Text(), namePrefix) {
+		line := lines.Text()
+		starts := strings.HasPrefix(line, namePrefix)
+		// Signatures are its last lines.
+		over := len(text) > 0 && strings.HasPrefix(text[len(text)-1], "— ") && !strings.HasPrefix(line, "— ")
+		if starts || over {
 			if err := end(); err != nil {
 				return err
 			}
-			now = Anchored{Line: n}
 		}
-		if now.Line != 0 {
-			text.WriteString(lines.Text())
-			text.WriteByte('\n')
+		if starts {
+			begun = n
+		}
+		if begun > 0 && len(text) < maxLines {
+			text = append(text, line)
 		}
 	}
 	if err := lines.Err(); err != nil {

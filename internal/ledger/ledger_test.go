@@ -274,8 +274,8 @@ func FuzzReadAnchor(f *testing.F) {
 	f.Add([]byte("garbage\n"), []byte("\n\x00— x"))
 	f.Add([]byte(namePrefix), []byte("\n"))
 	f.Fuzz(func(t *testing.T, before, after []byte) {
-		if len(before)+len(after) > maxLine/2 || bytes.Contains(after, []byte("—")) {
-			return // such a line ends the file; another signature may make it another note
+		if len(before)+len(after) > maxLine/2 || bytes.HasPrefix(after, []byte("— ")) {
+			return // a longer line ends the reading; another signature may make it another note
 		}
 		file := append(append(slices.Clone(before), AnchorRecord(signed)...), after...)
 		found := false
@@ -284,7 +284,7 @@ func FuzzReadAnchor(f *testing.F) {
 			found = found || err == nil
 			return nil
 		})
-		if err != nil || !found && len(bytes.TrimSpace(after)) == 0 {
+		if err != nil || !found {
 			t.Errorf("the checkpoint behind %q is not found: %v", before, err)
 		}
 	})

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -43,10 +42,16 @@ type Options struct {
 	Every  time.Duration // between checkpoints
 	Now    func() time.Time
 	Log    *slog.Logger
+	// Ahead is told once if the anchor file has signed entries that are not in the
+	// database.
+	Ahead func(err error)
 	// Anchoring is told when the anchor file cannot be written to any more, with
 	// the error, and nil when it can again.
 	Anchoring func(err error)
 }
+
+// ErrShorter says that a part of the ledger is gone.
+var ErrShorter = errors.New("its end was cut off, or an older copy was put back; run `callrecordd verify`")
 
 // lastTime bounds the checkpoint at the end.
 const lastTime = 5 * time.Second
@@ -93,6 +98,9 @@ func New(o Options) *Service {
 	if o.Anchoring == nil {
 		o.Anchoring = func(error) {}
 	}
+	if o.Ahead == nil {
+		o.Ahead = func(error) {}
+	}
 	return &Service{opt: o, state: State{Public: o.Signer.Public()}, blocks: map[int64][]ledger.Link{}}
 }
 
@@ -116,6 +124,7 @@ func (s *Service) Run(ctx context.Context) error {
 	case n > 0:
 		s.opt.Log.Info("entries of before the ledger have their hashes", "entries", n, "took", s.opt.Now().Sub(begun))
 	}
+	s.compare(ctx)
 	tick := time.NewTicker(s.opt.Every)
 	defer tick.Stop()
 	for {
@@ -157,6 +166,10 @@ func (s *Service) Checkpoint(ctx context.Context) (ledger.Checkpoint, string, er
 	defer s.mu.Unlock()
 	if err := s.grow(ctx); err != nil {
 		return ledger.Checkpoint{}, "", err
+	}
+	if s.tree.Size() < s.last.Size {
+		return ledger.Checkpoint{}, "", fmt.Errorf("the ledger has %d entries, but %d were signed at %s: %w",
+			s.tree.Size(), s.last.Size, s.last.At.Format(time.RFC3339), ErrShorter)
 	}
 	if size := s.tree.Size(); size == 0 || size == s.last.Size {
 		s.anchor()
@@ -230,6 +243,12 @@ func (s *Service) load(ctx context.Context) error {
 		return err
 	}
 	s.forget()
+	if n := len(blocks); n > 0 {
+		last := blocks[n-1].LastID
+		if at, err := s.opt.Repo.LedgerLinks(ctx, last-1, 1); err != nil || len(at) == 0 || at[0].ID != last {
+			return errors.Join(err, fmt.Errorf("entry %d of the ledger is not there: %w", last, ErrShorter))
+		}
+	}
 	for _, b := range blocks {
 		if err := s.tree.AppendBlock(b.Hash); err != nil {
 			return err
@@ -253,41 +272,6 @@ func (s *Service) load(ctx context.Context) error {
 	}
 	s.loaded = true
 	return nil
-}
-
-// anchor appends the last checkpoint to the anchor file, if it is not there yet.
-func (s *Service) anchor() {
-	if s.opt.Anchor == "" || s.unsent == "" {
-		return
-	}
-	err := appendFile(s.opt.Anchor, ledger.AnchorRecord(s.unsent))
-	if err == nil {
-		s.unsent = ""
-	}
-	s.stateMu.Lock()
-	was := s.state.AnchorFailure
-	s.state.AnchorFailure = ""
-	if err != nil {
-		s.state.AnchorFailure = err.Error()
-	}
-	now := s.state.AnchorFailure
-	s.stateMu.Unlock()
-	if (was == "") != (now == "") {
-		s.opt.Anchoring(err)
-	}
-}
-
-// appendFile only ever appends, and returns once it is on the disk.
-func appendFile(path string, data []byte) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.Write(data); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // Errors of Prove that say why an entry cannot be proved.

@@ -37,6 +37,7 @@ type Recording struct {
 	Bytes      int64
 	Samples    int64
 	Rate       int
+	CDR        int64 // to which it belongs, 0 if it belongs to none
 	Facts      []Fact
 }
 

@@ -38,6 +38,7 @@ const (
 func judge(rec Recording, old begun) verdict {
 	var said *settled // the last entry that says what the file is
 	var gone *Fact    // the last that says that it is deleted
+	var cdr int64     // to which it belongs
 	for i := range rec.Facts {
 		f := &rec.Facts[i]
 		switch f.Kind {
@@ -45,6 +46,13 @@ func judge(rec Recording, old begun) verdict {
 			gone = f
 		case "recording.delete_failed":
 			gone = nil
+		case "recording_attached":
+			var to struct {
+				CDR int64 `json:"cdr"`
+			}
+			if json.Unmarshal([]byte(f.Data), &to) == nil {
+				cdr = to.CDR
+			}
 		default:
 			var s settled
 			if json.Unmarshal([]byte(f.Data), &s) == nil {
@@ -55,6 +63,9 @@ func judge(rec Recording, old begun) verdict {
 	bad := func(k Kind, meaning string, args ...any) verdict {
 		f := find(k, "recording", rec.UUID, "recording "+rec.UUID+" "+meaning, args...)
 		return verdict{found: &f}
+	}
+	if rec.CDR != cdr && len(rec.Facts) > 0 && (cdr != 0 || rec.IntentAt > old.at) {
+		return bad(RecordingAltered, "belongs to CDR %d, but the ledger says %d (0 is none)", rec.CDR, cdr)
 	}
 	switch rec.State {
 	case recorder.Deleted:

@@ -2,6 +2,7 @@ package verify_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/sha256"
 	"database/sql"
@@ -39,6 +40,7 @@ type world struct {
 	store        *store.Store
 	notary       *notary.Service
 	failedAnchor error
+	ahead        chan error
 }
 
 func newWorld(t testing.TB) *world {
@@ -46,7 +48,7 @@ func newWorld(t testing.TB) *world {
 	dir := t.TempDir()
 	w := &world{
 		t: t, dir: dir, path: filepath.Join(dir, "c.db"), root: filepath.Join(dir, "root"), anchor: filepath.Join(dir, "anchor"),
-		at: time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC),
+		ahead: make(chan error, 1), at: time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC),
 	}
 	key, err := ledger.NewKey(rand.Reader, "pbx")
 	must(t, err)
@@ -88,7 +90,7 @@ func (w *world) open() {
 	must(w.t, err)
 	w.notary = notary.New(notary.Options{
 		Repo: w.store, Signer: w.signer, Anchor: w.anchor, Every: time.Hour, Now: w.now, Log: log,
-		Anchoring: func(err error) { w.failedAnchor = err },
+		Anchoring: func(err error) { w.failedAnchor = err }, Ahead: func(err error) { w.ahead <- err },
 	})
 }
 
@@ -251,7 +253,8 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 	must(t, rm.Remove(t.Context(), []string{recording(30)}, "boss", "asked", func(_ string, err error) { must(t, err) }))
 	whole.checkpoint()
 	whole.close()
-	if r := whole.verify(); !r.Clean || r.Entries != 107 {
+	const entries = 1 + 52*3 + 2
+	if r := whole.verify(); !r.Clean || r.Entries != entries {
 		t.Fatalf("before: %+v", r)
 	}
 	for name, x := range map[string]struct {
@@ -276,19 +279,19 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		}, verify.EntryAltered, "40"},
 		"an entry is put at the end": {func(w *world) {
 			w.attack("INSERT INTO events SELECT id + 1, at, kind, recording, call, 'somebody', data, hash FROM events ORDER BY id DESC LIMIT 1")
-		}, verify.EntryAltered, "108"},
+		}, verify.EntryAltered, "160"},
 		"an entry without a hash": {func(w *world) {
 			w.attack("INSERT INTO events (at, kind, recording, call, actor, data) VALUES (1, 'k', '', '', 'a', '{}')")
-		}, verify.EntryInserted, "108"},
+		}, verify.EntryInserted, "160"},
 		"an entry is put in between, and all hashes computed anew": {func(w *world) {
-			w.attack("UPDATE events SET id = -id - 1 WHERE id > 60", "UPDATE events SET id = -id WHERE id < 0",
-				"INSERT INTO events SELECT 61, at, kind, recording, call, 'somebody', data, hash FROM events WHERE id = 60")
+			w.attack("UPDATE events SET id = -id - 1 WHERE id > 70", "UPDATE events SET id = -id WHERE id < 0",
+				"INSERT INTO events SELECT 71, at, kind, recording, call, 'somebody', data, hash FROM events WHERE id = 70")
 			w.rechain()
-		}, verify.CheckpointMismatch, "107"},
+		}, verify.CheckpointMismatch, "159"},
 		"an entry is altered, and all hashes computed anew": {func(w *world) {
-			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 60")
+			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 70")
 			w.rechain()
-		}, verify.CheckpointMismatch, "107"},
+		}, verify.CheckpointMismatch, "159"},
 		"the end is cut off behind an anchor": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100", "DELETE FROM ledger_checkpoints WHERE size > 100",
 				"UPDATE sqlite_sequence SET seq = 100 WHERE name = 'events'")
@@ -296,14 +299,14 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		"the end is cut off without one": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100")
 			must(w.t, os.Remove(w.anchor))
-		}, verify.LedgerCut, "107"},
+		}, verify.LedgerCut, "159"},
 		"a checkpoint is altered": {func(w *world) {
-			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 107', 'last 106')")
-		}, verify.CheckpointForged, "107"},
+			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 159', 'last 158')")
+		}, verify.CheckpointForged, "159"},
 		"an anchor is altered": {func(w *world) {
 			data, err := os.ReadFile(w.anchor)
 			must(w.t, err)
-			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 107"), []byte("last 106"), 1), 0o640))
+			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 159"), []byte("last 158"), 1), 0o640))
 		}, verify.AnchorForged, "line 10"},
 		"a CDR is altered": {func(w *world) {
 			w.attack("UPDATE cdrs SET source_name = 'Smith' WHERE id = 9")
@@ -321,6 +324,9 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 			sum := sha256.Sum256(data)
 			w.attack(fmt.Sprintf("UPDATE recordings SET sha256 = '%x', bytes = %d WHERE uuid = '%s'", sum, len(data), recording(13)))
 		}, verify.RecordingAltered, recording(13)},
+		"two recordings change their calls": {func(w *world) {
+			w.attack("UPDATE recordings SET cdr_id = 37 - cdr_id WHERE cdr_id IN (18, 19)")
+		}, verify.RecordingAltered, recording(18)},
 		"a recording is marked deleted": {func(w *world) {
 			w.attack("UPDATE recordings SET state = 'deleted' WHERE uuid = '" + recording(14) + "'")
 		}, verify.RecordingAltered, recording(14)},
@@ -369,7 +375,21 @@ func TestYesterdaysDatabaseIsFoundByTheAnchor(t *testing.T) {
 		}
 	}
 	named(t, w.verify(), verify.AnchorAhead, "line 10")
-	// The daemon goes on with it and makes as many entries again.
+	// The daemon tells by itself when it starts with it, and goes on.
+	w.open()
+	ctx, stop := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = w.notary.Run(ctx) // it has no errors
+	}()
+	if err := <-w.ahead; !errors.Is(err, notary.ErrShorter) {
+		t.Errorf("told %v", err)
+	}
+	stop()
+	<-done
+	w.close()
+	// It makes as many entries again.
 	w.n = 10
 	w.open()
 	w.calls(20)
@@ -389,9 +409,10 @@ func TestWhatIsOlderThanTheLedgerIsCounted(t *testing.T) {
 	w.close()
 	// As if the ledger had begun after two of the calls: their entries know no hashes.
 	w.attack("DELETE FROM ledger_begun", "DELETE FROM events WHERE id = 1",
-		"UPDATE events SET data = json_remove(data, '$.digest', '$.sha256', '$.bytes', '$.samples', '$.rate', '$.proves') WHERE id <= 5",
-		"UPDATE events SET id = id - 1", "UPDATE events SET hash = NULL",
-		"DELETE FROM events WHERE id > 4", "DELETE FROM cdrs WHERE id = 3", "DELETE FROM recordings WHERE uuid = '"+recording(3)+"'",
+		"UPDATE events SET data = json_remove(data, '$.digest', '$.sha256', '$.bytes', '$.samples', '$.rate', '$.proves') ",
+		"DELETE FROM events WHERE id > 7 OR kind = 'recording_attached'", "UPDATE events SET hash = NULL",
+		"UPDATE events SET id = CASE id WHEN 2 THEN 1 WHEN 4 THEN 2 WHEN 5 THEN 3 WHEN 7 THEN 4 END",
+		"DELETE FROM cdrs WHERE id = 3", "DELETE FROM recordings WHERE uuid = '"+recording(3)+"'",
 		"DELETE FROM recording_legs", "DELETE FROM cdr_uniqueids WHERE cdr_id = 3", "DELETE FROM cdr_linkedids WHERE cdr_id = 3",
 		"UPDATE sqlite_sequence SET seq = 4 WHERE name = 'events'")
 	if r := w.verify(); r.Clean || r.Findings[0].Kind != verify.NotChained {
@@ -477,5 +498,23 @@ func TestProofsHoldForTheirCheckpoint(t *testing.T) {
 	}
 	if !slices.Equal(kinds, []verify.Kind{}) {
 		t.Error(kinds)
+	}
+}
+
+// A ledger whose end is gone is not signed as if it had never been there.
+func TestShortenedLedgerIsNotSigned(t *testing.T) {
+	for name, id := range map[string]string{"in the last block": "299", "a whole block": "100"} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.calls(100)
+			w.checkpoint()
+			w.close()
+			w.attack("DELETE FROM events WHERE id > " + id)
+			w.open()
+			if _, _, err := w.notary.Checkpoint(t.Context()); !errors.Is(err, notary.ErrShorter) {
+				t.Errorf("error %v", err)
+			}
+			w.close()
+		})
 	}
 }
