@@ -38,7 +38,7 @@ func reconcile(ctx context.Context, s *suite) (err error) {
 		{"stored", "SELECT count(*) FROM recordings WHERE state IN ('starting', 'recording', 'paused')"},
 		{"final", countOpen},
 	} {
-		ctx, cancel := context.WithTimeout(ctx, patience)
+		ctx, cancel := context.WithTimeout(ctx, 4*patience) // five thousand files are synced, each with its folders
 		err := eventually(ctx, func() error {
 			open, err := t.number(ctx, step.query)
 			if err == nil && open > 0 {
