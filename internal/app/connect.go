@@ -70,10 +70,12 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 		return fmt.Errorf("resync: %w", err)
 	}
 	snap.unseen = session.GapSince
-	s.restarted(session.Info.StartupTime)
 	if err := s.reducer.do(ctx, func() { s.reducer.resync(snap) }); err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
+	// Behind the resync, which ends what a restart of Asterisk has cut off: the
+	// journal's follower asks for it.
+	s.restarted(session.Info.StartupTime)
 	s.watch.begin(s.reducer.now())
 	s.seen(session)
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))

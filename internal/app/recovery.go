@@ -43,6 +43,7 @@ type ClockJump struct {
 type stalled struct {
 	mu    sync.Mutex
 	calls int
+	told  string // what is wrong with the database, of the loop alone
 }
 
 func (s *stalled) set(calls int) (was int) {
@@ -113,9 +114,13 @@ func (a *App) testify(ctx context.Context) {
 		}
 	}
 	if err := a.store.SaveCDR(ctx, list, cdr.Checkpoint{}); err != nil {
-		a.log.Error("calls that the journal lacks are not stored yet", "calls", len(list), "err", err)
+		if a.stalled.told != err.Error() && ctx.Err() == nil { // it is tried again each second
+			a.stalled.told = err.Error()
+			a.log.Error("calls that the journal lacks are not stored yet", "calls", len(list), "err", err)
+		}
 		return
 	}
+	a.stalled.told = ""
 	a.witness.Told(missing)
 	for _, c := range list {
 		a.log.Warn("the journal lacks a call: its CDR is from Asterisk's events", "call", c.ConversationID, "start", c.Start)

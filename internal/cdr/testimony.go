@@ -116,11 +116,11 @@ func (w *Witness) Missing(now time.Time) []Evidence {
 		}
 		age := now.Sub(t.over)
 		lacking := t.lacking()
-		if len(lacking) == 0 || age >= forgetTime {
+		if len(lacking) == 0 && age >= 2*StallTime || age >= forgetTime {
 			w.forget(t)
 			continue
 		}
-		if age < StallTime || t.killed && t.known {
+		if len(lacking) == 0 || age < StallTime || t.killed && t.known {
 			continue
 		}
 		e := Evidence{Channels: lacking, Over: t.over, Boot: t.boot, Stalled: !t.killed && w.filed.Before(t.over.Add(StallTime)), call: t}
@@ -229,12 +229,14 @@ func (e *early) take(id string) (read, ended bool) {
 
 // over says whether the channels ended so long ago that their ends should be in
 // the journal.
-func (w *Witness) over(now time.Time, uniqueids map[string]struct{}) bool {
+func (w *Witness) over(now time.Time, uniqueids ...map[string]struct{}) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for id := range uniqueids {
-		if c := w.channels[id]; c == nil || c.call.open > 0 || now.Sub(c.call.over) < StallTime {
-			return false
+	for _, ids := range uniqueids {
+		for id := range ids {
+			if c := w.channels[id]; c == nil || c.call.open > 0 || now.Sub(c.call.over) < StallTime {
+				return false
+			}
 		}
 	}
 	return true
@@ -249,7 +251,7 @@ func (f *Follower) endStalled() {
 	}
 	f.asked = now
 	for g := range f.book.groups {
-		if len(g.open) > 0 && f.cfg.Witness.over(now, g.open) {
+		if len(g.open)+len(g.closed) > 0 && f.cfg.Witness.over(now, g.open, g.closed) {
 			g.gone = true
 		}
 	}
@@ -270,8 +272,8 @@ func (f *Follower) complete(c *CDR, g *group, lookup Lookup) {
 	if !ok {
 		return
 	}
-	seen.Source, seen.ConversationID = SourceLive, c.ConversationID
 	seen.LinkedIDs, seen.Uniqueids = union(c.LinkedIDs, seen.LinkedIDs), union(c.Uniqueids, seen.Uniqueids)
+	seen.Source, seen.ConversationID = SourceLive, seen.LinkedIDs[0]
 	*c = seen
 }
 

@@ -13,8 +13,11 @@ const (
 	saveTries = 6
 	saveWait  = 5 * time.Second  // for one try
 	saveMax   = 30 * time.Second // before a further try of a final state
-	eventRoom = 4096
+	eventRoom = 64 << 10         // after a crash each of ten thousand recordings has some to tell
 	batchSize = 256
+	// giveUp is after how many rounds of tries events are given up: by then it is
+	// not the database, but one of them.
+	giveUp = 100
 )
 
 // serial runs functions one after another, on a goroutine only while there
@@ -196,7 +199,20 @@ func (l *eventLog) again(legs []recorder.LegState) {
 	}
 }
 
+// putBack keeps events that could not be stored, as far as there is room: a
+// database that is locked for a minute is no reason to lose any.
+func (l *eventLog) putBack(list []recorder.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(list, l.queue...)
+	if over := len(l.queue) - eventRoom; over > 0 {
+		l.queue = l.queue[:eventRoom]
+		l.lost += over
+	}
+}
+
 func (l *eventLog) run() {
+	failed := 0
 	for {
 		list, legs := l.batch()
 		if len(list)+len(legs) == 0 {
@@ -216,10 +232,15 @@ func (l *eventLog) run() {
 				return // the gap cannot be declared either
 			}
 			l.again(legs)
+			if failed++; failed < giveUp {
+				l.putBack(list)
+				continue
+			}
 			l.mu.Lock()
 			l.lost += len(list)
 			l.mu.Unlock()
 		}
+		failed = 0
 	}
 }
 
