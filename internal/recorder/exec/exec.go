@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -86,7 +88,8 @@ type Config struct {
 	LookWait     time.Duration // 2 s: then the disk hangs
 	StorageEvery time.Duration // 2 s: between two tries of a folder that took no file
 
-	probe func(dir string) error // tests inject failing storage
+	probe func(dir string) error                 // tests inject failing storage
+	lstat func(name string) (fs.FileInfo, error) // and one that hangs
 }
 
 func (c Config) withDefaults() Config {
@@ -163,6 +166,9 @@ func New(cfg Config) (*Exec, error) {
 	cfg = cfg.withDefaults()
 	if cfg.probe == nil {
 		cfg.probe = writeProbe
+	}
+	if cfg.lstat == nil {
+		cfg.lstat = os.Lstat
 	}
 	e := &Exec{
 		cfg: cfg, files: files{cfg.Root, newHomes(cfg.Clock)}, prober: newProber(cfg.probe),
