@@ -32,6 +32,7 @@ const (
 	MediaTime       Kind = "media_time"
 	Unattached      Kind = "recording_unattached"
 	MustRecord      Kind = "must_record_unrecorded"
+	JournalGap      Kind = "journal_gap"
 	FileUnknown     Kind = "file_unknown"
 	FileMissing     Kind = "file_missing"
 	FileReturned    Kind = "file_returned"
@@ -147,6 +148,11 @@ func Kinds() []Info {
 			MustRecord, Critical, false, 0,
 			"A user who must be recorded talks, and is not recorded.",
 			"Do what the other alarms say. With alarms.hang_up the call is ended.",
+		},
+		{
+			JournalGap, Critical, false, 0,
+			"The journal of calls has a gap: calls may lack their CDR.",
+			"The detail says what has happened to the file.",
 		},
 		{
 			FileUnknown, Warning, false, 0,

@@ -16,6 +16,7 @@ import (
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
 	"callrecordd/config"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
@@ -305,6 +306,7 @@ func (a *App) startJournal() error {
 func (a *App) noteGap(g cdr.Gap) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
+	a.alarms.Happened(alarm.JournalGap, "", "", g.Detail)
 	event := recorder.Event{At: g.At, Kind: "journal_gap", Actor: "callrecordd", Data: g}
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -191,4 +192,55 @@ func TestAMustRecordUserWhoCannotBeRecordedHasTheCallEnded(t *testing.T) {
 		t.Errorf("events: %v", list)
 	}
 	s.hangup(may)
+}
+
+// A disk that fills up in a call and has room again: the call goes on, and is
+// recorded again, with the gap noted.
+func TestADiskThatFillsUpInACallAndHasRoomAgain(t *testing.T) {
+	t.Parallel()
+	if !inPrivateMounts(t) {
+		return
+	}
+	root := filepath.Join(t.TempDir(), "tenants")
+	must(t, os.Mkdir(root, 0o750))
+	must(t, syscall.Mount("tmpfs", root, "tmpfs", 0, "size=512k,mode=750"))
+	t.Cleanup(func() { must(t, syscall.Unmount(root, syscall.MNT_DETACH)) })
+	s := newSite(t, func(c *config.Config) { c.Recordings.Root = root })
+	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
+	caller, _ := s.talk(alice, bob, "1002")
+	full := s.recording(1)
+	filler := filepath.Join(root, "filler")
+	f, err := os.Create(filler)
+	must(t, err)
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	must(t, f.Close())
+	if a := s.alarmed(alarm.RecordingBroken, true); a.Subject != full.uuid || !strings.Contains(a.Detail, "no_space") {
+		t.Errorf("alarm %+v", a)
+	}
+	s.alarmed(alarm.DiskCritical, true)
+	must(t, os.Remove(filler))
+	next := s.recording(2)
+	must(t, caller.WaitTone(within(t), toneB))
+	s.hangup(caller)
+	c := s.waitCDRs(1)[0]
+	for _, r := range c.Recordings {
+		switch r.UUID {
+		case full.uuid:
+			if r.Cause != "no_space" {
+				t.Errorf("the first is %+v", r)
+			}
+		case next.uuid:
+			if r.State != "ready" || r.Follows != full.uuid || !strings.Contains(r.Detail, "no_space") {
+				t.Errorf("the second is %+v", r)
+			}
+		default:
+			t.Errorf("recordings: %+v", c.Recordings)
+		}
+	}
+	if gaps := s.events("recording_gap", next.uuid); len(gaps) != 1 {
+		t.Errorf("gaps: %v", gaps)
+	}
 }

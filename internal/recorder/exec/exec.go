@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -86,8 +88,9 @@ type Config struct {
 	LookWait     time.Duration // 2 s: then the disk hangs
 	StorageEvery time.Duration // 2 s: between two tries of a folder that took no file
 
-	probe func(dir string) error  // tests inject failing storage
-	step  func(name string) error // tests die in the middle of a repair
+	probe func(dir string) error                 // tests inject failing storage
+	step  func(name string) error                // tests die in the middle of a repair
+	lstat func(name string) (fs.FileInfo, error) // and one that hangs
 }
 
 func (c Config) withDefaults() Config {
@@ -167,6 +170,9 @@ func New(cfg Config) (*Exec, error) {
 	}
 	if cfg.step == nil {
 		cfg.step = func(string) error { return nil }
+	}
+	if cfg.lstat == nil {
+		cfg.lstat = os.Lstat
 	}
 	e := &Exec{
 		cfg: cfg, files: files{cfg.Root, newHomes(cfg.Clock)}, prober: newProber(cfg.probe),

@@ -3,8 +3,8 @@ package exec
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -164,6 +164,7 @@ func (s *sweeper) sweep() {
 
 // sight is what one look at all files has shown.
 type sight struct {
+	lstat func(string) (fs.FileInfo, error)
 	files map[string]found
 	homes map[string]bool // folders: whether they are there
 }
@@ -173,7 +174,7 @@ type sight struct {
 func (s *sweeper) look(paths map[string]string, away []string) (sight, bool) {
 	done := make(chan sight, 1)
 	go func() {
-		out := sight{make(map[string]found, len(paths)), map[string]bool{}}
+		out := sight{s.e.cfg.lstat, make(map[string]found, len(paths)), map[string]bool{}}
 		for _, dir := range away {
 			out.home(dir)
 		}
@@ -215,7 +216,7 @@ func (s *sweeper) look(paths map[string]string, away []string) (sight, bool) {
 func (s sight) home(dir string) bool {
 	there, known := s.homes[dir]
 	if !known {
-		_, err := os.Lstat(dir)
+		_, err := s.lstat(dir)
 		there = err == nil || !gone(err)
 		s.homes[dir] = there
 	}
@@ -223,7 +224,7 @@ func (s sight) home(dir string) bool {
 }
 
 func (s sight) lookAt(path string) found {
-	info, err := os.Lstat(path)
+	info, err := s.lstat(path)
 	if err != nil {
 		return found{err: err, home: s.home(filepath.Dir(path))}
 	}

@@ -2,9 +2,11 @@ package exec
 
 import (
 	"context"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -267,6 +269,38 @@ func TestAFolderThatStaysAwayIsMadeAnew(t *testing.T) {
 	}
 	if st := s.state(); st.Detail != "" {
 		t.Error(st)
+	}
+}
+
+// A disk that hangs is told once, when it begins and when it is over, and breaks
+// nothing by itself.
+func TestADiskThatHangsIsToldAndBreaksNothing(t *testing.T) {
+	var hangs atomic.Bool
+	release := make(chan struct{})
+	s := newSwept(t, silently, func(c *Config) {
+		c.LookWait = 50 * time.Millisecond
+		c.lstat = func(name string) (fs.FileInfo, error) {
+			if hangs.Load() {
+				<-release
+			}
+			return os.Lstat(name)
+		}
+	})
+	s.grows()
+	s.quiet(3)
+	hangs.Store(true)
+	if st := s.state(); st.Cause != recorder.CauseStalled || st.Detail == "" {
+		t.Error(st)
+	}
+	s.quiet(10)
+	hangs.Store(false)
+	close(release)
+	if st := s.state(); st.Cause != recorder.CauseStalled || st.Detail != "" {
+		t.Error(st)
+	}
+	s.quiet(5)
+	if g := s.e.Growth(); g.Recordings != 1 {
+		t.Errorf("%+v", g)
 	}
 }
 
