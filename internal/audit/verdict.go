@@ -375,7 +375,7 @@ func (j *judging) conclude() {
 // noneReason is why nothing had to be recorded, by the last decision.
 func noneReason(list []decision) dialplan.Reason {
 	for _, d := range slices.Backward(list) {
-		for _, v := range d.data.Decision.Verdicts {
+		for _, v := range dialplan.Decide(d.data.Input).Verdicts {
 			if !v.Records {
 				return v.Reason
 			}
