@@ -1,0 +1,228 @@
+package campaign
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"callrecordd/internal/bench/load"
+	"callrecordd/internal/campaign/voice"
+)
+
+// Class is what became of a call, by telephones and files alone.
+type Class string
+
+// The classes.
+const (
+	NothingRequired Class = "nothing_required"
+	Covered         Class = "covered"
+	Missing         Class = "missing" // nothing of it is in a file
+	Late            Class = "late"    // its begin is missing
+	Short           Class = "short"   // its end
+	Gap             Class = "gap"     // something in between
+	Unexpected      Class = "unexpected"
+)
+
+// tolerances, in frames. A recorder starts after the answer, so its first words
+// may be missing without harm; what a busy machine drops on the way is no gap.
+type tolerances struct {
+	start, end, inside, foreign int
+	// near is by how much two measures of the same thing may differ: the audit
+	// goes by clocks and lengths, we by what was said when.
+	near int
+}
+
+// Truth is what the telephones have sent and the files have.
+type Truth struct {
+	Class Class `json:"class"`
+	// Also are classes that are true as well: two parts of it are missing, or
+	// the measure is just reached.
+	Also []Class `json:"also,omitempty"`
+	// Required, Heard and Unwanted are of the caller's voice.
+	Required time.Duration `json:"required"`
+	Heard    time.Duration `json:"heard"`
+	Unwanted time.Duration `json:"unwanted,omitempty"`
+	// Twice is what is in two files at the same time, or twice in one.
+	Twice time.Duration `json:"twice,omitempty"`
+	// OneSided: the caller is heard but for long not the callee.
+	OneSided bool `json:"one_sided,omitempty"`
+	// Map shows the half seconds of the talk: # heard, + in part, - missing,
+	// . neither required nor heard, ! heard against the rules.
+	Map string `json:"map"`
+	// Unjudged says why nothing can be said of a call: a press may have fallen
+	// on deaf ears.
+	Unjudged string `json:"unjudged,omitempty"`
+}
+
+// is says whether a class is true of the call.
+func (t Truth) is(c Class) bool {
+	if t.Class == c {
+		return true
+	}
+	for _, a := range t.Also {
+		if a == c {
+			return true
+		}
+	}
+	return false
+}
+
+// lasted is how many frames of the talk both sides could hear: until the BYE,
+// or until Asterisk ended it or died.
+func lasted(d Drawn, c load.Call, killed []time.Time) int {
+	if c.Answered.IsZero() {
+		return 0
+	}
+	end := c.Answered.Add(d.Talk)
+	if !c.Over.IsZero() && c.Over.Before(end) {
+		end = c.Over
+	}
+	for _, k := range killed {
+		if k.After(c.Invite) && k.Before(end) {
+			end = k
+		}
+	}
+	return max(0, int(end.Sub(c.Answered)/voice.Frame))
+}
+
+// judge says what became of a call. heard is what is in its files; killed are
+// the times of SIGKILL of Asterisk.
+func judge(d Drawn, c load.Call, heard []voice.Heard, killed []time.Time, tol tolerances) Truth {
+	frames := lasted(d, c, killed)
+	var must, may, got [voice.Longest / voice.Tick]int
+	for f := range frames {
+		if !d.said(f) {
+			continue
+		}
+		if wanted, unwanted := d.wanted(f); wanted {
+			must[f/voice.TickFrames]++
+		} else if !unwanted {
+			may[f/voice.TickFrames]++
+		}
+	}
+	callee, alone := 0, 0
+	for _, h := range heard {
+		for i, n := range h.Ticks {
+			got[i] += n
+		}
+		callee += h.Callee
+		alone += h.Caller() - h.Callee
+	}
+	t := Truth{OneSided: alone > callee/5+tol.start+tol.end}
+	var text strings.Builder
+	var lack []int // of each half second that has something required
+	for i := range must {
+		unwanted := 0
+		switch {
+		case must[i] > 0:
+			lack = append(lack, max(0, must[i]-got[i]))
+			t.Twice += frameTime(max(0, got[i]-voice.TickFrames))
+			t.Heard += frameTime(min(must[i], got[i]))
+			t.Required += frameTime(must[i])
+		case got[i] > may[i]:
+			unwanted = got[i] - may[i]
+			t.Unwanted += frameTime(unwanted)
+		}
+		text.WriteByte(sign(must[i], got[i], unwanted))
+	}
+	t.Map = strings.TrimRight(text.String(), ".")
+	t.classify(lack, tol)
+	return t
+}
+
+func sign(must, got, unwanted int) byte {
+	switch {
+	case must > 0 && got == 0:
+		return '-'
+	case must > got:
+		return '+'
+	case must > 0:
+		return '#'
+	case unwanted > 0:
+		return '!'
+	default:
+		return '.'
+	}
+}
+
+func frameTime(n int) time.Duration { return time.Duration(n) * voice.Frame }
+
+// classify finds the classes from how many frames lack in each half second that
+// was required.
+func (t *Truth) classify(lack []int, tol tolerances) {
+	add := func(c Class) {
+		if t.Class == "" {
+			t.Class = c
+		} else if !t.is(c) {
+			t.Also = append(t.Also, c)
+		}
+	}
+	t.measure(lack, tol, add)
+	if t.Class == "" {
+		t.Class = Covered
+		if len(lack) == 0 {
+			t.Class = NothingRequired
+		}
+	}
+	// On the verge of a class both are true.
+	verge := *t
+	verge.Class, verge.Also = "", nil
+	for _, by := range []int{-tol.near, tol.near} {
+		other := tolerances{tol.start + by, tol.end + by, tol.inside + by, tol.foreign + by, 0}
+		found := false
+		verge.measure(lack, other, func(c Class) { found = true; add(c) })
+		if !found && len(lack) > 0 {
+			add(Covered)
+		}
+	}
+}
+
+// measure finds what is beyond the tolerances, the worst first.
+func (t *Truth) measure(lack []int, tol tolerances, add func(Class)) {
+	if t.Heard <= frameTime(2) && t.Required > frameTime(max(tol.start, tol.end)) {
+		add(Missing)
+		return
+	}
+	begin, between, end := where(lack)
+	for _, c := range []struct {
+		class    Class
+		lack, by int
+	}{{Short, end, tol.end}, {Late, begin, tol.start}, {Gap, between, tol.inside}} {
+		if c.lack > c.by {
+			add(c.class)
+		}
+	}
+	if t.Unwanted > frameTime(tol.foreign) {
+		add(Unexpected)
+	}
+}
+
+// where says how many frames lack at the begin, in between and at the end: in a
+// half second of which most is there, what lacks is at the side of those of
+// which nothing is.
+func where(lack []int) (begin, between, end int) {
+	first, last := 0, len(lack)-1
+	for ; first < len(lack) && lack[first] > 0; first++ {
+		begin += lack[first]
+		if lack[first] < voice.TickFrames/2 {
+			first++
+			break
+		}
+	}
+	for ; last >= first && lack[last] > 0; last-- {
+		end += lack[last]
+		if lack[last] < voice.TickFrames/2 {
+			last--
+			break
+		}
+	}
+	for i := first; i <= last; i++ {
+		between += lack[i]
+	}
+	return begin, between, end
+}
+
+// String is a line for people.
+func (t Truth) String() string {
+	return fmt.Sprintf("%s [%s] %s of %s heard", t.Class, t.Map, t.Heard, t.Required)
+}
