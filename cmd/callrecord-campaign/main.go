@@ -24,7 +24,7 @@ import (
 var errFailed = errors.New("the campaign has failed")
 
 func main() {
-	inside, err := campaign.Enter(os.Args[1:])
+	inside, err := campaign.Enter(os.Args[1:], os.Stdout, os.Stderr)
 	if inside && err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()

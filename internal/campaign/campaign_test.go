@@ -1,9 +1,12 @@
 package campaign
 
 import (
+	"bytes"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -18,7 +21,14 @@ func TestShortCampaign(t *testing.T) {
 	if os.Getenv(entered) == "" {
 		t.Setenv(outFolder, t.TempDir())
 	}
-	inside, err := Enter([]string{"-test.run=^TestShortCampaign$", "-test.v", "-test.timeout=5m"})
+	var said bytes.Buffer
+	inside, err := Enter([]string{"-test.run=^TestShortCampaign$", "-test.v", "-test.timeout=5m"}, &said, &said)
+	if !inside {
+		t.Logf("in a mount namespace of its own:\n%s", said.String())
+		if err == nil && !strings.Contains(said.String(), "--- PASS: TestShortCampaign") {
+			err = errors.New("it was not run there")
+		}
+	}
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package campaign
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -21,8 +22,8 @@ var ErrNoNamespace = errors.New("the campaign needs a user namespace, or root an
 // Enter runs the program once more, with these arguments, in a mount namespace
 // of its own of which nothing survives, without the right to pass over file
 // modes. It says whether this is that run; if not, it has come to its end, and
-// err is how.
-func Enter(args []string) (inside bool, err error) {
+// err is how. What it prints goes to out and problems.
+func Enter(args []string, out, problems io.Writer) (inside bool, err error) {
 	if os.Getenv(entered) != "" {
 		if err := syscall.Mount("none", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""); err != nil {
 			return true, fmt.Errorf("keep mounts to ourselves: %w", err)
@@ -35,10 +36,10 @@ func Enter(args []string) (inside bool, err error) {
 	}
 	err = error(syscall.EPERM)
 	if os.Geteuid() == 0 {
-		err = again(self, args, syscall.CLONE_NEWNS)
+		err = again(self, args, out, problems, syscall.CLONE_NEWNS)
 	}
 	if errors.Is(err, syscall.EPERM) {
-		err = again(self, args, syscall.CLONE_NEWNS|syscall.CLONE_NEWUSER)
+		err = again(self, args, out, problems, syscall.CLONE_NEWNS|syscall.CLONE_NEWUSER)
 	}
 	if errors.Is(err, syscall.EPERM) {
 		return false, fmt.Errorf("%w: %w", ErrNoNamespace, err)
@@ -47,14 +48,14 @@ func Enter(args []string) (inside bool, err error) {
 }
 
 // again is the second run. It dies with us; the signal is bound to the thread.
-func again(self string, args []string, namespaces uintptr) error {
+func again(self string, args []string, out, problems io.Writer, namespaces uintptr) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// Root may pass over file modes, also that of a user namespace.
 	args = append([]string{"--bounding-set", "-dac_override,-dac_read_search", "--", self}, args...)
 	cmd := exec.Command("setpriv", args...)
 	cmd.Env = append(os.Environ(), entered+"=1")
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+	cmd.Stdout, cmd.Stderr = out, problems
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: namespaces, Pdeathsig: syscall.SIGKILL}
 	if namespaces&syscall.CLONE_NEWUSER != 0 {
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}

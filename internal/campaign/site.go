@@ -117,7 +117,7 @@ func (s *site) asterisk() lab.Config {
 	return c
 }
 
-func number(i int) string { return fmt.Sprint(1100 + i) }
+func number(i int) string { return fmt.Sprint(2100 + i) }
 
 // configure writes the daemon's configuration: it sees Asterisk through the
 // proxies.
@@ -170,10 +170,6 @@ func (s *site) populate(ctx context.Context) error {
 	trunk := directory.Trunk{Name: provider, Endpoint: "PJSIP/" + provider}
 	if err := ctl.Do(ctx, "POST", "trunks", trunk, nil); err != nil {
 		return fmt.Errorf("fill the directory: %w", err)
-	}
-	// Who is there first makes the tenant's folder, so that a fault can find it.
-	if err := os.MkdirAll(s.recordings(), 0o2750); err != nil {
-		return fmt.Errorf("make the folder of recordings: %w", err)
 	}
 	return nil
 }

@@ -126,9 +126,25 @@ func (p *Proxy) copy(to io.Writer, from io.Reader) error {
 // message by message, so that others fit in between.
 func (p *Proxy) answers(to, from net.Conn) error {
 	r := bufio.NewReaderSize(from, 64<<10)
-	first, err := r.Peek(len(switching))
-	if err != nil || !bytes.Equal(first, []byte(switching)) {
-		return p.copy(to, r)
+	for {
+		if _, err := r.Peek(1); err != nil {
+			return err
+		}
+		// A response begins with what was just read: nobody asks for the next one before.
+		got, err := r.Peek(r.Buffered())
+		if err != nil {
+			return err
+		}
+		if bytes.HasPrefix(got, []byte(switching)) {
+			break
+		}
+		p.flow()
+		if _, err := to.Write(got); err != nil {
+			return err
+		}
+		if _, err := r.Discard(len(got)); err != nil {
+			return err
+		}
 	}
 	for {
 		line, err := r.ReadBytes('\n')
