@@ -49,15 +49,14 @@ func (c *campaign) checkBackup(ctx context.Context) (string, error) {
 			return "", fmt.Errorf("restore: %w", err)
 		}
 	}
-	other := *c.site
-	other.dir = dir
-	if err := os.WriteFile(other.configFile(), []byte(cfg.YAML()), 0o600); err != nil {
+	file := filepath.Join(dir, "callrecordd.yaml")
+	if err := os.WriteFile(file, []byte(cfg.YAML()), 0o600); err != nil {
 		return "", fmt.Errorf("restore: %w", err)
 	}
-	if _, err := other.command(ctx, "restore", c.backup.dir); err != nil {
+	if _, err := c.site.commandFor(ctx, file, "restore", c.backup.dir); err != nil {
 		return "", err
 	}
-	text, err := other.command(ctx, "verify")
+	text, err := c.site.commandFor(ctx, file, "verify")
 	if err != nil {
 		return "", fmt.Errorf("verify what was restored: %w: %s", err, text)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"callrecordd/dialplan"
@@ -149,20 +151,15 @@ func (d Drawn) react() load.Reaction {
 
 // numberIn is the number of a call in its extension.
 func numberIn(exten string) (n int, ok bool) {
-	if len(exten) != 9 {
+	if len(exten) != 9 || strings.Trim(exten, "0123456789") != "" {
 		return 0, false
 	}
-	digits := map[byte]string{'8': exten[3:], '7': exten[3:], '6': exten[1:]}[exten[0]]
-	if digits == "" {
+	digits, ok := map[byte]string{'8': exten[3:], '7': exten[3:], '6': exten[1:]}[exten[0]]
+	if !ok {
 		return 0, false
 	}
-	for _, c := range digits {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
+	n, err := strconv.Atoi(digits)
+	return n, err == nil
 }
 
 // wanted says whether a frame of the talk has to be recorded, and whether it

@@ -263,8 +263,13 @@ func (s *site) waitReady(ctx context.Context) error {
 // command runs callrecordd with the site's configuration and returns what it
 // prints.
 func (s *site) command(ctx context.Context, args ...string) ([]byte, error) {
+	return s.commandFor(ctx, s.configFile(), args...)
+}
+
+// commandFor does so with another configuration.
+func (s *site) commandFor(ctx context.Context, file string, args ...string) ([]byte, error) {
 	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.binary, append(args, "-c", s.configFile())...)
+	cmd := exec.CommandContext(ctx, s.binary, append(args, "-c", file)...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
 		return out.Bytes(), fmt.Errorf("callrecordd %s: %w: %s", strings.Join(args, " "), err, problems.String())

@@ -116,7 +116,11 @@ func New(ctx context.Context, pbx string, callees []string) (*Generator, error) 
 	if err != nil {
 		return nil, err
 	}
-	if err := errors.Join(g.Use(pbx), g.register(ctx, callees)); err != nil {
+	err = g.Use(pbx)
+	if err == nil {
+		err = g.register(ctx, callees)
+	}
+	if err != nil {
 		g.Close()
 		return nil, err
 	}

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-//go:embed slow.c
+//go:embed library/slow.c
 var source []byte
 
 // Disk is the disk of one process.

@@ -69,7 +69,7 @@ func TestAnotherCallsVoiceIsForeign(t *testing.T) {
 	for _, other := range []int{call + 1, call - 1, call + pairs, call + 7*pairs + 3} {
 		heard := l.Frames(append(talk(call, Longest, 0, 100), talk(other, Longest, 100, 150)...))
 		h := heard.Listen(call)
-		if h.Foreign != 50 || h.Caller() != 100 {
+		if h.Foreign != 50 || h.Callee != 100 {
 			t.Errorf("50 frames of call %d in the file of %d: heard %+v", other, call, h)
 		}
 	}
