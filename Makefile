@@ -100,8 +100,11 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
 	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
+	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+		systemd/callrecordd-audit.service > $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
+	install -m 0644 systemd/callrecordd-audit.timer $(DESTDIR)$(UNITDIR)/callrecordd-audit.timer
 	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md

@@ -67,8 +67,9 @@ allowed internal/retention internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
+allowed internal/audit internal/call internal/recorder dialplan
 allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook
-allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook
+allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/audit internal/events internal/webhook
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
@@ -86,7 +87,7 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
-	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
+	internal/mail internal/export internal/retention internal/history internal/why internal/replay internal/audit \
 	internal/events internal/webhook; do
 	crossing $p internal/app
 done
@@ -101,6 +102,7 @@ crossing internal/retention internal/export
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory
+crossing internal/audit store
 crossing dialplan internal/call
 crossing config dialplan
 crossing internal/recorder ari

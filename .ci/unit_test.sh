@@ -10,10 +10,10 @@ fi
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 # The program is not installed here; any executable stands for it.
-for unit in callrecordd.service callrecordd-export@.service; do
+for unit in callrecordd.service callrecordd-export@.service callrecordd-audit.service; do
 	sed 's|=/usr/bin/callrecordd|=/bin/true|' "systemd/$unit" >"$tmp/$unit"
 done
-cp systemd/callrecordd-export@.timer systemd/callrecordd.socket "$tmp"
+cp systemd/callrecordd-export@.timer systemd/callrecordd-audit.timer systemd/callrecordd.socket "$tmp"
 # Templates are looked at with an instance.
 cp "$tmp/callrecordd-export@.service" "$tmp/callrecordd-export@acme.service"
 cp "$tmp/callrecordd-export@.timer" "$tmp/callrecordd-export@acme.timer"
@@ -35,4 +35,6 @@ check() { # <unit> <threshold, of 100>: 0 is best, tightened, never loosened
 check callrecordd.service 20
 check callrecordd-export@acme.service 20
 check callrecordd-export@acme.timer -
+check callrecordd-audit.service 20
+check callrecordd-audit.timer -
 check callrecordd.socket -

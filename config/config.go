@@ -32,6 +32,7 @@ type Config struct {
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
 	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
+	Audit      Audit      `mapstructure:"audit" doc:"Whether what had to be recorded is in files (callrecordd audit). docs/audit.md has the details."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -157,6 +158,13 @@ type Retention struct {
 	Every         time.Duration `mapstructure:"every" doc:"How often what is too old is looked for. 0 is never: callrecordd retention purge does it then."`
 }
 
+// Audit is the coverage audit.
+type Audit struct {
+	Tolerance time.Duration `mapstructure:"tolerance" doc:"How much may be missing at the beginning, at the end or between without being counted, 100ms to 10s. Asterisk writes up to 256ms late, and clocks are read at different moments."`
+	Dir       string        `mapstructure:"dir" doc:"Where the nightly reports are kept; without it in state.dir." example:"/var/lib/callrecordd/audits"`
+	KeepDays  int           `mapstructure:"keep_days" doc:"How long, in days. 0 is for ever."`
+}
+
 // Journal is the follower of Asterisk's call events.
 type Journal struct {
 	Poll time.Duration `mapstructure:"poll" doc:"How often new rows are looked for, 10ms to 10s."`
@@ -199,6 +207,7 @@ func Default() Config {
 		},
 		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
+		Audit:     Audit{Tolerance: 500 * time.Millisecond, KeepDays: 400},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}
@@ -246,6 +255,14 @@ func (c Config) ExportsDir() string {
 		return c.Exports.Dir
 	}
 	return filepath.Join(c.State.Dir, "exports")
+}
+
+// AuditDir is where the nightly reports are kept.
+func (c Config) AuditDir() string {
+	if c.Audit.Dir != "" {
+		return c.Audit.Dir
+	}
+	return filepath.Join(c.State.Dir, "audits")
 }
 
 // SlogLevel is Level for slog; a level that Validate would refuse is info.

@@ -63,6 +63,16 @@ func (d Retention) validate(r *report) {
 	}
 }
 
+func (a Audit) validate(r *report) {
+	if a.Tolerance < 100*time.Millisecond || a.Tolerance > 10*time.Second {
+		r.add("audit.tolerance", "%s is out of range; choose 100ms to 10s", a.Tolerance)
+	}
+	if a.Dir != "" {
+		checkPath(r, "audit.dir", a.Dir)
+	}
+	checkRange(r, "audit.keep_days", a.KeepDays, 0, maxDays)
+}
+
 func checkRange(r *report, key string, value, least, most int) {
 	if value < least || value > most {
 		r.add(key, "%d is out of range; choose %d to %d", value, least, most)

@@ -66,6 +66,7 @@ func (c Config) problems(withPasswords bool) []string {
 	c.Mail.validate(&r)
 	c.Webhooks.validate(&r)
 	c.Retention.validate(&r)
+	c.Audit.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
 	}

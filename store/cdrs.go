@@ -240,7 +240,7 @@ func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 			return err
 		}
 	}
-	return nil
+	return t.saveTalks(id, c.Talks)
 }
 
 // AttachRecordings gives the recordings of a call its CDR's id: those of its

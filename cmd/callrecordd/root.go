@@ -37,8 +37,8 @@ func newRoot(env environment) *cobra.Command {
 	e := &env
 	// Before anything is done: a command whose answer cannot be printed must
 	// not have changed anything.
-	root.PersistentPreRunE = func(*cobra.Command, []string) error {
-		if e.format != "table" && e.format != "json" && e.format != "csv" {
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if e.format != "table" && e.format != "json" && e.format != "csv" && !hasFormat(cmd, e.format) {
 			return fmt.Errorf("output %q is neither table, json nor csv", e.format)
 		}
 		return nil
@@ -52,7 +52,7 @@ func newRoot(env environment) *cobra.Command {
 		serveCmd(e), checkCmd(e), setupCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
 		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e),
 		accountCmd(e), policyCmd(e), tokenCmd(e),
-		recordingCmd(e), cdrCmd(e), rulesCmd(e), exportCmd(e), retentionCmd(e), webhookCmd(e),
+		recordingCmd(e), cdrCmd(e), rulesCmd(e), exportCmd(e), retentionCmd(e), webhookCmd(e), auditCmd(e),
 	)
 	return root
 }

@@ -174,8 +174,9 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 	}
 	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	hooks := app.NewHooks(app.HookOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
+	audits := app.NewAudits(app.AuditOptionsOf(cfg, st, dir, time.Now))
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes(), hooks.Routes()), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes(), hooks.Routes(), audits.Routes()), Log: log,
 	}), actor()))
 }
 

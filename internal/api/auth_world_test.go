@@ -89,7 +89,7 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	w.feed = events.NewFeed(w.log, 3)
 	w.hooks = webhook.New(webhook.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString, Attempts: 3, Log: log})
 	w.server = New(Options{
-		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Root: t.TempDir(), Now: w.now, Log: log,
+		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Audit: fakeAudit{every: true}, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
 		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
 		Config: func() map[string]any { return map[string]any{} },

@@ -104,6 +104,7 @@ type world struct {
 	tokens *fakeTokens
 	keep   *fakeKeep
 	why    fakeWhy
+	audit  fakeAudit
 	root   string
 	ready  string // why not, empty if it is
 	health Health
@@ -125,10 +126,10 @@ func newWorld(t *testing.T) *world {
 			"list":  {TenantUUID: master, ACL: []string{"call-logd.cdr.read"}},
 		}},
 	}
-	w.why = fakeWhy{}
+	w.why, w.audit = fakeWhy{}, fakeAudit{asked: new(AuditQuery)}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return w.cdrs.records })
 	server := New(Options{
-		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Why: w.why, Root: w.root,
+		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Why: w.why, Audit: w.audit, Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
 		Now:     func() time.Time { return w.now },
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),

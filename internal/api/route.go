@@ -143,6 +143,7 @@ func (s *Server) routes() []route {
 		s.listRoutes(),
 		s.mediaRoutes(),
 		s.whyRoutes(),
+		s.auditRoutes(),
 		s.exportRoutes(),
 		s.keepRoutes(),
 		s.accountRoutes(),

@@ -20,6 +20,7 @@ type Options struct {
 	Tenants Tenants
 	Keep    Keep
 	Why     Why
+	Audit   Audit
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -53,6 +54,7 @@ type Server struct {
 	tenants Tenants
 	keep    Keep
 	why     Why
+	audit   Audit
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
@@ -76,7 +78,7 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, audit: o.Audit, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 		feed: o.Feed, webhooks: o.Webhooks,

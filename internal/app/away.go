@@ -55,6 +55,7 @@ func (a *App) managerBack(ctx context.Context, s *sink) {
 func (a *App) amiState(s ami.State) {
 	a.needs.again()
 	a.features.again()
+	a.noteManager(s)
 	if s.Kind == ami.StateConnected {
 		a.lamps.Connected()
 		select {

@@ -32,6 +32,8 @@ type sink struct {
 	restarted func(boot time.Time)
 	// alive tells the safety net that we are back, before recorders are looked for.
 	alive func(context.Context)
+	// note stores an event of the daemon's own life; it does not block.
+	note func(kind string, data any)
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -72,6 +74,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 		return fmt.Errorf("resync: %w", err)
 	}
 	s.watch.begin(s.reducer.now())
+	s.seen(session)
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }
@@ -87,8 +90,9 @@ func (s *sink) Event(ev ari.Event) {
 
 // Disconnected only keeps the recorder from starting anything unseen: recorders
 // go on, and the next Connected compares. The stream keeps and logs the state.
-func (s *sink) Disconnected(error) {
+func (s *sink) Disconnected(cause error) {
 	s.watch.end()
+	s.unseen(cause)
 	select {
 	case s.reducer.steps <- func() { s.reducer.step(recorder.Blind{}) }:
 	case <-s.stopped:

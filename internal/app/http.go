@@ -98,7 +98,7 @@ func closeListener(l net.Listener) func(context.Context) error {
 func (a *App) serveAll() error {
 	server := api.New(api.Options{
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
-		Keep: a.keeping.api(), Why: a.decided(),
+		Keep: a.keeping.api(), Why: a.decided(), Audit: apiAudit{a.audits},
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
@@ -119,7 +119,7 @@ func (a *App) serveAll() error {
 		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes()),
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes(), a.audits.Routes()),
 	}))
 	a.serve("control", socket, listener{Listener: a.control})
 	a.stack.push("control", stopServers([]*http.Server{socket}))

@@ -140,6 +140,7 @@ func (r *reducer) event(ev ari.Event) {
 	if ev.Type == "ChannelUnhold" && ev.Channel != nil {
 		r.step(recorder.Unheld{Leg: ev.Channel.ID})
 	}
+	r.noteHold(ev)
 	for _, e := range live.Events(ev) {
 		if e.Kind == call.ChannelEnded {
 			r.channelEnded(e.Channel)

@@ -92,6 +92,9 @@ type App struct {
 	keeping   *Keeping
 	feed      *events.Feed
 	hooks     *Hooks
+	audits    *Audits
+	notes     notes       // of the daemon's own life
+	managerUp atomic.Bool // as it was noted last
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -128,7 +131,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(), notes: make(notes, manyNotes),
 	}
 	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
@@ -156,6 +159,7 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
+	a.startNotes()
 
 	if a.directory, err = directory.New(ctx, directory.Options{
 		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Root: cfg.Recordings.Root, OnChange: a.directoryChanged,
@@ -200,7 +204,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	incoming := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook, note: a.note,
 	}
 	// Stopped after the stream: as long as we start recorders Asterisk must not.
 	a.stack.push("word to the safety net", a.leaveToNet)
@@ -217,6 +221,7 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
+	a.startAudits()
 	a.startEvents()
 	a.startProbe()
 	a.startHeartbeat()
@@ -289,5 +294,6 @@ func (a *App) Stop() error {
 	a.opt.Notify("STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
+	a.noteStop(ctx)
 	return a.stack.unwind(ctx)
 }

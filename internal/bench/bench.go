@@ -51,6 +51,7 @@ func groups() []group {
 		{name: "accounts", about: "tokens, and a directory of 10,000 users, over HTTP", run: accounts},
 		{name: "rate", about: "how many calls a second complete", run: rate},
 		{name: "lists", about: "lists of ten million CDRs, or ROWS of them", run: lists},
+		{name: "audit", about: "the coverage audit of a million calls, or ROWS of them", run: coverage},
 	}
 }
 

@@ -14,6 +14,9 @@ type TalkHistory struct {
 	ID           TalkID
 	Began, Ended time.Time
 	Spans        []Span
+	// EndUnknown: nothing tells when it ended, and Ended is the last that is known
+	// of it.
+	EndUnknown bool
 }
 
 // History collects changes into talks, in the order in which they began. Talks

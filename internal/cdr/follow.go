@@ -73,8 +73,7 @@ type FollowerConfig struct {
 	Lookup func() Lookup // a snapshot of the directory for each batch of CDRs
 	Live   Live          // optional
 	// Watched says whether the calls between two times were followed live, and by
-	// nobody else. The talks of one that was not come with its CDR. Optional:
-	// without it all count as watched.
+	// nobody else. Optional: without it all count as watched.
 	Watched func(from, to time.Time) bool
 	OnGap   func(Gap) // optional; called from Run
 	Logger  *slog.Logger
@@ -369,9 +368,7 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
 		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
-		if c.Unwatched && !c.Answer.IsZero() {
-			c.Talks = Talks(g.rows(), f.cfg.Technologies)
-		}
+		c.Talks = Talks(g.rows(), f.cfg.Technologies)
 		cdrs = append(cdrs, c)
 	}
 	// The position never goes back: a call that a late row has opened again is

@@ -91,10 +91,10 @@ type CDR struct {
 	LinkedIDs []string
 	Uniqueids []string
 	Source    string // journal or live
-	// Unwatched: the call was not watched throughout. Talks are those of such a
-	// call, if it was answered, else nil. Both are not stored.
+	// Unwatched: the call was not watched throughout. It is not stored.
 	Unwatched bool
-	Talks     []call.TalkHistory
+	// Talks are who talked from when to when, for the audit.
+	Talks []call.TalkHistory
 }
 
 // JournalRange says which rows of which journal a CDR comes from. Rows of
