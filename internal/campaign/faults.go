@@ -33,9 +33,11 @@ type Incident struct {
 	deaf   bool
 }
 
-// floodEvents are sent at once; floodTime is how long they may take.
+// floodEvents are sent at once or that many a second; floodTime is how long they
+// may take.
 const (
 	floodEvents = 100_000
+	floodRate   = 30_000
 	floodTime   = 15 * time.Second
 )
 
@@ -56,7 +58,7 @@ func faults() []fault {
 		{"no-permission", "nobody may make files in the tenant's folder for 1.5 to 3 s", true, takePermission},
 		{"journal-tail", "SIGKILL of Asterisk and daemon, and the last write to the journal is torn", true, tearJournal},
 		{"slow-fsync", "what the daemon's database has synced takes up to 500 ms, for 3 s", true, slowSync},
-		{"event-flood", fmt.Sprintf("%d events at once through ARI's websocket", floodEvents), true, flood},
+		{"event-flood", fmt.Sprintf("%d events through ARI's websocket, at once or within 3 s", floodEvents), true, flood},
 	}
 }
 
@@ -231,14 +233,14 @@ func slowSync(ctx context.Context, s *site, _ *rand.Rand, _ *Incident) error {
 }
 
 // flood sends events that are well-formed and nobody's.
-func flood(ctx context.Context, s *site, _ *rand.Rand, in *Incident) error {
+func flood(ctx context.Context, s *site, r *rand.Rand, in *Incident) error {
 	ctx, cancel := context.WithTimeout(ctx, floodTime)
 	defer cancel()
 	text := `{"type":"ChannelUserevent","application":"` + s.cfg.Asterisk.App + `","timestamp":"` +
 		time.Now().Format("2006-01-02T15:04:05.000-0700") + `","eventname":"Flood","userevent":{"eventname":"Flood","text":"` +
 		"of events that nobody has asked for" + `"},"asterisk_id":"00:00:00:00:00:00"}`
 	begun := time.Now()
-	n, err := s.ari.Flood(ctx, []byte(text), floodEvents)
+	n, err := s.ari.Flood(ctx, []byte(text), floodEvents, []int{0, floodRate}[r.IntN(2)])
 	in.Detail = fmt.Sprintf("%d events within %s", n, time.Since(begun).Round(ms))
 	if n < floodEvents && err != nil {
 		in.Detail += ": " + err.Error() // that it is shown the door is an answer, too

@@ -110,12 +110,12 @@ func judge(d Drawn, c load.Call, heard []voice.Heard, killed []time.Time, tol to
 	}
 	t := Truth{OneSided: alone > callee/5+tol.start+tol.end}
 	var text strings.Builder
-	var lack []int // of each half second that has something required
+	var lack []part
 	for i := range must {
 		unwanted := 0
 		switch {
 		case must[i] > 0:
-			lack = append(lack, max(0, must[i]-got[i]))
+			lack = append(lack, part{must[i], max(0, must[i]-got[i])})
 			t.Twice += frameTime(max(0, got[i]-voice.TickFrames))
 			t.Heard += frameTime(min(must[i], got[i]))
 			t.Required += frameTime(must[i])
@@ -149,7 +149,7 @@ func frameTime(n int) time.Duration { return time.Duration(n) * voice.Frame }
 
 // classify finds the classes from how many frames lack in each half second that
 // was required.
-func (t *Truth) classify(lack []int, tol tolerances) {
+func (t *Truth) classify(lack []part, tol tolerances) {
 	add := func(c Class) {
 		if t.Class == "" {
 			t.Class = c
@@ -178,7 +178,7 @@ func (t *Truth) classify(lack []int, tol tolerances) {
 }
 
 // measure finds what is beyond the tolerances, the worst first.
-func (t *Truth) measure(lack []int, tol tolerances, add func(Class)) {
+func (t *Truth) measure(lack []part, tol tolerances, add func(Class)) {
 	if t.Heard <= frameTime(2) && t.Required > frameTime(max(tol.start, tol.end)) {
 		add(Missing)
 		return
@@ -197,27 +197,31 @@ func (t *Truth) measure(lack []int, tol tolerances, add func(Class)) {
 	}
 }
 
+// part is a half second of the talk: how many frames had to be recorded, and
+// how many of them are not.
+type part struct{ must, lack int }
+
 // where says how many frames lack at the begin, in between and at the end: in a
 // half second of which most is there, what lacks is at the side of those of
 // which nothing is.
-func where(lack []int) (begin, between, end int) {
-	first, last := 0, len(lack)-1
-	for ; first < len(lack) && lack[first] > 0; first++ {
-		begin += lack[first]
-		if lack[first] < voice.TickFrames/2 {
+func where(list []part) (begin, between, end int) {
+	first, last := 0, len(list)-1
+	for ; first <= last && list[first].lack > 0; first++ {
+		begin += list[first].lack
+		if list[first].lack < list[first].must/2 {
 			first++
 			break
 		}
 	}
-	for ; last >= first && lack[last] > 0; last-- {
-		end += lack[last]
-		if lack[last] < voice.TickFrames/2 {
+	for ; last >= first && list[last].lack > 0; last-- {
+		end += list[last].lack
+		if list[last].lack < list[last].must/2 {
 			last--
 			break
 		}
 	}
 	for i := first; i <= last; i++ {
-		between += lack[i]
+		between += list[i].lack
 	}
 	return begin, between, end
 }

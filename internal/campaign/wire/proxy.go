@@ -249,9 +249,9 @@ func (p *Proxy) Restore() { p.mu.Lock(); p.cut = false; p.mu.Unlock() }
 var ErrNoStream = errors.New("no websocket is open")
 
 // Flood sends a text n times to whoever follows a websocket, between
-// Asterisk's own messages, as fast as it is read. It returns how many were
-// sent when ctx ended or the connection did.
-func (p *Proxy) Flood(ctx context.Context, text []byte, n int) (sent int, err error) {
+// Asterisk's own messages, that many a second, or as fast as it is read if rate
+// is 0. It returns how many were sent when ctx ended or the connection did.
+func (p *Proxy) Flood(ctx context.Context, text []byte, n, rate int) (sent int, err error) {
 	p.mu.Lock()
 	var to *stream
 	for s := range p.streams {
@@ -263,7 +263,17 @@ func (p *Proxy) Flood(ctx context.Context, text []byte, n int) (sent int, err er
 	}
 	message := textMessage(text)
 	const batch = 50
+	begun := time.Now()
+	pace := time.NewTimer(0)
+	defer pace.Stop()
 	for sent < n && ctx.Err() == nil {
+		if rate > 0 {
+			pace.Reset(time.Until(begun.Add(time.Duration(sent) * time.Second / time.Duration(rate))))
+			select {
+			case <-pace.C:
+			case <-ctx.Done():
+			}
+		}
 		count := min(batch, n-sent)
 		to.mu.Lock()
 		_, err := to.to.Write(bytes.Repeat(message, count))

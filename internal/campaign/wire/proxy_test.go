@@ -120,7 +120,7 @@ func TestFlood(t *testing.T) {
 	p := proxy(t, strings.TrimPrefix(s.URL, "http://"))
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, err := p.Flood(ctx, []byte("x"), 1); !errors.Is(err, ErrNoStream) {
+	if _, err := p.Flood(ctx, []byte("x"), 1, 0); !errors.Is(err, ErrNoStream) {
 		t.Errorf("a flood without a websocket: %v", err)
 	}
 	c, _, err := websocket.Dial(ctx, "ws://"+p.Addr(), nil)
@@ -140,7 +140,7 @@ func TestFlood(t *testing.T) {
 	read() // now there is a websocket
 	done := make(chan error, 1)
 	go func() {
-		n, err := p.Flood(ctx, []byte(`{"type":"flood"}`), flood)
+		n, err := p.Flood(ctx, []byte(`{"type":"flood"}`), flood, 0)
 		if err == nil && n != flood {
 			err = errors.New("not all were sent")
 		}
