@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"callrecordd/internal/call"
+	model "callrecordd/internal/call"
 	"callrecordd/internal/recorder"
 )
 
@@ -18,7 +18,7 @@ type AuditCall struct {
 	Start, Answer, End       time.Time
 	// Live: the journal lacks it. Imported: it was made elsewhere.
 	Live, Imported bool
-	Talks          []call.TalkHistory // nil if they are not known
+	Talks          []model.TalkHistory // nil if they are not known
 	Recordings     []recorder.Recording
 	Events         []Event // of the kinds that were asked for, in the order in which they were stored
 }

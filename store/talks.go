@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"time"
 
-	"callrecordd/internal/call"
+	model "callrecordd/internal/call"
 )
 
-// talkDoc is the stored form of call.TalkHistory. There is one for each call, so
+// talkDoc is the stored form of model.TalkHistory. There is one for each call, so
 // its names are short.
 type talkDoc struct {
-	ID    call.TalkID `json:"id"`
-	Began int64       `json:"b"`
-	Ended int64       `json:"e,omitempty"`
-	Open  bool        `json:"open,omitempty"` // EndUnknown
-	Spans []spanDoc   `json:"s"`
+	ID    model.TalkID `json:"id"`
+	Began int64        `json:"b"`
+	Ended int64        `json:"e,omitempty"`
+	Open  bool         `json:"open,omitempty"` // EndUnknown
+	Spans []spanDoc    `json:"s"`
 }
 
 type spanDoc struct {
@@ -40,7 +40,7 @@ type hopDoc struct {
 
 // saveTalks stores the talks of a CDR in place of those that it had. None take
 // no place: who derives a call without them does not know them.
-func (t *Tx) saveTalks(cdrID int64, talks []call.TalkHistory) error {
+func (t *Tx) saveTalks(cdrID int64, talks []model.TalkHistory) error {
 	if len(talks) == 0 {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (t *Tx) saveTalks(cdrID int64, talks []call.TalkHistory) error {
 	return t.exec("INSERT INTO cdr_talks VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc", cdrID, string(doc))
 }
 
-func talkDocs(talks []call.TalkHistory) []talkDoc {
+func talkDocs(talks []model.TalkHistory) []talkDoc {
 	out := make([]talkDoc, 0, len(talks))
 	for _, h := range talks {
 		d := talkDoc{ID: h.ID, Began: micros(h.Began), Ended: micros(h.Ended), Open: h.EndUnknown, Spans: make([]spanDoc, 0, len(h.Spans))}
@@ -67,9 +67,9 @@ func talkDocs(talks []call.TalkHistory) []talkDoc {
 	return out
 }
 
-func legDocOf(l call.Leg) legDoc {
+func legDocOf(l model.Leg) legDoc {
 	d := legDoc{ID: l.ID, Name: l.Name}
-	if l.Role != call.RoleCaller {
+	if l.Role != model.RoleCaller {
 		d.Role = l.Role.String()
 	}
 	for _, h := range l.Via {
@@ -78,7 +78,7 @@ func legDocOf(l call.Leg) legDoc {
 	return d
 }
 
-func decodeTalks(doc string) ([]call.TalkHistory, error) {
+func decodeTalks(doc string) ([]model.TalkHistory, error) {
 	if doc == "" {
 		return nil, nil
 	}
@@ -86,11 +86,11 @@ func decodeTalks(doc string) ([]call.TalkHistory, error) {
 	if err := json.Unmarshal([]byte(doc), &docs); err != nil {
 		return nil, err
 	}
-	out := make([]call.TalkHistory, 0, len(docs))
+	out := make([]model.TalkHistory, 0, len(docs))
 	for _, d := range docs {
-		h := call.TalkHistory{ID: d.ID, Began: fromMicros(d.Began), Ended: fromMicros(d.Ended), EndUnknown: d.Open}
+		h := model.TalkHistory{ID: d.ID, Began: fromMicros(d.Began), Ended: fromMicros(d.Ended), EndUnknown: d.Open}
 		for _, s := range d.Spans {
-			span := call.Span{From: fromMicros(s.From), To: fromMicros(s.To)}
+			span := model.Span{From: fromMicros(s.From), To: fromMicros(s.To)}
 			for _, l := range s.Legs {
 				span.Legs = append(span.Legs, l.leg(span.From))
 			}
@@ -101,13 +101,13 @@ func decodeTalks(doc string) ([]call.TalkHistory, error) {
 	return out, nil
 }
 
-func (d legDoc) leg(joined time.Time) call.Leg {
-	l := call.Leg{ID: d.ID, Name: d.Name, Joined: joined}
+func (d legDoc) leg(joined time.Time) model.Leg {
+	l := model.Leg{ID: d.ID, Name: d.Name, Joined: joined}
 	if d.Role != "" {
-		l.Role = call.ParseRole(d.Role)
+		l.Role = model.ParseRole(d.Role)
 	}
 	for _, h := range d.Via {
-		l.Via = append(l.Via, call.Hop(h))
+		l.Via = append(l.Via, model.Hop(h))
 	}
 	return l
 }

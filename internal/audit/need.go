@@ -26,7 +26,8 @@ type Need struct {
 	From time.Time `json:"from"`
 	To   time.Time `json:"to"`
 	By   []By      `json:"by"`
-	// Judged: nobody decided at the time, and the rules then in force say so.
+	// Judged: of a part of it nobody decided at the time; the rules then in force
+	// say so.
 	Judged bool `json:"judged,omitempty"`
 	// EndUnknown: the talk lasted until To or longer.
 	EndUnknown bool `json:"end_unknown,omitempty"`
@@ -172,9 +173,9 @@ func add(list []Need, p piece, talk call.TalkHistory, span call.Span) []Need {
 	for _, c := range p.claims {
 		n.By = append(n.By, by(c, p.people))
 	}
-	if i := len(list) - 1; i >= 0 && list[i].talk == n.talk && list[i].To.Equal(n.From) && list[i].Judged == n.Judged {
+	if i := len(list) - 1; i >= 0 && list[i].talk == n.talk && list[i].To.Equal(n.From) {
 		last := &list[i]
-		last.To, last.EndUnknown = n.To, n.EndUnknown
+		last.To, last.EndUnknown, last.Judged = n.To, n.EndUnknown, last.Judged || n.Judged
 		for _, b := range n.By {
 			if !slices.Contains(last.By, b) {
 				last.By = append(last.By, b)

@@ -527,7 +527,7 @@ func (j *judging) recordless() {
 
 // add puts a finding into words and keeps it.
 func (j *judging) add(f Finding, c *cover) {
-	if _, jumped := j.outage(f.From, f.To, []OutageKind{ClockJumped}); jumped && (f.Class == Late || f.Class == Short || f.Class == Gap || f.Class == Unexpected) {
+	if _, jumped := j.outage(j.call.Start, lastEnd(j.call), []OutageKind{ClockJumped}); jumped && (f.Class == Late || f.Class == Short || f.Class == Gap || f.Class == Unexpected) {
 		f.Class, f.Cause = Unverifiable, string(ClockJumped)
 	}
 	if f.Recording != "" {

@@ -141,7 +141,7 @@ func TestClasses(t *testing.T) {
 			d := newDrawing(t, 0, 20, out)
 			c.draw(d)
 			v := d.verdict()
-			if v.Class != c.class || !strings.Contains(v.Explanation, c.says) {
+			if v.Class != c.class || !strings.Contains(strings.ToLower(v.Explanation), strings.ToLower(c.says)) {
 				t.Errorf("%s, want %s: %s", v.Class, c.class, v.Explanation)
 			}
 			if c.cause != "" {
