@@ -50,7 +50,7 @@ const htmlType = "text/html; charset=utf-8"
 // auditRoutes have no counterpart in Wazo.
 func (s *Server) auditRoutes() []route {
 	return []route{{
-		service: CallLogd, method: "GET", path: "/audit/coverage", acl: "call-logd.audit.coverage.read", queryToken: true, queryTenant: true,
+		service: CallLogd, method: "GET", path: "/audit/coverage", acl: "call-logd.audit.coverage.read",
 		summary: "Say which calls that had to be recorded are not, and why",
 		query: []param{
 			{name: "from", kind: datetime, about: "The call began at this time or later; without it, 24 hours before until."},

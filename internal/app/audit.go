@@ -337,10 +337,10 @@ func (a *Audits) world(ctx context.Context, req AuditRequest) (*auditWorld, erro
 		return nil, err
 	}
 	w.Tolerances = a.opt.Tolerances
-	if w.Outages, err = a.outages(ctx, req.Since, req.Until); err != nil {
+	if w.Outages, w.Told, err = a.outages(ctx, req.Since, req.Until); err != nil {
 		return nil, err
 	}
-	if w.Told, err = a.told(ctx, req.Since, req.Until); err != nil {
+	if err := a.told(ctx, req.Since, req.Until, w.Told); err != nil {
 		return nil, err
 	}
 	names := a.opt.Directory.Book()
@@ -388,15 +388,14 @@ func (w *auditWorld) book(ctx context.Context, st *store.Store, at time.Time) (*
 	return book, nil
 }
 
-// told is who was told of recordings that failed.
-func (a *Audits) told(ctx context.Context, since, until time.Time) (map[string][]audit.Notice, error) {
+// told adds which webhooks were told of recordings that failed.
+func (a *Audits) told(ctx context.Context, since, until time.Time, out map[string][]audit.Notice) error {
 	list, err := a.opt.Store.AuditDeliveries(ctx, since, until.Add(24*time.Hour))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	out := map[string][]audit.Notice{}
 	for _, d := range list {
 		out[d.Recording] = append(out[d.Recording], audit.Notice{At: d.At, How: "webhook " + d.Name, State: d.State, What: "recording_failed"})
 	}
-	return out, nil
+	return nil
 }

@@ -17,11 +17,11 @@ import (
 // outageLook is how far before a period an outage is looked for that lasted into it.
 const outageLook = 30 * 24 * time.Hour
 
-// outages are those of a period.
-func (a *Audits) outages(ctx context.Context, since, until time.Time) ([]audit.Outage, error) {
-	list, err := a.opt.Store.OutageEvents(ctx, since.Add(-outageLook), until.Add(time.Minute))
+// outages are those of a period, with the alarms about recordings.
+func (a *Audits) outages(ctx context.Context, since, until time.Time) ([]audit.Outage, map[string][]audit.Notice, error) {
+	list, err := a.opt.Store.OutageEvents(ctx, since.Add(-outageLook), until.Add(time.Hour))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	events := make([]audit.Event, 0, len(list))
 	for _, e := range list {
@@ -30,7 +30,7 @@ func (a *Audits) outages(ctx context.Context, since, until time.Time) ([]audit.O
 	}
 	all, err := audit.Outages(events, func(id int64) (time.Time, error) { return a.opt.Store.LastAlive(ctx, id) })
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	out := []audit.Outage{}
 	for _, o := range all {
@@ -38,7 +38,7 @@ func (a *Audits) outages(ctx context.Context, since, until time.Time) ([]audit.O
 			out = append(out, o)
 		}
 	}
-	return out, nil
+	return out, audit.Alarms(events), nil
 }
 
 // manyNotes wait at most for the database; what is more is lost, and the log has it.

@@ -135,8 +135,8 @@ type mark struct {
 }
 
 type tick struct {
-	X    float64
-	Text string
+	X            float64
+	Text, Anchor string
 }
 
 const (
@@ -181,8 +181,9 @@ func lineOf(r Report) timeLine {
 		}
 	}
 	t.Height = len(t.Lanes) * laneHeight
-	for i := range 6 {
-		at := r.Since.Add(r.Until.Sub(r.Since) * time.Duration(i) / 5)
+	const ticks = 6
+	for i := range ticks + 1 {
+		at := r.Since.Add(r.Until.Sub(r.Since) / ticks * time.Duration(i))
 		layout := "15:04:05"
 		if r.Until.Sub(r.Since) > time.Hour {
 			layout = "01-02 15:04"
@@ -190,7 +191,11 @@ func lineOf(r Report) timeLine {
 		if r.Until.Sub(r.Since) > 7*24*time.Hour {
 			layout = "2006-01-02"
 		}
-		t.Ticks = append(t.Ticks, tick{r.place(at), at.UTC().Format(layout)})
+		anchor := "middle"
+		if i == ticks {
+			anchor = "end"
+		}
+		t.Ticks = append(t.Ticks, tick{r.place(at), at.UTC().Format(layout), anchor})
 	}
 	return t
 }

@@ -100,9 +100,11 @@ func Kinds() []string {
 // read sorts the events. One that cannot be read is an error: what it says may
 // have been a claim.
 func read(events []Event) (t told, err error) {
+	var decidedAt time.Time // what comes and goes with a decision is in it
 	for i, e := range events {
 		switch e.Kind {
 		case recorder.EventDecision:
+			decidedAt = e.At
 			d := decision{at: e.At, events: i + 1}
 			if err = json.Unmarshal(e.Data, &d.data); err == nil && d.data.Change != foundInJournal {
 				for _, p := range d.data.Input.Parties {
@@ -113,7 +115,7 @@ func read(events []Event) (t told, err error) {
 			}
 		case recorder.EventClaim, recorder.EventRelease:
 			c := change{at: e.At, leg: e.Call, gone: e.Kind == recorder.EventRelease, events: i + 1}
-			if err = json.Unmarshal(e.Data, &c.claim); err == nil {
+			if err = json.Unmarshal(e.Data, &c.claim); err == nil && !decidedAt.Equal(e.At) {
 				t.changes = append(t.changes, c)
 			}
 		case recorder.EventOnDemand:
@@ -216,7 +218,11 @@ func piecesOf(span call.Span, t told, before *piece, w World) ([]piece, error) {
 	state, since := piece{stretch: of, legs: legs}, 0
 	switch {
 	case len(made) > 0 && !made[0].at.After(span.From.Add(clocks)):
-		state.claims, state.people, since = made[0].data.Claims, made[0].data.Input.Parties, made[0].events
+		since, state.people = made[0].events, made[0].data.Input.Parties
+		var err error
+		if state.claims, err = claimsOf(made[0], span, w); err != nil {
+			return nil, err
+		}
 		made = made[1:]
 	case before != nil && slices.Equal(before.legs, legs):
 		state.claims, state.people, state.judged = before.claims, before.people, before.judged
@@ -242,8 +248,12 @@ func piecesOf(span call.Span, t told, before *piece, w World) ([]piece, error) {
 	for _, step := range steps(legs, of, since, made, t.changes) {
 		switch {
 		case step.made != nil:
+			claims, err := claimsOf(*step.made, span, w)
+			if err != nil {
+				return nil, err
+			}
 			cut(step.made.at)
-			state.claims, state.people, state.judged = slices.Clone(step.made.data.Claims), step.made.data.Input.Parties, false
+			state.claims, state.people, state.judged = claims, step.made.data.Input.Parties, false
 		case step.change.gone:
 			if i := slices.IndexFunc(state.claims, same(step.change.claim)); i >= 0 {
 				cut(step.change.at)
@@ -255,6 +265,27 @@ func piecesOf(span call.Span, t told, before *piece, w World) ([]piece, error) {
 		}
 	}
 	return append(out, state), nil
+}
+
+// claimsOf are those that a decision left in force. One that was made without
+// knowing who had called took either rule: by now the journal has told.
+func claimsOf(d decision, span call.Span, w World) ([]recorder.Claim, error) {
+	guessed := slices.ContainsFunc(d.data.Input.Parties, func(p dialplan.Party) bool { return p.Role == dialplan.RoleUnknown })
+	known := !slices.ContainsFunc(span.Legs, func(l call.Leg) bool { return l.Role == call.RoleUnknown })
+	if !guessed || !known || w.Rules == nil {
+		return slices.Clone(d.data.Claims), nil
+	}
+	judged, err := judge(span, w)
+	if err != nil {
+		return nil, err
+	}
+	out := judged.claims
+	for _, c := range d.data.Claims {
+		if !c.ByRule() {
+			out = append(out, c)
+		}
+	}
+	return out, nil
 }
 
 func same(c recorder.Claim) func(recorder.Claim) bool {

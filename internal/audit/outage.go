@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 )
@@ -16,6 +17,8 @@ const (
 	EventManagerUnseen  = "manager_unseen" // Data is Unseen
 	EventJournalGap     = "journal_gap"
 	EventClockJumped    = "clock_jumped"
+	EventJournalStalled = "journal_stalled"
+	EventJournalResumed = "journal_resumed"
 	EventAlarmRaised    = "alarm_raised"
 	EventAlarmCleared   = "alarm_cleared"
 	EventFinished       = "audit_finished" // Data is Sum
@@ -26,7 +29,7 @@ const (
 func OutageKinds() []string {
 	return []string{
 		EventDaemonStarted, EventDaemonStopped, EventAsteriskSeen, EventAsteriskUnseen, EventManagerSeen, EventManagerUnseen,
-		EventJournalGap, EventClockJumped, EventAlarmRaised, EventAlarmCleared,
+		EventJournalGap, EventJournalStalled, EventJournalResumed, EventClockJumped, EventAlarmRaised, EventAlarmCleared,
 	}
 }
 
@@ -42,8 +45,16 @@ type Unseen struct {
 
 // alarm is what is read of an alarm's data, whatever else it has.
 type alarm struct {
-	Kind   string `json:"kind"`
-	Detail string `json:"detail"`
+	Kind    string    `json:"kind"`
+	Subject string    `json:"subject"`
+	Since   time.Time `json:"since"`
+	Detail  string    `json:"detail"`
+}
+
+// jump is what is read of a step of the clock.
+type jump struct {
+	From    time.Time `json:"from"`
+	Seconds float64   `json:"seconds"`
 }
 
 // Outages makes outages of the events of a period, which are in order. alive is
@@ -106,7 +117,11 @@ func (l *life) step(e Event, alive func(int64) (time.Time, error)) error {
 	case EventJournalGap:
 		l.out = append(l.out, Outage{Kind: JournalGap, From: e.At, To: e.At.Add(time.Second), Event: e.ID})
 	case EventClockJumped:
-		l.out = append(l.out, Outage{Kind: ClockJumped, From: e.At.Add(-time.Second), To: e.At.Add(time.Second), Event: e.ID, Detail: unseen.Detail})
+		l.out = append(l.out, jumped(e))
+	case EventJournalStalled:
+		l.begin(string(JournalGap), Outage{Kind: JournalGap, From: e.At, Event: e.ID, Detail: "Asterisk did not write it"})
+	case EventJournalResumed:
+		l.end(string(JournalGap), e.At)
 	case EventAlarmRaised, EventAlarmCleared:
 		l.alarm(e)
 	}
@@ -144,15 +159,32 @@ func (l *life) seen(e Event) {
 	}
 }
 
+// jumped is the time that a step of the clock has skipped, or that was there twice.
+func jumped(e Event) Outage {
+	var j jump
+	_ = json.Unmarshal(e.Data, &j) // without it the time of the event counts
+	if j.From.IsZero() {
+		j.From = e.At
+	}
+	o := Outage{Kind: ClockJumped, From: j.From, To: j.From, Event: e.ID, Detail: fmt.Sprintf("by %.1f s", j.Seconds)}
+	if to := j.From.Add(time.Duration(j.Seconds * float64(time.Second))); to.After(o.To) {
+		o.To = to
+	} else {
+		o.From = to
+	}
+	o.From, o.To = o.From.Add(-time.Second), o.To.Add(time.Second)
+	return o
+}
+
 // alarm takes over alarms about what recording needs; others are told with the
 // recordings that they are about.
 func (l *life) alarm(e Event) {
 	var a alarm
 	_ = json.Unmarshal(e.Data, &a) // without a kind it is none of ours
-	if a.Kind == "" || e.Recording != "" {
+	if a.Kind == "" || e.Recording != "" || twice(a.Kind) {
 		return
 	}
-	key := "alarm " + a.Kind
+	key := "alarm " + a.Kind + " " + a.Subject
 	if e.Kind == EventAlarmCleared {
 		l.end(key, e.At)
 		return
@@ -161,10 +193,32 @@ func (l *life) alarm(e Event) {
 	if storage(a.Kind) {
 		kind = StorageGone
 	}
-	l.begin(key, Outage{Kind: kind, From: e.At, Event: e.ID, Detail: a.Kind + ": " + a.Detail})
+	from := e.At
+	if !a.Since.IsZero() && a.Since.Before(from) {
+		from = a.Since
+	}
+	l.begin(key, Outage{Kind: kind, From: from, Event: e.ID, Detail: a.Kind + ": " + a.Detail})
+}
+
+// twice are alarms about what the daemon notes itself, to the moment.
+func twice(kind string) bool {
+	return kind == "asterisk_events_away" || kind == "asterisk_manager_away" || kind == "journal_stalled"
+}
+
+// Alarms are the alarms about recordings among events: somebody was told of them.
+func Alarms(events []Event) map[string][]Notice {
+	out := map[string][]Notice{}
+	for _, e := range events {
+		var a alarm
+		if e.Kind != EventAlarmRaised || e.Recording == "" || json.Unmarshal(e.Data, &a) != nil {
+			continue
+		}
+		out[e.Recording] = append(out[e.Recording], Notice{At: e.At, How: "alarm " + a.Kind, What: a.Detail, Event: e.ID})
+	}
+	return out
 }
 
 // storage says whether an alarm is about the recordings' disk.
 func storage(kind string) bool {
-	return slices.Contains([]string{"disk", "disk_critical", "disk_full", "disk_low", "storage", "storage_stalled", "storage_lost", "no_space", "read_only", "permission", "no_directory", "root_missing"}, kind)
+	return slices.Contains([]string{"storage_gone", "storage_stalled", "disk_critical"}, kind)
 }

@@ -32,7 +32,8 @@ func TestOutagesAreWhenSomethingWasAway(t *testing.T) {
 	note(60, EventAsteriskSeen, Seen{Boot: boot2})
 	note(70, EventManagerUnseen, Unseen{Detail: "refused"})
 	note(71, EventManagerSeen, nil)
-	note(80, EventAlarmRaised, alarm{Kind: "disk_full", Detail: "0 bytes"})
+	note(80, EventAlarmRaised, alarm{Kind: "disk_critical", Since: at(79), Detail: "0 bytes"})
+	note(3690, EventClockJumped, jump{From: at(90), Seconds: 3600})
 	got, err := Outages(events, func(id int64) (time.Time, error) {
 		return map[int64]time.Time{6: at(35)}[id], nil
 	})
@@ -46,7 +47,8 @@ func TestOutagesAreWhenSomethingWasAway(t *testing.T) {
 		{Kind: EventsGone, From: at(35), To: at(41), Event: 6, Unsure: true},
 		{Kind: AsteriskGone, From: at(50), To: at(60), Event: 8, Detail: "EOF"},
 		{Kind: ManagerGone, From: at(70), To: at(71), Event: 10, Detail: "refused"},
-		{Kind: StorageGone, From: at(80), Event: 12, Detail: "disk_full: 0 bytes"},
+		{Kind: StorageGone, From: at(79), Event: 12, Detail: "disk_critical: 0 bytes"},
+		{Kind: ClockJumped, From: at(89), To: at(3691), Event: 13, Detail: "by 3600.0 s"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)

@@ -65,7 +65,7 @@ func TestHTMLReportIsSelfContainedAndEscaped(t *testing.T) {
 		}
 	}
 	for _, want := range []string{
-		"66.67 %", "One call is not as it has to be.", "&lt;script&gt;", `id="call-2"`, `href="#call-2"`, "it was stopped", "Callrecordd did not run from",
+		"66.67 %", "One call is not as it has to be.", "&lt;script&gt;", `id="call-2"`, `href="#call-2"`, "it was stopped", "callrecordd did not run, 2026-11-23 11:59:55.0 to 12:00:25.0 UTC (it was stopped)",
 		"prefers-color-scheme: dark", "@media print", "event 9",
 	} {
 		if !strings.Contains(page, want) {

@@ -37,7 +37,7 @@ func TestClasses(t *testing.T) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(6, 20, 14, ready, recorder.CauseNoManager)
 			d.world.Outages = []Outage{{Kind: ManagerGone, From: at(-3), To: at(6), Event: 99}}
-		}, Late, recorder.CauseNoManager, 6, "manager could not be reached from 2026-11-23 11:59:57.0 UTC"},
+		}, Late, recorder.CauseNoManager, 6, "manager could not be reached, 2026-11-23 11:59:57.0 to 12:00:06.0 UTC"},
 		"ended early": {func(d *drawing) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(0, 12, 12, ready, recorder.CauseClosedEarly)
@@ -62,7 +62,7 @@ func TestClasses(t *testing.T) {
 		}, Missing, recorder.CauseNoSpace, 20, "disk of the recordings was full"},
 		"the daemon was down, and the rules of then wanted it": {func(d *drawing) {
 			d.world.Outages = []Outage{{Kind: DaemonDown, From: at(-60), To: at(60), Event: 5, Unsure: true}}
-		}, Missing, string(DaemonDown), 20, "did not run from 2026-11-23 11:59:00.0 UTC at the earliest to"},
+		}, Missing, string(DaemonDown), 20, "callrecordd did not run, 2026-11-23 11:59:00.0 to 12:01:00.0 UTC, or since later"},
 		"the daemon was down, and no rule wanted it": {func(d *drawing) { d.flags = dialplan.Flags{} }, NotRequired, "", 0, ""},
 		"the daemon came back in the middle": {func(d *drawing) {
 			d.world.Outages = []Outage{{Kind: DaemonDown, From: at(-60), To: at(8), Event: 5}}
@@ -212,6 +212,23 @@ func TestOnDemandIsNeededFromThePressOn(t *testing.T) {
 	d = draw()
 	d.recorded(0, 20, 20, recorder.Ready, "")
 	has(t, d.verdict(), Unexpected, CauseNoRule, 9.45)
+}
+
+// A recorder that was started in the middle of a talk, when nobody knew who had
+// called, recorded a call that no rule wanted: the journal knows who had.
+func TestRecordedByAGuessIsUnexpected(t *testing.T) {
+	d := newDrawing(t, 0, 30, dialplan.Flags{IncomingInternal: true})
+	in := dialplan.Input{Parties: d.people(legs("1.1", "1.2"))}
+	for i := range in.Parties {
+		in.Parties[i].Role = dialplan.RoleUnknown
+	}
+	claim := recorder.Claim{Leg: "1.1", UserUUID: "alice", Reason: dialplan.RuleInInternal, At: at(5)}
+	d.event(5, recorder.EventDecision, "", recorder.DecisionData{Talk: 1, Change: "began", Input: in, Decision: dialplan.Decide(in), Claims: []recorder.Claim{claim}, Records: true})
+	d.event(5, recorder.EventClaim, "", claim)
+	d.recorded(5, 30, 25, recorder.Ready, "")
+	has(t, d.verdict(), Unexpected, CauseNoRule, 25)
+	d.flags = dialplan.Flags{OutgoingInternal: true}
+	has(t, d.verdict(), Late, CauseReplaced, 5)
 }
 
 // After a transfer another talk goes on in another recording of the same call.

@@ -14,7 +14,7 @@ import (
 // text puts a finding into a sentence: what is not covered, from when to when,
 // whose, and why.
 func (j *judging) text(f Finding, c *cover) string {
-	when := fmt.Sprintf("%s (%s to %s)", seconds(f.Seconds), clock(f.From), clock(f.To))
+	when := seconds(f.Seconds) + " (" + period(f.From, f.To) + ")"
 	who := j.who()
 	because := j.cause(f, c)
 	switch f.Class {
@@ -55,6 +55,18 @@ func clock(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05.0") + " UTC"
 }
 
+// period is from when to when, with the day once if it is the same.
+func period(from, to time.Time) string {
+	a, b := clock(from), clock(to)
+	if to.IsZero() {
+		return a + " until now"
+	}
+	if day := len("2006-01-02 "); !from.IsZero() && a[:day] == b[:day] {
+		return strings.TrimSuffix(a, " UTC") + " to " + b[day:]
+	}
+	return a + " to " + b
+}
+
 // who names the parties, by what people call them.
 func (j *judging) who() string {
 	var out []string
@@ -93,8 +105,8 @@ func (j *judging) cause(f Finding, c *cover) string {
 	}
 	out := []string{upper(text) + "."}
 	if f.Event != 0 {
-		if o, ok := j.outage(f.From, f.To, outageKinds()); ok {
-			out = append(out, o.String()+".")
+		if i := slices.IndexFunc(j.world.Outages, func(o Outage) bool { return o.Event == f.Event }); i >= 0 {
+			out = append(out, j.world.Outages[i].String()+".")
 		}
 	}
 	if len(f.Told) > 0 {
@@ -127,15 +139,10 @@ func (o Outage) String() string {
 		ManagerGone: "Asterisk's manager could not be reached", JournalGap: "the journal of calls was not complete",
 		StorageGone: "the recordings' disk could not be written", ClockJumped: "the clock was set", Alarmed: "an alarm was raised",
 	}[o.Kind]
-	from := "from " + clock(o.From)
+	text := cmp.Or(what, string(o.Kind)) + ", " + period(o.From, o.To)
 	if o.Unsure {
-		from += " at the earliest"
+		text += ", or since later"
 	}
-	to := " until now"
-	if !o.To.IsZero() {
-		to = " to " + clock(o.To)
-	}
-	text := cmp.Or(what, string(o.Kind)) + " " + from + to
 	if o.Detail != "" {
 		text += " (" + o.Detail + ")"
 	}
@@ -143,8 +150,8 @@ func (o Outage) String() string {
 }
 
 func upper(s string) string {
-	if s == "" {
-		return s
+	if s == "" || strings.HasPrefix(s, "callrecordd") {
+		return s // the program's name
 	}
 	return strings.ToUpper(s[:1]) + s[1:]
 }

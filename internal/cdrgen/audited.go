@@ -18,7 +18,7 @@ import (
 )
 
 // auditedVersion changes with what is generated for audits.
-const auditedVersion = 1
+const auditedVersion = 2
 
 // oneMissing of so many recordings is.
 const oneMissing = 1000

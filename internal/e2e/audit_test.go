@@ -57,7 +57,7 @@ func TestAuditOfRealCalls(t *testing.T) {
 	}{
 		{audit.Covered, string(dialplan.RuleOutInternal), "had to be recorded of the talk of Alice and Bob are in a file"},
 		{audit.NotRequired, string(dialplan.NoneFlagsOff), "The talk of Carol and Bob did not have to be recorded"},
-		{audit.Missing, "daemon_down", "Callrecordd did not run from"},
+		{audit.Missing, "daemon_down", "callrecordd did not run, "},
 		{audit.Corrupt, audit.CauseAltered, "the file is not the one that was recorded"},
 		{audit.Deleted, audit.CauseRemoved, "has removed the file at"},
 	} {

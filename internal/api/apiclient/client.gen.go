@@ -204,6 +204,27 @@ func (e AuthGetUsersByUserTokensParamsDirection) Valid() bool {
 	}
 }
 
+// Defines values for CallLogdGetAuditCoverageParamsFormat.
+const (
+	CallLogdGetAuditCoverageParamsFormatCsv  CallLogdGetAuditCoverageParamsFormat = "csv"
+	CallLogdGetAuditCoverageParamsFormatHtml CallLogdGetAuditCoverageParamsFormat = "html"
+	CallLogdGetAuditCoverageParamsFormatJson CallLogdGetAuditCoverageParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the CallLogdGetAuditCoverageParamsFormat enum.
+func (e CallLogdGetAuditCoverageParamsFormat) Valid() bool {
+	switch e {
+	case CallLogdGetAuditCoverageParamsFormatCsv:
+		return true
+	case CallLogdGetAuditCoverageParamsFormatHtml:
+		return true
+	case CallLogdGetAuditCoverageParamsFormatJson:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallLogdGetCdrParamsCallDirection.
 const (
 	CallLogdGetCdrParamsCallDirectionInbound  CallLogdGetCdrParamsCallDirection = "inbound"
@@ -1143,6 +1164,16 @@ type Backends struct {
 	Data []string `json:"data"`
 }
 
+// By defines model for By.
+type By struct {
+	Endpoint   *string `json:"endpoint,omitempty"`
+	Leg        string  `json:"leg"`
+	Name       *string `json:"name,omitempty"`
+	Reason     string  `json:"reason"`
+	TenantUuid *string `json:"tenant_uuid,omitempty"`
+	UserUuid   *string `json:"user_uuid,omitempty"`
+}
+
 // Call defines model for Call.
 type Call struct {
 	CallId             string            `json:"call_id"`
@@ -1328,6 +1359,17 @@ type ConfigPatch struct {
 	Value bool   `json:"value"`
 }
 
+// Coverage defines model for Coverage.
+type Coverage struct {
+	Calls   []Verdict `json:"calls"`
+	Made    time.Time `json:"made"`
+	Outages []Outage  `json:"outages"`
+	Since   time.Time `json:"since"`
+	Summary Sum       `json:"summary"`
+	Tenants []Sum     `json:"tenants"`
+	Until   time.Time `json:"until"`
+}
+
 // Email defines model for Email.
 type Email struct {
 	Address   string `json:"address"`
@@ -1358,6 +1400,33 @@ type ExportCreated struct {
 // Exported defines model for Exported.
 type Exported struct {
 	CdrIds *[]int64 `json:"cdr_ids,omitempty"`
+}
+
+// File defines model for File.
+type File struct {
+	Cause      *string    `json:"cause,omitempty"`
+	Ended      *time.Time `json:"ended,omitempty"`
+	Follows    *string    `json:"follows,omitempty"`
+	Looked     *bool      `json:"looked,omitempty"`
+	Reread     *bool      `json:"reread,omitempty"`
+	Seconds    float32    `json:"seconds"`
+	Started    time.Time  `json:"started"`
+	State      string     `json:"state"`
+	TenantUuid *string    `json:"tenant_uuid,omitempty"`
+	Uuid       string     `json:"uuid"`
+}
+
+// Finding defines model for Finding.
+type Finding struct {
+	Cause     string    `json:"cause"`
+	Class     string    `json:"class"`
+	Event     *int64    `json:"event,omitempty"`
+	From      time.Time `json:"from"`
+	Recording *string   `json:"recording,omitempty"`
+	Seconds   float32   `json:"seconds"`
+	Text      string    `json:"text"`
+	To        time.Time `json:"to"`
+	Told      *[]Notice `json:"told,omitempty"`
 }
 
 // Flags defines model for Flags.
@@ -1489,6 +1558,15 @@ type Metadata struct {
 	XivoUuid    string  `json:"xivo_uuid"`
 }
 
+// Need defines model for Need.
+type Need struct {
+	By         []By      `json:"by"`
+	EndUnknown *bool     `json:"end_unknown,omitempty"`
+	From       time.Time `json:"from"`
+	Judged     *bool     `json:"judged,omitempty"`
+	To         time.Time `json:"to"`
+}
+
 // NewPolicy defines model for NewPolicy.
 type NewPolicy struct {
 	Acl         []string `json:"acl"`
@@ -1520,6 +1598,25 @@ type NewUser struct {
 	Uuid                 *string `json:"uuid,omitempty"`
 }
 
+// Notice defines model for Notice.
+type Notice struct {
+	At    time.Time `json:"at"`
+	Event *int64    `json:"event,omitempty"`
+	How   string    `json:"how"`
+	State *string   `json:"state,omitempty"`
+	What  string    `json:"what"`
+}
+
+// Outage defines model for Outage.
+type Outage struct {
+	Detail *string   `json:"detail,omitempty"`
+	Event  *int64    `json:"event,omitempty"`
+	From   time.Time `json:"from"`
+	Kind   string    `json:"kind"`
+	To     time.Time `json:"to"`
+	Unsure *bool     `json:"unsure,omitempty"`
+}
+
 // Party defines model for Party.
 type Party struct {
 	Endpoint    string  `json:"endpoint"`
@@ -1542,6 +1639,15 @@ type Party struct {
 type Password struct {
 	NewPassword string `json:"new_password"`
 	OldPassword string `json:"old_password"`
+}
+
+// Person defines model for Person.
+type Person struct {
+	Endpoint   string  `json:"endpoint"`
+	Leg        string  `json:"leg"`
+	Name       *string `json:"name,omitempty"`
+	TenantUuid *string `json:"tenant_uuid,omitempty"`
+	UserUuid   *string `json:"user_uuid,omitempty"`
 }
 
 // Policy defines model for Policy.
@@ -1672,6 +1778,13 @@ type SessionList struct {
 	Total    int64     `json:"total"`
 }
 
+// Span defines model for Span.
+type Span struct {
+	From      time.Time `json:"from"`
+	Recording *string   `json:"recording,omitempty"`
+	To        time.Time `json:"to"`
+}
+
 // Subscribe defines model for Subscribe.
 type Subscribe struct {
 	Config         HookConfig         `json:"config"`
@@ -1723,6 +1836,19 @@ type Subscription struct {
 type Subscriptions struct {
 	Items []Subscription `json:"items"`
 	Total int64          `json:"total"`
+}
+
+// Sum defines model for Sum.
+type Sum struct {
+	Bad             int64            `json:"bad"`
+	ByClass         map[string]int64 `json:"by_class"`
+	Calls           int64            `json:"calls"`
+	CoveragePercent float32          `json:"coverage_percent"`
+	DeletedSeconds  float32          `json:"deleted_seconds"`
+	LackingSeconds  float32          `json:"lacking_seconds"`
+	RequiredSeconds float32          `json:"required_seconds"`
+	Tenant          *string          `json:"tenant,omitempty"`
+	TenantUuid      *string          `json:"tenant_uuid,omitempty"`
 }
 
 // Tenant defines model for Tenant.
@@ -1786,6 +1912,27 @@ type UserList struct {
 	Filtered int64  `json:"filtered"`
 	Items    []User `json:"items"`
 	Total    int64  `json:"total"`
+}
+
+// Verdict defines model for Verdict.
+type Verdict struct {
+	Answer          *time.Time `json:"answer,omitempty"`
+	CdrId           *int64     `json:"cdr_id,omitempty"`
+	Class           string     `json:"class"`
+	ConversationId  string     `json:"conversation_id"`
+	Covered         []Span     `json:"covered"`
+	End             *time.Time `json:"end,omitempty"`
+	Explanation     string     `json:"explanation"`
+	Findings        []Finding  `json:"findings"`
+	LackingSeconds  float32    `json:"lacking_seconds"`
+	Parties         []Person   `json:"parties"`
+	Reason          *string    `json:"reason,omitempty"`
+	Recordings      []File     `json:"recordings"`
+	Required        []Need     `json:"required"`
+	RequiredSeconds float32    `json:"required_seconds"`
+	Start           time.Time  `json:"start"`
+	TenantUuid      string     `json:"tenant_uuid"`
+	Told            []Notice   `json:"told"`
 }
 
 // Why defines model for Why.
@@ -2501,6 +2648,38 @@ type AuthDeleteUsersByUserTokensByClientIddefaultJSONResponseBody struct {
 
 // CallLogdGetApiApiYmldefaultJSONResponseBody defines parameters for CallLogdGetApiApiYml.
 type CallLogdGetApiApiYmldefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
+// CallLogdGetAuditCoverageParams defines parameters for CallLogdGetAuditCoverage.
+type CallLogdGetAuditCoverageParams struct {
+	// From The call began at this time or later; without it, 24 hours before until.
+	From *time.Time `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until The call began before this time; without it, now.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// To The same as until.
+	To *time.Time `form:"to,omitempty" json:"to,omitempty"`
+
+	// Recurse The tenants below as well.
+	Recurse *bool `form:"recurse,omitempty" json:"recurse,omitempty"`
+
+	// All List calls that are as they have to be as well.
+	All *bool `form:"all,omitempty" json:"all,omitempty"`
+
+	// Format CSV or a page for people in place of JSON.
+	Format *CallLogdGetAuditCoverageParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetAuditCoverageParamsFormat defines parameters for CallLogdGetAuditCoverage.
+type CallLogdGetAuditCoverageParamsFormat string
+
+// CallLogdGetAuditCoveragedefaultJSONResponseBody defines parameters for CallLogdGetAuditCoverage.
+type CallLogdGetAuditCoveragedefaultJSONResponseBody struct {
 	union json.RawMessage
 }
 
@@ -6895,6 +7074,68 @@ func (t CallLogdGetApiApiYmldefaultJSONResponseBody) MarshalJSON() ([]byte, erro
 }
 
 func (t *CallLogdGetApiApiYmldefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody as a Problem
+func (t CallLogdGetAuditCoveragedefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetAuditCoveragedefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetAuditCoveragedefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetAuditCoveragedefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetAuditCoveragedefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetAuditCoveragedefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetAuditCoveragedefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetAuditCoveragedefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetAuditCoveragedefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -13737,6 +13978,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/api/api.yml (the `CallLogdGetApiApiYml` operationId).
 	CallLogdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetAuditCoverage Say which calls that had to be recorded are not, and why
+	//
+	// Corresponds with GET /api/call-logd/1.0/audit/coverage (the `CallLogdGetAuditCoverage` operationId).
+	CallLogdGetAuditCoverage(ctx context.Context, params *CallLogdGetAuditCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetCdr List CDRs
 	//
 	// Corresponds with GET /api/call-logd/1.0/cdr (the `CallLogdGetCdr` operationId).
@@ -15196,6 +15442,21 @@ func (c *Client) AuthDeleteUsersByUserTokensByClientId(ctx context.Context, user
 // Corresponds with GET /api/call-logd/1.0/api/api.yml (the `CallLogdGetApiApiYml` operationId).
 func (c *Client) CallLogdGetApiApiYml(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetApiApiYmlRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetAuditCoverage Say which calls that had to be recorded are not, and why
+//
+// Corresponds with GET /api/call-logd/1.0/audit/coverage (the `CallLogdGetAuditCoverage` operationId).
+func (c *Client) CallLogdGetAuditCoverage(ctx context.Context, params *CallLogdGetAuditCoverageParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetAuditCoverageRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -20128,6 +20389,135 @@ func NewCallLogdGetApiApiYmlRequest(server string) (*http.Request, error) {
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewCallLogdGetAuditCoverageRequest constructs an http.Request for the CallLogdGetAuditCoverage method
+func NewCallLogdGetAuditCoverageRequest(server string, params *CallLogdGetAuditCoverageParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/audit/coverage")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.To != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "to", *params.To, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Recurse != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "recurse", *params.Recurse, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.All != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "all", *params.All, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -27271,6 +27661,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/api/api.yml (the `CallLogdGetApiApiYml` operationId).
 	CallLogdGetApiApiYmlWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*CallLogdGetApiApiYmlResponse, error)
 
+	// CallLogdGetAuditCoverageWithResponse Say which calls that had to be recorded are not, and why
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/audit/coverage (the `CallLogdGetAuditCoverage` operationId).
+	CallLogdGetAuditCoverageWithResponse(ctx context.Context, params *CallLogdGetAuditCoverageParams, reqEditors ...RequestEditorFn) (*CallLogdGetAuditCoverageResponse, error)
+
 	// CallLogdGetCdrWithResponse List CDRs
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -29968,6 +30365,54 @@ func (r CallLogdGetApiApiYmlResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetApiApiYmlResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetAuditCoverageResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Coverage
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetAuditCoveragedefaultJSONResponseBody
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallLogdGetAuditCoverageResponse) GetJSON200() *Coverage {
+	return r.JSON200
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetAuditCoverageResponse) GetJSONDefault() *CallLogdGetAuditCoveragedefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetAuditCoverageResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetAuditCoverageResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetAuditCoverageResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetAuditCoverageResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -34796,6 +35241,19 @@ func (c *ClientWithResponses) CallLogdGetApiApiYmlWithResponse(ctx context.Conte
 	return ParseCallLogdGetApiApiYmlResponse(rsp)
 }
 
+// CallLogdGetAuditCoverageWithResponse Say which calls that had to be recorded are not, and why
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/audit/coverage (the `CallLogdGetAuditCoverage` operationId).
+func (c *ClientWithResponses) CallLogdGetAuditCoverageWithResponse(ctx context.Context, params *CallLogdGetAuditCoverageParams, reqEditors ...RequestEditorFn) (*CallLogdGetAuditCoverageResponse, error) {
+	rsp, err := c.CallLogdGetAuditCoverage(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetAuditCoverageResponse(rsp)
+}
+
 // CallLogdGetCdrWithResponse List CDRs
 //
 // Returns a wrapper object for the known response body format(s).
@@ -37702,6 +38160,45 @@ func ParseCallLogdGetApiApiYmlResponse(rsp *http.Response) (*CallLogdGetApiApiYm
 			return nil, err
 		}
 		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseCallLogdGetAuditCoverageResponse parses an HTTP response from a CallLogdGetAuditCoverageWithResponse call
+func ParseCallLogdGetAuditCoverageResponse(rsp *http.Response) (*CallLogdGetAuditCoverageResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetAuditCoverageResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Coverage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetAuditCoveragedefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+	// Content-type (text/html; charset=utf-8) unsupported
 
 	case true:
 		// Content-type (text/html) unsupported
@@ -40866,189 +41363,202 @@ func ParseWebsocketdPatchConfigResponse(rsp *http.Response) (*WebsocketdPatchCon
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H37j9u29ue/QngXaAs440l792KRYH+YSdI0301vZzPpdi+KwqAl2uYdSdQlqfH4DvK/L/jSwyIlSrbn",
-	"Zf40Hlvi4/BzHjzn8PB+EpE0JxnKOJu8uZ+waI1SKD9exDFFTH7MKckR5RjJ/yLMt+Iv3+Zo8ubPCeMU",
-	"Z6vJdJIVSTL569t0EpEi47TnoQRnaP7a45kfu59hHHLU/ch/cD6PSNz51LfphKJ/F5iiWPysR1cOYaqm",
-	"bbqr5lhr/a+pbn1CFv9CEZ98m04uYXSDsthCxhhyKP5ijlJWjcwM7FvZGKQUbie7A5Sv23p8B5PEsmgw",
-	"SeY4tvYjfkN0juN5BlPU90iRLhC1P0QR5Jhkc47TnhWJMUxQPEd3HGUMk8zaHmZz1W/t1wUhCYLZxIBD",
-	"TWlJaAr55M0EZ/zvf5tMy55xxtEK0XrXOSwYiueLHnjmCNG5B2V2n3OTh6KI0Hi+g9fWAzhbzYuivlQu",
-	"1BcO2MDkRjTCifgZxjEWiwKTqwYgXGirgMRRBjO+M5baCwVDtHekO6g1MGyBzgIx+xq4KL4Lv5JEdRxZ",
-	"gFfhqEG55vTrk91ZyNay1RHm4s/PmPE2j5aSoPzw3ylaTt5M/tusktIzLaJnks/7pIRqyTkMsoqvSyA1",
-	"B7Mo2DwiGStSBefOoZivRMMM0VscoTknNygb9CaH7Gb+7wIVaMBrOxNuDHt3MI0uXERxUgRSPGg6D07B",
-	"HVKI8U67CWKlQUwtc8/Ypi7WbCJJPYNiu7SWnB9jiiLekPdW+0E82yHhIpLdIsoUt/dJyhgxjjP1bIw4",
-	"xAnrkIs2QVhvwaKx+joVOohmMBHLwNEdH/HmiF5Hasd6E02d19ehlzqYTuKCQoOAIQNDWU/DnXMtW6yr",
-	"WX9Z+0W+0pa2iuEQ4yj2W93qcc8lrV4YBiPLe4N77F//6lnP1WekoBHyHYp+etjMd18a2Vf/5PUbIxlN",
-	"v+3djS+BOaQ9BOJwB/k9G48+S3DX5IhbxpMalOLhmp4wHyc1qdBSFE1t0Jb9dgHvEto9krlX/NplrEVs",
-	"umRji79sIsQuJzqFQQ/H21nVwo9upnOwSBfDtXikCXsLtjU6G0LaYaTYbeglTrgxQjx0wUCTO6Y29sjQ",
-	"HZ9HBWWkx0LihMPEa2RWM940MK1m2ezcSqnSPmzRymlh7fSun7O3ni0vsowUWYRS40Rq9lJtjzxkU/1h",
-	"kg/YWO720mrKNfoPdfWw4zPZVTc1ESlB3k869di0bMo1ip8R5AVF7TGgDC4Sl03tGsR0sqzaa+/bvcS4",
-	"ZkczAdPgtByRayofKSlyyw6i4GSu1sQ6qpinS/37nJPVKkEdcxbrNYBtG8tsYWBv0zGBC5R0I9jpKOp1",
-	"p/hrVyMqG0pWi1Q1RCs9p41FaJDStZifcWYFZZwTnHVwxmMtUApxZseNY11s5NWULGepm/Ui2NcSuk2S",
-	"kZwbkoz1yO0M1bToHAktspvhfNi5tt7r8NhcUFu7+oRdtPqdIerwmWsW6pTD9QdxFpFUaB0BFmUPDX61",
-	"MqV8XyUFX5FxvZav+vW6xJRx5/IOkKS7rbjiP8PEiBRYFglCMmmDei+pj/N7iVHSsx3bF84VtWskq/fu",
-	"u5a+cPFFpC/op1Yu6lwPs+xdzPri9ZIfAv2nIgj22yZDtD9k4KsCbSES96o53eoUMT6HOX4MF3nZt5dj",
-	"nGRLvLqCPFrb9Ls9Ogj52vrDLUwKq4Xb0vIT3Yp5xza0DynElqAvrEL4Nh/6EtPUJf/cgB20fTAjKPFT",
-	"dWudx11OqGWnuthyvb3vZ7UIFqxHrSxxgpx8J3707SvFjInXfB3PxgUD+fjo7vCo7Ni9X1cEtDaTGj1r",
-	"QVe1DIacU72EFcncy/+OIsgVLpsoGDB4d+u2hqOYznHcFKYe62nWT8nRumei1ffPiXa67kR8d/WmneVa",
-	"atj+mPR/pjBzsHRL6fc81tXZrpRqvWPrzjaRqYUG9ZnYFlJ6GI7j/rM5v8c67WpOOuO3c4fjfyGJBZh9",
-	"cqKexFKX7RLP3lIJMuLhytKNli/I3qdiiPb5kBulMC3SnMS9CWQZRxmfqye6nkwRXxOHrKOJXfUiipfb",
-	"eSQGtMRRT/bYrnShYh11r1M1lZ3xWntw0ei9DFi0abTmPK+FwIdEllLEGFwNmVS9s+p915A/k5UNqRyl",
-	"OfdW0krG9yrCuCRPl4FXI6TyYHi0jG6VT1zaOnfzgeOXXncPLU59tb3dFumwAwZpcpOqVGnniv6Ncdao",
-	"V01yWq3uDrEMGcuF6sAM2zfhyWDvkDK6GVixjf5TtiTM2xaZTjbwP2R+i6gjq9G+Po2X7KPIC4u6y2Gb",
-	"ll0kvIKUb3t3gKZV20D+q4hXNhNqjeMYOXYMCVpZSeU0wTPizJB06CoT7mH2EVCSuDbZjvhOlxm9myqM",
-	"VtWOWfZUjUb3YKNktSO3WDFdPra262ysWLB6lxxjtbiS0V2OKWK98s2uiK2KtdakdRxkhS2BOhhFiLEd",
-	"a6FGlIVKwrbbSgkWmtvBzXI8fflKTWtqSRFbV46J9qxbs/pVKdyLMsfOnije/Lal5V2Edatz34xyPb5L",
-	"bbYdfByiBw7t04Rx6nJEwIKvXeuWL+58M2byguaEHTRaMZ3c4Vsy32Ozbea2O5N6y9XQp5pMNtL+A22u",
-	"SIKjrY1tkmF5QDFiEcV5fwKnUzyxpFj1k6TKoCm7m8rROib4VdKu0//VpRXNSRe98YARHzm7fE2yvmwu",
-	"OwF8BbfJldfDNF1WjjYHhewBLoEylHGxQ8Ekm3fspVAKcTJv+ROthvXA6JE17uMVHcohY5tGHHMofwvG",
-	"6u/Hk49NW86oTVfmhLLMhkU0lsap1AVu5Xn6Np2sTF5Gqx35yxwW6sCI4+eunIwb7FCuLsuvTPK3/+Ie",
-	"i/q5aywdpl63LOe0yG7cPQ82CGuxE20USjKZZbODoAJ0EwcZ2szbcK8NjyRx1wO7/rr609Nm69aBPR0N",
-	"QhGM5yRLtvblZ2voPILglL2HSUroykeQXds0Wn1C5ejdS3CIg0N6MR92G606vdKW4gPmbB59trVsTOvE",
-	"KVkkKLWY9aPOoiBKCXVZvW5bfDrhOEWMw7SuAvTROZelXuttOqkyq6uWbPP9Um7Rd8O8fm5m/Zy96cgq",
-	"HD0ifjFKEHfJhcrJ2GXVxB7HWrsDiyRJyIb1+bNjDOf1QzLm2fKcYy1ZtklSpw/SY+RuH+RQR6Pprkaz",
-	"iv6tWCGqhQr1OtQiDIZkLbrY4SG33hZ8dG7xba7oBk9VW9MBfJqSBXaZKPuEcHeDMuXUdny6uv9m2Lap",
-	"msqZdRDzEZLszTIeUmJb8ubdobgvKCW3Bw8TO3ytpk37QPIEbm0jobVfhtKifNfeJRcbQms2fEznMdyy",
-	"4ScKl7BI+Nzj/TrVzGtIRu3HvFkdABjwsl931ol692d9e9AZqyYjl5RtDr81Ista2OnspGEnZN7rWR8G",
-	"No+0EBb29CGtjTDXEcmRhSKs/H7PE3i9cV3dU/N191BdDuhqwD2p63Ud1+lq1i1ah4KY4zROt572DUZ0",
-	"KWaKUsKRdHONz72CK5TxY6dmdWh1o/gb5kCNOs1pNgbdsR6PYAgYJDza1u26WIjt+gJZj4bp1Ja+iLVO",
-	"gjEZBwP5Xr3jG8rwsFU96r44NzBkk4lh+I2FoqigzMFoOtnW299tnp8awpfU7Fy3+AAeqzEr7ZvdcnxE",
-	"6KdlfsETwU+fED0kyiKK7KLYDcCBgrgXoJYVsyxLe9o2ctVWqJq68SM2U3rU1Du4I7db+YE/Tok/XjIT",
-	"9GF/73y0BiM9rDf9gQPeZjfoHy+OSQqxKoUxkH/dwXVIURdfHD/4XpZ3qwayG+BpB+a7abdDqe44vlr1",
-	"R7DENdweLTn+q0mm2lNXdWUM+e4fMWOFn7e4i6JlwpNHylj/vpSpnVJHbNvZdN+WlUdz7zQ/Hs27qaNy",
-	"l/w014AMKlPcr0qa2umomTVVjXFnX9ycQGvyRsfU1E+D8AM31hLUfTl/nVwpp+2dxXeQFCB/maGOJNoM",
-	"tIfLD9ons++QmUGVz6Y7QajK59PErqhlSxBsr5tr3R9BZ0i4PZrG+GO9dcVvPGfLOMr9Z/vHenvNUW6b",
-	"MCvSFNLtgANW5g0zCMcEZYcWpciJXUtgc4YAZtvflpM3f3ZPSR05+DatZQskyeTbX135XqTgEXHbb4PO",
-	"KuiTBtaai/Y6yXWNWQxN+O8Lke/qHBXX1ildjiR/5YMoKObbazErvUM0yhhnkzeTNYKxCkBIaTP5f68u",
-	"Cr5+9dUUrNVzz/H/RtvJt29yHZdEJZDU9vGydC1QEXSgTx8AmMWgKqQ2BYLKkONFgsAG8zX4A/6HfMeA",
-	"3rexM5ncwQXlZNUG9WqsDrQpp/zk9dm5XOgcZfLM/uSnM/GVOqMupzeDOZ4J8TQ7P3ut/snx2TaVTL9S",
-	"/hgBWCm4PsWTNxMx4Y+IX+T4Isf/TFUGAMtJxhTBfjw/L8txKTsF5nmiRd/s7tUWqsYVcmyMtpt5Nvm6",
-	"RqD+TbXJ6ejpXzrbourHj5NMCpDgpW6jsMqz/6bOEaM7PlvzwdP7Yw052KCMgw0lWtSUcmjyHin3KOBr",
-	"XK4++P56A1crRMGPZ+c/mEJ8b/6Umkbhv7myi1pl+65lLSvgD1rVNq27KFf2YV9qTIHaX53UMguMb+CW",
-	"AU5AQlYAZx6rWrnzutb0nfHv5JDCFHFZieTPewuTKatlCvASZIQDLr4Sou07BsgmO5Pnvy1SUEimV3rb",
-	"Oa2RpFTcJva1Q6K/9gSZd4ZPezGuVcFSpkQrl6i7QdvTAJ3WcnK4Wr/9+ZdYjQqOH5FafoUwncgFcAaW",
-	"hEZoKslGCg5MIjJroXU6uXtldPArufmXP5ypFs8ogrGuuaIqtLShK4u3PG3wysIa5qiVN1i8yxmZAjbt",
-	"vCRl4TwO73xt4QIuOaIbKGAQ+Efyz/UG82gNYrQoVkCn6DLBPwKWQr6TDBAKyHI5lHGKPIYcTdrKICcJ",
-	"jrTN3qUOrsxzPTz1C9mAFGZbADlICeNvwflUDl+v7xRgBjICEpxiXrLXvwskN0Oau+SPDb5qbxydHQtV",
-	"iOAtAqRwdkCWS4aG9iAQLCuyiS4YoRwsts4OqBIXbtBYJ6AbfgsgiwShaoRz9VQvo131hrIileBgkT6T",
-	"UNu7uMfwW5ZsAV8TJgxHyMFa0FGakIIVNBJT11AYgjRaD5t1JYMZWKCEbABkYIOSxNVJFQ5q9VIrXdMx",
-	"Mam70R2MuPwKM1dPxu3vP5kxveiowpF7MbnbYxbm2Vh2/WdEpJPMoZxKSRiUkVRGglYVUXz1jXmhMtUI",
-	"c2iVK8K81crzMtW6FrY6rH0Ae8znVFQH2rcB6wrrqh4dgIYsg9GukhI67KvZvWr6m3LrJUgdxWlzxXv5",
-	"m+GLy+2VGdEOf0is66qRGunl4CsvJqcFen5i/29t3+cnLuyhFVGlfwNm30wUUPbArEHkmYbjt6nXDuA0",
-	"IRnk8mM5lA4A8NIWKVymSHF68A6mzWmYNmuYrQ6iJlCMuY+FM4NRMrtXBbtGmjsXUXK5vZAtHJEPLQ1B",
-	"0+eLNaFIwQNrKNZQp4ABzIBadrCkJD0cpwzTNwHyR4M8zgLiFeIv4rgGd06OqBZ03mRvYOHaPBcCCyGw",
-	"8PwCCy9sc1o/Cuwwr0vGDjK18pOzSor5yVHzgt6bOsXn7F5/8rSkjTi93Jqz1T7GBCufdRsBfbB8TkbB",
-	"GjIgq6AHECsQf8hiAEEFg4EgLkFa+hLbgC7r3IvFtkP4FwTNHVJ2GdcC2BZE6lTB/zj/yf1ARvhp5QVe",
-	"wy3YrBFfI6r4jQkygAUC0RpFNyj2SBPUyrPPfvuqHwvmWzDfnm1eCGLoLUjhVnAIRbk8YHymzo4lJEaT",
-	"N0uYMOROrWCNbtuVw+zqynKQhG9lar54cRKyWPbPYhnTS+247kmnzNTOIju2AkZFBCOq2gnwki7ybI7C",
-	"npRg3maVJqtnCo2nAn5RYSZzWv24YaaqFzf4A/Z3Mmg09sch3plGox+Y3asPnpthzRqX2xK8/Vthbh49",
-	"jZ1wSKqxJ9VoGEtrl2wysTfha3VadBikDWI9s2wCZIMofxJJNyWoRsLdJ+fm1MEebKPTSsHZl6ccoday",
-	"2kDPRkHXGzgG7tStfcfGXK2cjgt4qmDOKfl6P/ue+5a0md3LP74GtHj2cmuQ4yGdaxgbJ5yPaQU0b2G0",
-	"UFoZxLcwwTHICEgJRacHJlK0RVSf1frwOGkp8Ysqr0VMEXOQFky5qp1ey4jkA318F42dgemEIhitXb3w",
-	"J2YKBylqAb78FaqZy0hATN6CzZqAm4xsmFxouAWQ3dhYozuiGZjj2Mxhd22kcHtqGFYR3yaMASMpsvsu",
-	"emyEmbrDYSZjxp72pca5um3inXzxAe2Gwxu2+oaPI1u2jcs5LOv+AUZrIFdDhbFMbB+fJMohB2QJIEgw",
-	"25XZvhDvT2tQT4WshpDVcMCsBtkjWapO1MVurubr176NC3iTJVA3xbCpqhoDYJIAIgSHM/ZdXi0zLgc2",
-	"pNr6y/z69Xs2IahrZakqY+qyhxBpr0fadVFtneDm71WTj7vybgsmJX23cvhdPhR0Q9ANp1EJSZaqnpt7",
-	"C46egFUvnX3krtaQzdVBpvnDpLDVOnyYbLZa7fEj9/SgdHxQGlZF24+d4FjVjw8FwY5rfpU18x0+UGUI",
-	"BHursrcKbfX4mVnyac8URi976kUF6dXVCcd1Kpk+XOgO4N5JXZREGYZvZ8Ki/HmWIk93k+SAX1HwOoWd",
-	"RfA6BXdQcAcNN09IhtSyj3UMKYmeIh8PUSXZZ/clz3gm1TRk/eX2nXz9U+wVJ6vzZ6jyeDoJ6Q5wqziY",
-	"AsVonNcA7D6+rVB/L/4Mgfnl9ndlVPVDW1tfJ3XsQl2JATBnRlgF2DfPYYywyRVIPc9bBJSGXecjnrIY",
-	"D2+f8xWnC+7gtDmVMxXjOch5J07d1pmtKClyP/+N4rSP6oXH4bfgGgquoRMO6kje64jqUAQgRYIBFFvL",
-	"/VMUkSLjDIifg3iteVSUcP2OaWKNk7Lq3W5niha15lpAmWrsZ9ZcmVeCebNnSXVDSKt949zERlINx1NZ",
-	"6wQmSVkIUcmuUGPPWom9Au0IhjJve9ovvhf81ZnKeSlTsGGCDRNsmIe4H+YKrlC4qW6MsTL4yrqmdG3e",
-	"X+cnWwde7mURtYNunTmEyD2x68OM+wTEBMlaPkou4VCjwtwkD2+qS2LMRRjjfStdl4z5mvaBNR6WNdaQ",
-	"BYao/PP41rgXh9+S0cMLPVljWrv43qBR4xn3ZRrBcg+We7Dcw+UZT9p0H3yLRkPO9l2pYRWuQ+/XsAjb",
-	"YVdtHMlCCTd4hBs8Woy0Jx953OrR4KkBqe6Kg1zp7sFYCcZKyKIPWfQhi/7xbLG9kui1JvFJpG/ojpHJ",
-	"9HVtMjCh/kjmWMjTP+WE5V322SNNv8lJXan6EUySVwlZxbPXZ+eK03J8tlUUsBpk72CSfCar+CPiFzm+",
-	"yPE/02QySDjfvdrCwST+Kk2F6puTql72Xj670LYKQ/QWRwh8f72BqxWi4Mez8x9qCCnXtFbIrLnOUUx9",
-	"1vddTH3OV4u2wQKtYCasYmVO4RQJEySBHFFnxQ5KUruUiSFHr0QbvvvN2hAWaEkoqobhrGWQcZwcqHsG",
-	"UwQgA7JNZ9FKcoDeriDVdexEq4LEMAPojqNM7LnELwjLIn85pHw7BZs15OgWUakBIsjQW/kOoCgiNMbZ",
-	"6jsGljhBsrlDe+nEqnzHQGnCOy1fmCTzbkNf7FtoBhPZwoIUmdBCpODq41+e6+Qk1FswF9gVtMxiwDjM",
-	"YgaWkrpbWQXTeVFakS6G7oTEGuII57Joj9yCSDN9qa6UA4KNfa+RkyxvvUVu31vjJKxJQSMJMrVRYxxn",
-	"UlAIPU4yVI1ZqR3fu+8You0aLEe7/07M5N37L98xgGO16TSjp2CNV+tuAeXYj/Xsox+osJ1mMHVL6lt5",
-	"LExsVDCfSkgtCg4WCYlu1L2ETtZj5vZUywZbVheVV3/qlibTyS3BkazuNJlOiuwmI5tsyPYbgQxtEONK",
-	"agtOhNFaxcxUJRrxb8mqbseAgGPErcPOEaJz2YTXwEwNXG5UyRqyupDsWDlCYxSPX7qIZLeIMtgpHmvP",
-	"zMcU4DHCsyb/pPtjA5kcB4qBrJ7lnqZMHUXx3LQ0L1saNppPXE5ZWEkDOtNvDOtKWlScAOmqAovtVLCJ",
-	"dGr1uZzazq1SC0l5JHm7FGCi0cm0zijq42Q6iQtlV02mbRXXZLz2Etek7TxGHOKE7XxbX4L69xayWX92",
-	"vZ/gDLXHoAtM1b+qy/Fq1fSD1RfVMKrv6n13LngP9KqfG0pF6q0mRtVXNkjt/GIqae18bWmsIpT+ovlq",
-	"NSIv2ShVqULrm7qQlJwJvhdPNzzNPyj7mj2M59Ti9657uqfg9fn5uY8/92n6vj8SQDKwUWc9VIloqYqk",
-	"rZChOz4XKprQKoL0Vmj1JZQlJISVCHK4chrQ6uVh8uvd9f8FOAN5AiNpaP3X9W//cBoqymSyrXPEbifT",
-	"idwI+1rJ0m2gXUdAeYjMReAMZfwMfBLUyRggZmOhHnJvfFSZ9n1cWAcZx3C/1kv3fL+LTTk77bqI2O1b",
-	"EK0hZYj/r4IvX/3PEX6ad++/6CsjUsijdfD21VzlgjZ2X43FpVf+ehbFdMcj3vLozEpzlc1SFGPY5Qs3",
-	"Xh7lgXwX0y/ly7/Kd0+mrt4XlJJbNPQIU/BiV7hWFJTrD4sYExN4rPAovmEkRfuh37R2JtHd48q2McQM",
-	"3eWEcvelJIYrrgjjbZ74oN4OHtHgEQ0e0eARDR7RJ+YR/WNNwApxJndw2Y3YLUqdRKM1vkVid5cBLLV3",
-	"TDLUWbb+eWQkH94YUirOZQ39eOB+VA3d2HGn5gZLDQZSGKO34DOJSkZT+3ROAGQ3UiaFAyjGFvtVnsjK",
-	"StCTZc0MO5Tlpcyo1oGUtgF2H8XUZOV4BJsvt+9i6lvTUrbsl4SDM/73v1VM1CGpHtHp8qKcCod3KAQG",
-	"r1eAEwQZx8yGJXu9CebB2Zok8SBXgmbjX8R7j8fKTzsLbo2S07os2vMwgliiBK1gAgTs1L7uAGAXjfXV",
-	"9rTqogDiQ2oGSU2HjJdiJnDCbr7f8dihsxZo6QkrAjMcw+cMxfPDXM5CZQQGUQxyVWgrCBRZjGiNR94I",
-	"XKxxthLMgrkJGFLt5T8E4+yW0OqwnWoe6Pvys/T0fBsRo9FsWLmlL7fl598LHDsiN0dkUEvTzWmeWm32",
-	"wKAdMaHKFbH/5qV0Sezy1U50aIixd+KMFdI+npmHRjDWbANvR3hU5LuCO348//sBm6WqWCW7QTFYEll3",
-	"/CdX+SB1KkkXEAIwEfboNsjPys3zeMLT2zfUa9/MEpzdeAfcveTwZ9HiC5bFPxMK1ibjkaGIZDGbgteA",
-	"E/DT38/P34Kfzs89D88neIl0HH1cvO4Rpd3rg+22JGAcAkvCM8icWuyojJ3WJI4+LkDoDSsPmUB9SnVJ",
-	"qMrtSXFWcMSOL53EAAcEn2ab9XZYAOqP9Tb4/A7FfYKYFpB+gNEaxCjCMvlEJlvTIkFTgLO84EyWBicF",
-	"j0iKVJ3wjYDgAkUyyUcly9cim4GFJQtfwy3YrLcAqvyvDWTAnFEChAos7cuem/W22zwg2RKvvPhNPflE",
-	"E0334AYYx1j8BJMrKmbPVSH1Kk+HLP6FImupkWuV8MXM6QOEKbhB24DvHbNYoUwfrwJYaqFIX4wnlJMp",
-	"dz9MG80V3GXblXtcprC7LVfx89OG8jj/dZl91hnqlxO/Mln+zTy0/e+82oOTvrZQApcc0Q0UoAjcpLTF",
-	"BnOphRfFCqRqOExXwQIJWQGSqTpSy/Fs1O0sR7eCJD7a4oN6sofF5Alj1WiViil4yDsVU758rARSXaSL",
-	"P0w+pDrUtkBrLAPrmCnKTEVvldsMfIaMv5LkffXpvSx17txOQsbnso1Rx5CDg/GZORilPJLr/YpximA6",
-	"UC4pnp2qQwAywZjhWN7vE2qGV1L4Z5IIEYA0saAq8IPoKwFG/fUIq1292GmrqzxONrtXH9Qm20sYqxcv",
-	"t+rD7wpg/RvmWj/hOtze9Gin717l9gb+2UmWqdKex7CLgvRZgxeGc88sJpssITAeyUbvzeuPz05BWz9f",
-	"cfMfnI8JClaC5ZCHPUpRYj3mgdXNOrEwD7aIO2KSe88tRCYPmYB+eElr5GanyE1wdsNGZFj1CeLPot2Q",
-	"B/JmclFt/3F24zwid5djitjAqKJf2wyvMsgLijpVRUiOePlFT39nJho5qLYpRYIoWNGgj/G/lA+/vDBE",
-	"dwKymbdNKWcghlv2FmRFkuxkGkxV3acloWJnSoNSrOJua7IBCZHBclnzAlIEblA+JuJWYtg7Sf/JA/kY",
-	"SfR6yu/hlg2+gZowlAX0mjumCWHoOADu9v/rAogekvralEo8JTFt5q8n77rZF9JwH0UzA6Iq5yqJI1OX",
-	"RsBYwbNzS6Luo0iRb011efXEryiUVg+FhEIhoVBIKBQSCqXVQ2n1UFo9lFYPpdVDafVQWj2UVg+l1UNQ",
-	"PZRWD6XVx5VWL9NrNWr0TZ1DHT9q05Wi3rrrdffPgYPSlacolCcIMiuEvoOg66kLIP4lGVK4k7vPfSXf",
-	"gUoGjBSSA2oHDJSVoYRAKCEQSgg8bAmBxxROHhUDavfKaxk0JKCn7pIX8sUa2HNcIX8kSykEDUPQMAQN",
-	"Q9AwBA1D0DAEDUPQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwOKssQUO4X6iw5jhyxAyVm0n8B3N8tlWzdDqX",
-	"4o+IX+T4Isf/TJPJIMTdvdrCwTT8qjaU5TcnddKwdt0KVtVXcITA99cbuFohCn48O/9hBxi7xw917UOY",
-	"JKx3Wd/Jp7wPshx90/rSzsso+WkvCCdJH8RfJf7MDlvrh5Wwu9pYdwjA+Ey+6hR28tfZvdxa9VUWKjnj",
-	"civ++N4CqZru9KGfnA0Bk6SLAQL+6zcpWiJR/YAvIe0LfR3snuWwYPKmH+d5XnnjVp0PVPT6Sr54Wizh",
-	"PL3LyFRstjeQ6ehSgLS5dacWbVXYfgNyDZ3xEBeNnslmrMd5OxFPESvSUZD/ot4MmA+YH4x5arCzJ+hV",
-	"O8NRr7zQI0B/rd3XAfMB8wMxbyIfe0JeNjMG8SQfB3iSB7wHvI/Bu0TO3nAneRfa+6+zCHdZhLssHuMu",
-	"i06we99hES6wCBdYnN4FFh6849YJHkWrTrpiVShXdYRyVV2IdZap2j1+4xWfMmdphoWpQvzoJONHzSMd",
-	"Q0yU6ixHZwypCd6xHvU6poNjPWxA99qANjE/3MG+g/zBnvY+lvB0ubt5InjeA1PsyxSDPfB9XNHriu9j",
-	"Cz+fvJsrgms+MMWeTDHURd/HE32++n6W8HDad3FE8N0HhtiPIQb58Pv5webMJ9lSsMNrv+Rb8XRIvt1B",
-	"ztT/JOvTydMVK1nP061wwDiimN3MlkheNcNmNcKmMO8Hh27gZ/3+RfP1E3OakGz5laxWCXK7sWMUQD1Y",
-	"chrSqdRcJn3diNVKasSF6LLteVHAt0lR8cuZgf+Zgf9ZE/5nK3UNm90qEE1cFc+UBQ5/C0kT/V5XkBjS",
-	"ycNrC4QywEkSBwYZe28Jfyw+cVsafWkDWo+EtIFnnTbw1PljrwyDHubwzDCQ2iJkGIQMg5fPbeOSEfzY",
-	"zK1pyjoIrNzN9KqdD+U7xnrr48sLGZhW2XeCruIT5pUEoWgFaQw4kTWtAMxiAKNIXkB/wBpWl1tZP+ut",
-	"pKiqw7BP9RBVj2Y60XSbTCfe1SG+YCYsiu936z8sYZJ01Kc5agmIKXgthpASit6qckPb51n84YHOvn64",
-	"gxGXBZAwc990y4eWSvBptkLcgRtuVfF6iYcf87qiq3SCtzbWQs9WuowTDhPPqq41X/af+sWpHsRfXtpX",
-	"7V1MVYaplJpl1Va+RlsAafCbjEtMeQP0Kn+o1QnyVbqVTq22fjv5KV36d3ZffTk3X3YfgHYq5stt+zvP",
-	"s9H2QRy5MPvzd2WW0qENyBakAm+O2JIenDVd7NZzebJ2ZAaee1TfaY3dvJyn70kWdOIYV6m8gUFtnFAS",
-	"63ofkKraXQ/Hk+6d7IqSIu/fvH5Uj53ihlXXM0zgAiWytq/anEiWDVvXsHVtVsKG6RE2mAZ7B272SPvs",
-	"oZvhsMU+0BZbCumwwX7RG2y1xv5mgtLvlVFuv9RHWuWEear5l2ULa66xWcKvj9PRLiJKvg0cMcy8lnfL",
-	"jOaJ1tU0O0bx7F79NU6kGCWIIwf3vJc/Kv653Kq/ntvXspeXmakb9o6jwK0ANRrcNeyeaeB+m/rs8U4Y",
-	"vOdB3D95L+YB2MHLQXmKzPDg9lXQFg/maTwA37idiDhbkn4f4if51Gml6as5Wxb6E2dAjEduj8UMbxE1",
-	"d7JhzsDF1afABiMLe+BoDdiWcZSqMyt4SIqlxLIz8JzgzCPV67N86oSd5cazWF0wFPzkwU9+dD/5kRza",
-	"o25eO4an/AR92r8zRIU4DW7tF+3Wlkvsr6SlGu5W0rN7+ccrA0zq68ut/OO51TON739L/Yt3hFQs3EaN",
-	"Ye3ANMNdIaN4puIKJ/v8u0CFh5H7f9RjISUkpIQEUzekhISUkJASEmznx7CdpSIeYAgo/e6bEuKn5kNK",
-	"yGFjhGpNA0eMTQkZyRPulBD1wOxe/R2QEqL453Kr/nruLsteQkpIAHcrJWQkuGvY9U0JOXnwngdx/+T9",
-	"IAdgB6+UkFNkhpAS8nJTQg7AN+6UkLIOGJvBLCNFFqFU0LLXrVhWLmUXjfdOr7xjc/6OUkKMFFnMAFmq",
-	"6apZBGYZU/VRk1JyCUdJopzWJZAHcEoF/rMG+P30zDPjgOOoiBb4vVTF1zXagogUGQdLQqXPHyzQCmcM",
-	"EAqQWN4lJSnIyAaESgL7FX98AHZxq5e+28C0MjnN28DE5J/nbWDPI7+w7+KwHrjbLw4roc1pkd30Q/ur",
-	"euyUkwyzOCc44yHyGiKvD5lkWMEuRElfRpRUytIQJX3RUVK1xv5aWqlh3yipnzZ+YQX4FdccP0padtTi",
-	"GcO3gSNGRUlH8oQ7SqoemN2rvwOipIp/Lrfqr6dvvewlREkDuFtR0pHgrmHXN0p68uA9D+L+yUdJD8AO",
-	"Xt7rU2SGB7evgrZ4sCjpAfjG7caWVyv2uvrkXaAn6emTLZSnLcqPgmxytcLhi+AC7L7zoQagg5/AOFbL",
-	"dXiH8x3Bc9lztjI4Ll+041Iusb/9oW5r9nRbelkWL8uqVhxzfKel6WcXDIZjAy+MclmO4ga3w1Ld1X8v",
-	"/wxwV0q+udzKP55bXNNF8FUGVLd8laNQXaHW11F52rA9D/L9ifso92UDLwflyTHBQ9tRQT08mHNyX4bZ",
-	"9Uxu0GJNyI2wjc7lFzDHZ1s1X6tm+UO/8BHxixxf5PifaTIZJHnvXm3hYIJ+lW676punB63D46VmNIhn",
-	"F0gVt2SI3uIIge+vN3C1QhT8eHb+Qw0TZkknf9lXuefS/NoCh3vzn/W9+c/uMvwKuRaBZn70vBLfwDjc",
-	"ih9uxX+uvDTqqvtBTNRpDvQcuakpinDq5nmdunm6R2n80Gs9UNPEbrEox+wH4cYLvUgmDDWP4B418Plb",
-	"JkNnolNtdmAmrI43tzApkJYImIIUcRhDDrsD/HPz2OSUXTrNBXcdtm4+FBjZRKl2KDOYgetv98SuSkuO",
-	"sKFc+lLcL3raC3TsOFbZUezDEdNyEwQYiqi0/CEHDK8y9gZgDsRudU02mRJYJItQ4CGtDA2hAQS/f/kM",
-	"OAHoVh/634eVdgNfbqU4036E4drx2rx4Mo4B/42O586npH1gh0qlrMlGMwGIYAYWyue5J0MYSnsbi7P7",
-	"+r9zAbTOILHhEhXZazDK5bb+7+8Ksv3Bh1b/fiXnHSzxbCLKn6S+WD3NwMEjBosBbChdpXMxZyBGCb5F",
-	"FKN9lYYF8X0BZpduCJB/4K2Lj50W+KnyTTeZ6QiM0xmSLvcyRWCbJ7SBCqz52KypA99H585uh3efHThL",
-	"yGr4fqnN3J9FM0+AwWt+Rblz30DMp2ANbxGAlOJbFE8BoWCDKAIrfIsyUORO3yIXhLWdkslRpuuDaYsF",
-	"xfIz9Du5I1gmQxvEuD5f9L34fQp2T/IkkPFHOcbzFrw+Pxe2a21EU/HdufxGPPJcj/O8CHPpF0JuJMc5",
-	"80pKOzpI42o7XpFF8VqdB48gmYVo3WuTLoXz7D4hK/0/RXkCpQ0x0LFsF9iX289kJf75otp9FPltu5hO",
-	"TzhsmTp4Sq2Z3a1dCtQNThLjdgJwBXEwz4y7GmUxgJlyzynSKIthDZkxFaSlAFlpKBxLRlQcfqY4fIjT",
-	"2yY3DignHlM0BP4N/NvNv0li/Os1Dm4Y90fxh7h4lJHoBvF41rWh0s98lDZsZ7TpN5WNkVPCSUSSN+ps",
-	"/Y9vwesd09xlKuv7+Afbyn2pIG8BIzoYuiQq9SWFjCOqHz9sqshXw+Sa7YHi7npE5Qx84mAjS2Tf6lwc",
-	"9ZBrJApUzy1Z5LWKi+8WzSiBF2SDkg0/kyQpI29TgVqxAt+xilKxVPN8jdKmfNC/uiSE+dnG855HDSr2",
-	"D4cNnuphgxIFtnXuP2xQLXE4bhCOGzzwcQM/CeZ/5EC/EA4dhEMHp3boYBgrlXEYOSp6a5ijoOL5mZj7",
-	"/w8AAP//",
+	"7H1rbxs51uZfIbQLdA+gWE5mdrBwsB/sJJ3Ju+npbJye3kGjIVBVlMRxqVhDsixrjPz3F7zVlaxilSTf",
+	"xE+ypSpeDp9z4TmHh/eTiGwykqKUs8nF/YRFa7SB8s/LOKaIyT8zSjJEOUbyvwjznfjkuwxNLn6fME5x",
+	"uppMJ2meJJM/vk8nEclTTnseSnCK5q89nnnT/QzjkKPuR/6Ds3lE4s6nvk8nFP07xxTF4mc9umIIUzVt",
+	"0105x0rrf0x16xOy+BeK+OT7dHIFoxuUxhYyxpBD8Yk52rByZGZg34vGIKVwN2kOUL5u7XHX7gulcUZw",
+	"yq3dJGhl/T6FG2T9gSLISGofMkphyud5jmPr7zlD1PVrcwWQWB3dl22i72CSWNAJk2Tu6F38hugcx3Pn",
+	"3CqP5JsFovaHKIIck3TO8aYHejGGCYrn6I6jlGEH1TCbq34rvy4ISRBMJ4YL1JSWhG4gn1xMcMr/+pfJ",
+	"tOgZpxytEK12ncGcoXi+6OHDDCE696BM8zk3eSiKCI3nDcZsPYDTVQMKLvbOHfwBkxvRCCfiZxjHWCwK",
+	"TL7UAOFiqxJII0DbKz8MDFugs0DMvgYuijfhV5CoiiML8Eoc1ShXn351so2FbC1bFWEu/vyMGW/zaCHy",
+	"ij/+J0XLycXkf8xKdTTTumgm+bxPHKqWnMMgq/i6AFJ9MIuczSOSsnyj4Nw5FPOVaJgheosjNOfkBqWD",
+	"3uSQ3cz/naMcDXitMeHasJuDqXXhIoqTIpDiQdN5cAo2SCHGO+0miJUGMbXMPWXbqliziST1DIrt0lpy",
+	"fowpinhN3lsNJfFsh4SLSHqLKFPc3icpY8Q4TtWzMeIQJ6xDLtoEYbUFi8bq61ToIJrCRCwDR3d8xJsj",
+	"eh2pHatN1HVeX4de6mA6iXMKDQKGDAylPQ13zrVosapm/WXtV/lKW9oqhkOMo9hvdcvHPZe0fGEYjCzv",
+	"De6xf/3LZz1Xn5GcRsh3KPrpYTNvvjSyr/7J6zdGMpp+27sbXwJzSHsIxGED+T07rD5LsGlyxC3jSQ1K",
+	"8XBFT5g/JxWp0FIUdW3Qlv12Ae8S2j2SuVf82mWsRWy6ZGOLv2wixC4nOoVBD8fbWdXCj26mc7BIF8O1",
+	"eKQOewu2NTprQtphpNht6CVOuDFCPHTBQJM7pjb2SNEdn0c5ZaTHQuKEw8RrZFYz3jQwLWdZ79xKqcI+",
+	"bNHKaWE1etfP2VtPl5dpSvI0QhvjLav3Um6PPGRT9WGSDdhYNntpNeUa/Yeqemj4TJrqpiIiJcj7Sace",
+	"mxZNuUbxE4I8p8jmooKLxGVTuwYxnSzL9tr7di8xrtnRTMA0OC1G5JrKR0ryzLKDyDmZqzWxjirmm6X+",
+	"fc7JapWgjjmL9RrAtrVltjCwt+mYwAVKuhHsdBT1ulP8tasRlTUlq0WqGqKVntPaItRI6VrMzzhFA/2m",
+	"j7pAG4hTO24c62Ijr6ZkMUvdrBfBvhXQrZOMZNyQZKxHrjFU06JzJDRPb4bzYefaeq/DY3NBZe2qE3bR",
+	"6leGqMNnrlmoUw5XH8RpRDZC6wiwKHto8KulKeX7Ksn5iozrtXjVr9clpow7l3eAJG224gp0DRMjUmBZ",
+	"JAhJpQ3qvaQ+zu8lRknPdmxfOJfUrpCs2rvvWvrCxReRvqCfWrmocz3Msncx64vXS34I9J+KINgv2xTR",
+	"/pCBrwq0hUjcq+Z0q1PE+Bxm+DFc5EXfXo5xki7x6gvk0dqm3+3RQcjX1h9uYZJbLdyWlp/oVsw79qHd",
+	"IgpXyK7D/FHyD0RjrKN/DahvoEoUKMAeQ45e6VBba3ok53A1QHT/Ip+39ctwGg3omOWbDVQ5Fl39Xeeb",
+	"ksf8h2lea4wxTzlOfMfY3FzL+Zk2NJ2net1KQpZjLedoQ8KHDcSW8D8ss1Zs0ZQlphuXJnSLrkEbSTOC",
+	"QpKU3VrncZcRavFZLHZcO3r6hW4Ec9ZjYCxxgpwSWPzo29cGMyZe8w1BGGcc5OPj/HsklQxcvK5YeGUm",
+	"FXpWwu9qGQw5p3oJS5K5l/8dRZArXNZRMGDw7tZtDUcxneO4LhA81tOsn5IIVR9Vq++fcGIV0zWo1vdj",
+	"DW9mp/xbkiQhWztgEkJuXFxOEUXQ8RtDEdG5WvpHnXNh4g1DBuhOfznM1rAMOXA0KcdXzuIP66KkseZe",
+	"33WJEuiQp+hWe1s9gLOkZONPu8Klae23a5mcfkyVJOTXPSdqu+OlKv9OOI5Qr7WpyKgJIYdTTqQUHU7f",
+	"6U+JDmY1Mmma+xE7sFvbG/tjMq60gamDPVqbqZ7HujprWn+td2zd2SYytdCgOhMbMaXn9jhhFVtQcWww",
+	"pBL8MPEQd5rT3zRmG+ZQj9atJgdWeV5qB28d70gHbXKAarR4QfY+FUO0z4fcqI2IxTYicW8GcspRyufq",
+	"ia4nN4iviUMO08S+pUEUL3fzSAxoiaOe9OOm2KbS+FW9TtVUGuO19uCi0XsZCG7TaM15VkktGhKx3yDG",
+	"9B7Lc1LVzsr3XUP+TFY2pHK0ybi3yasspl6zMi7I0yXDK4Q0lkhvy0b7yZ3D3Xzg+GU008Mmpr62s115",
+	"d1jVY60MbeuW9K+Ns0K9cpLTcnUbxDJkLBaqAzNs30RSg71Dyuh6wNo2+k/pkjBvy3462cL/kPktoo5s",
+	"cfv61F6yjyLLLeoug21adpHwC6R812vrmFZtA/mvPF7ZNiRrHMfIsf8efEIhJXzw0QVlczLHroEkLlve",
+	"YW8OPulgkmRIUuZasy6TsPR0WqyYrthFOyQxVixYvfaOsVpCdOguwxSxXvlmV8RWxVpp0joOssKWBAgY",
+	"RYixhrVQIcpCneJx7I+w0NwObpbj6csDrVtTS4rYunT4tmfdmtXPSuFeFrnL9pNG9W9bWt5FWLc69z2S",
+	"pMd3pc22g49D9MChfZow3rjcejDna9e6ZYs730zELKcZYQfd6k8nd/iWzPdwXZm5NWdSbbkc+lSTyUba",
+	"vyObuFYbBy+dcbWzaVyUxvM8vUnJ1rE6wzwG/yrUiiXESUa6rKt7dcchl7+j7ReS4GhnEyrJsOzTGLGI",
+	"4qz/2IBTeLMkX/UDpszbLLqbytE6JvhNIqvT1961/uYgqd6WwYiPnF22JmlfDrGdAL5qzZzQ0sM0XZZO",
+	"fQeF7GkVggdRysX+DZN03rHTRBuIk3krdmHddgzMWbBmG3jlJGSQsW0te2ao9BNip78fTyln2nLmCnTl",
+	"62knncM/4idihrg712Tr3I/ZabVdQ95PBbmZEo3rF2xz1SHGthlQbIUf0JN7gx1m0xB/bJ6yeo6ny40o",
+	"e6v6WG30UXuYYTkVS+N+7RJ0ykf7fTpZmczQVjvylznM1ewdP3dlhTrp6dojFccM7b+4x6J+7hpLx6ao",
+	"2+rhNE9v3D0P3jpVsjf09skAQa6IHQSlcKvjIEXbeVv0VUP+Sdz1QNOzXX16Wm/dOjBEmS1H+7BH+A9+",
+	"Tr8YnnVOT8dCogjGc5ImO0cEcA2dBzudtsVB43nWLE/Ztc1iq06oGL17CQ5xHFsv5sM60VSnX6x67agn",
+	"YY4+28oZF+vEKVkkaOPS5kNP+CJKCXXted078elEqGbG4SazRF0d+/RKb9NJeV6tbMk236+Fg66ZPOcX",
+	"ZOqoF/K1yAXvDH3bowgJ4i650LSr7FZ77FEspDtJp5nwYI9mxRjOq0ePzbNF9YjKEaQ6SZ0RCI+Ru+3a",
+	"oWEG012FZiX9W3k3qBI71+tQiS8akrXoYoeHdLxZ8NHp4LMFomo8VTqmBvDphiywy+w6oO4up9aI6Oj+",
+	"6ylQddVUzKyDmI9wdNEs4yEltuU0ojsQ/xVtyO3BU65cWSW6TftAsgTubCOhlV+G0qJ4194lRym3nzGM",
+	"6TyGOza8TsMS5gmfe7xfpZp5DckMuDFvlscqB7zs1511ot79Wd8edHK9zsgFZevDb43IshZ2Ojtp2AmZ",
+	"93rWh4HNIy2EhT19SGsjzHVEMmShCCu+37OuQW9Wh+6p/rp7qK7wUzngngOBVR3XGWjSLVqHgpjjjHO3",
+	"nvYNRXYpZoo2hCPpxh2/6YYrlPJjpzl3aHWj+GvmQIU69WnWBt2xHo9gCBgkPNrW7TqDFhweMhH2AIEt",
+	"68DzBYsoXiBrpQCdkdeXaKNz94xzeaDAUu/4RmA9jGyPMoDOnRfZpmIYfmOhKMopQ64Ec3n2yjsQZZ6f",
+	"GsIX1Oxct/gArrYxK+2blHd8ROinZVrUE8FPn/Q/JMoiirgjdd4FwIEapBeglhWzLEt72jZyVVaonLpx",
+	"gNYzEdXUO7gjs29PAn+cEn+8ZCbow/7eabQ1RnrYMMB1bvGEL6CvAbnYzYvTTC4c+3tkymEVZ499Etf1",
+	"CeZ5hmhUN/XLU0za3znvOumUwEjW8O16xlB33n1kyqT3DNyxWEoeq2OPc3PYqdV/e9jtyVpoNJWLbEPE",
+	"A+cmGceGf2pPTDYQq1p5AyW6Ow8KUtQlKY+fJ1XUfy4H0oxVtnOoumnXoFR3ypVa9UfYVGq4Pdopr28m",
+	"K3hP66Ur9dXXFYIZy/0CH10ULTJ3PXKf+10sTG36O1JPnE33eV94NPfOV+fRvJs6KgnXz5YZkApsqn+X",
+	"2b+Njurpv+UYGy6e+gRakzdWR8UgqRF+oI9Igroveb2TK+W0vdPRD5Kt6S8zVKUKawr0g6Vy7pOifsgk",
+	"ztL92J3LWSama2KX1LJlurfXzbXuj6AzJNweTWOYSjcdle79XJGDzgS7iwY4S9rXnrk1q+G3I8lg6jhj",
+	"MCC99y5LYNrIm6gVSUmH1VI3tRYsA/Ox3QcfzVOJg9bS7T2H3gZOK0GuAvF4yKrJgyUdDc17y3EMqOjQ",
+	"l5F6jIoPrQLe9mLhZrNUBWC5/JU2S8aoLVwFmnoiXhsvm7D4bb1z5S14Mj7jKPPH0m/r3TVHmbUcVlnf",
+	"yrOsgHnDDMIxQdmhxYLmxG5SYnNyFqa7X5aTi9+7p6QO2n6fVjCbJJPvf3TlbpOcR8S92RskBvT5Witf",
+	"2W9dqoqDfOgx177UsKaBqvhTp2c7jrYqF3ZOMd9di1lpB6Ox3HE6uZisEYxV4F2aJpP//+oy5+tX38z1",
+	"N3ruGf6/SHCmXMclUYmTFTewvAgHqMwxoM/cApjGoOSvKRBUhhwvEgS2mK/Bb/A/5AcGtNuPncmkRi4o",
+	"J30g6tVYlXFQwejJ67NzudAZSmUFwMmfz8RXquKdnN4MZngmbJnZ+dlr9U+Gz3YbaSGslDtfAFbKh0/x",
+	"5GIiJvwR8csMX2b4nxuV+cYykjJFsDfn50Vxb7WpgVmWaDtpdvdqB1XjCjk2RmtmXE++rRGoflN6RDp6",
+	"+pdWPmU/fpxkUl8FL3XvIMvTpd9VLSp0x2drPnh6v60hB1uUcrClRIuaQg5N3iMVXQN8jYvVBz9eb+Fq",
+	"hSh4c3b+J1PW/+J3aZYq/NdXdlG5ELBrWYuLAwetapvWnSczTR/2pcYUKGfMSS2zwPgW7hjgBCRkBXDq",
+	"saplNKhrTd+Z8EAGKdwgLuua/n5vYTJlKUwBXoKUcMDFV0K0/cAA2aZnsuqRRQoKyfRK+6imFZIUitvk",
+	"fDRI9MeeIPPObG0vxrW6/oQp0col6m7Q7jRAp7WcHK7Wb7//IVajhONHpJZfIUwnMAOcgiWhEZpKspGc",
+	"A3OoiLXQOp3cvTI6+JX0FMofzlSLZ7Icnqrgquq9tqErS8E+bfDK4oymwIA3WLyLI5tyuG2bX1k4j8M7",
+	"31q4gEuO6BYKGAT+kfxzvcU8WoMYLfIV0EdTmOAfAUsh30kKCAVkuRzKOHkmtpyTtjLISIIjbbN3qYMv",
+	"5rkenvob2YINTHcAcrAhjL8F51M5fL2+U4AZSAlI8Abzgr3+nSO5GdLcJX+s8VXby+TsWKhCBG8RILmz",
+	"A7JcMjS0B4FgWd9ddMEI5WCxc3ZAlbhwg8Y6Ad3wWwBZJAhVIZyrp+qlXGVvKM03Ehws0mfxKnsX9xh+",
+	"SZMd4GvChOEIOVgLOkoTUrCCRuLGNRSGII3Ww2ZdymAGFighWwAZ2KIkcXVSZhO0eqmctO6YmNTd6A5G",
+	"XH6FmasnEyP0n8yYXnQI8si9GDfOmIV5NpZd/9lI6VF3KKdCEgZlJJWRoFVJFF99Y14oTTXCHFrlC2He",
+	"auV5mWrdnmRThOcA9pjPaeAOtO8C1hXWVU1zAA1ZBqNd5bR12Feze9X0d+XWS5A6gtrmivfyN8MXV7sv",
+	"ZkQN/pBY13dQaKQXgy+9mJzm6PmJ/b+0fZ+fuLCHVkRdJBQwezFRQNkDswaRZxqO36deO4DThGSQy4/l",
+	"UDoAwAtbJHeZIvnpwTuYNqdh2qxhujqImkAx5j4WzgxGyexelakdae5cRsnV7lK2cEQ+tDQETZ8v1oQi",
+	"MuIfWGNyoatfAJgCtexgScnmcJwyTN8EyB8N8jgNiFeIv4zjCtw5OaJa0EnWvYGFa/NcCCyEwMLzCyy8",
+	"sM1ptQSGw7wuGDvI1NJPzkop5idHzQt6b+oUn7N7/ZenJW3E6dXO1BTxMSZY8azbCOiD5XMyCtaQAXWH",
+	"YwCxBPGHNAYQlDAYCOICpIUvsQ3o4nantb7Tsg3hvyFobqS2y7gWwHYgUscp/tf5n90PpISfVl7gNdyB",
+	"7RrxNaKK35ggA1ggEK1RdKOO4/SkCVauYe6y374VNyAH8y2Yb880LwQx9BZs4E5wCEWZrE9xpo+5kBhN",
+	"LpYwYcidWsFq3bYrZtrVleUgCd/J1Hzx4iRkseyfxTKml8rZ/pNOmakULnBsBYyKCEZUuRPgBV3k2RyF",
+	"PSnBvM0qTVbPFBpPBfyiwkymtMVxw0xlL27wB+w3Mmg09sch3plGox+Y3as/PDfDmjWudgV4+7fC3Dx6",
+	"GjvhkFRjT6rRMJbWLtmmYm/C1+q06DBIG8R6ZtkEyAZR/iSSbgpQjYS7T87NqYM92EanlYKzL085Qq1F",
+	"tYGejYKuN3AM3Km7qo+NuUrtLRfwVHWtU/L1fvY99y1pM7uXH74GtHj2ameQ4yGdKxgbJ5yPaQXU7x63",
+	"UFoZxLcwwTFICdgQik4PTCRvi6g+q/XhcdJS4pdlXouYIuZgkzPlqnZ6LSOSDfTxXdZ2BqYTimC0dvXC",
+	"n5gpHKSoBfjyV6hmLiMBMXkLtmsCblKyZXKh4Q5AdmNjje6IZmCOYzOH3bWxgbtTw7CK+NZhDBjZILvv",
+	"osdGmKm7i2YyZuxpX2qcq1uW3skXH9BuOLxhq2+2OrJlW7uUyrLuH2C0BnI1VBjLxPbxSaIcckCWAIIE",
+	"s6bM9oV4f1qDeipkNYSshgNmNcgeyVJ1oi40dTVfve50XMCbLIG6IY1NVdUYAJMEECE4nLHv4kq1cTmw",
+	"IdXWX+ZXr521CUFdK0tVGVN3BYVIezXSrivw6wQ3f6+afNyVd5szKem7lcOv8qGgG4JuOI1KSLKu/dxc",
+	"cnL0BKxqnf0jd7WGbK4OMs0fJoWt0uHDZLNVLio4ck8PSscHpWF5w8OxExzLyyZCQbDjml/FBRsOH6gy",
+	"BIK9VdpbubZ6/Mws+bRnCqOXPfWigvTqnpXjOpVMHy50B3A3UhclUYbh25mwKH+ebZCnu0lywM8oeJ3C",
+	"ziJ4nYI7KLiDhpsnJEVq2cc6hpRE3yAfD1Ep2Wf3Bc94JtXUZP3V7p18/VPsFSer8meo8ng6CekOcKs4",
+	"mALFaJxXAOw+vq1Qfy8+hsD8averMqr6oa2tr5M6dqGuxACYMyOsAuzr5zBG2OQKpJ7nLQJKw67zEU9Z",
+	"jIe3z/mK0wV3cNqcypmK8RzkvBOnauvMVpTkmZ//RnHaR/XC4/BbcA0F19AJB3Uk73VEdSgCkCLBAIqt",
+	"5f4pikiecgbEz0G8VjwqSrj+wDSxxklZ9W63M0WLWnMtoEw19jNrvphXgnmzZ0l1Q0irfePcxEZSDcdT",
+	"WesEJklRCFHJrlBjz1qJvQTtCIYyb3vaL74X/FWZynkpU7Bhgg0TbJiHuB/mC1yhcFPdGGNl8JV1dela",
+	"v7/OT7YOvNzLImoH3TpzCJF7YteHGfcJiAmStXyUXMKhRoW5SR7elJfEmIswxvtWui4Z8zXtA2s8LGus",
+	"IQsMUfrn8a1xLw6/JaOHF3qyxrR28b1Bo8Iz7ss0guUeLPdguYfLM5606T74Fo2anO27UsMqXIfer2ER",
+	"tsOu2jiShRJu8Ag3eLQYaU8+8rjVo8ZTA1LdFQe50t2DsRKMlZBFH7LoQxb949lieyXRa03ik0hf0x0j",
+	"k+mr2mRgQv2RzLGQp3/KCctN9tkjTb/OSV2p+hFMklcJWcWz12fnitMyfLZTFLAaZO9gknwmq/gj4pcZ",
+	"vszwPzfJZJBwvnu1g4NJ/E2aCuU3J1W97L18dqFtFYboLY4Q+PF6C1crRMGbs/M/VRBSrGmlkFljnfMY",
+	"81lEbhGFK+S11OKNd+YFj0PXokOwQCuYClNZ2Vh4g4RdkkCO6Ft5iEGoVcyn4M1fwJrklIEFWhKKQJ5y",
+	"7CxhsqRkY5dOMeTolejGd59aGaXuuRhpfYAp2TqLIoixHmg8DG4QgKx7/pwcqLcHKBwjzQNBZV1DFFI5",
+	"P75GO219E7BAfX3DJBnY77vrfwioQZDBFQJLQkGGSJYgYeNnCYyksfxf17/83QkyRVXbpiNit5PpRDL5",
+	"dCJFzB+nd2KjkAWF1IvY7VsQrSFliP+fnC9f/e9uGVgRloPes6qGCsQY2aAFiXeArUmexLIWLyBLlW22",
+	"FtvoPFrLNDQxheALql//iaN1lZhrGGsWpSgSu/5Y58JyRc/temfXPBYDpfj1TOqfM6N/GqZ+XVVFMfXR",
+	"T+9iegit9Lgq52VpmC+Q6pKrolUpjVOA7jhKGSbSukVY1qPNIOW7KdiuIUe3iEqxGEGG3ioJroCH09UP",
+	"DCxxgmRzhw4oiVX5gYHC2+R00sAkmXf7pHDKEU1hIltYkDwVopnkXP3pqyqchHoL5gK7gpZpDBiHacyk",
+	"goPpThZsdt7pmW8WQ512Yg1xhDNpJkh9LT1KS3X7KRB873vjqZQR1gtP973gVMKa5DSSIFM+RcZxKgWF",
+	"EPQkReWY1Q7J95pWhmi7XNjRrmoVM3n3/usPDOBY+UfN6ClY49W6W0A5XIc9Lt8HqsGqGUxd6F23raVA",
+	"zDlYJCS6UVfoOlmPmYu+Lb5gWQhb3lKtW5pMJ7cER7IQ4WQ6yVNhCqRDPMUIpGiLtAkrORFGa5XeoYqm",
+	"iX8LVnX7sAUcI7s1mSFE57IJr4GZcu3cqJI1ZFUh2bFyUn2PX7qIpLeIMtgpHivPzMfUijPCsyL/pB2y",
+	"hUyOA8VAFnp0T1OeckDx3LQ0L1oaNppPXE5ZWGEDOtNvDOtKWmycABlVAYvdVLCJjL/0RUfacZhCC0l5",
+	"JHm7EGCi0cm0yijqz8l0EufKrppM2yquznjtJa5I23mMOMQJa3xbXYLq9xayWX92vZ/gFLXHoGshVr+q",
+	"yvFy1fSD5RflMMrvqn13LngP9Mqfa0pF6q06RtVXNkg1fjFFHxtfWxorCaW/qL9ajshLNkpVqtB6URWS",
+	"kjPBj+LpWlD0T8q+Zg8T5LOEaKtB2Sl4fX5+7hN6fJph2o8EkBRs1bFEdZuBVEXSVkjRHZ8LFU1omezw",
+	"Vmj1JZTVjoSVKH0iTgkuXx4mv95d/+NwfpVhDhWxldX+FKDcJiCSOyvAUMrPwCdBnZQBYjYW6iH3xkfd",
+	"KLJPtOUg4xju7HnxDqfYVF4d6W+y+o3evf+qPR0byKN18AVVorqCNiOcO1FM+zw6s8JcZbMNijHsCtsa",
+	"L48Klr2L6dfi5Z/luydTAvYr2pBbNPS0bQi4lrhWFJTrD/MYE5MjU+JRfMPIBu2HftPamUR3T9TVxhAz",
+	"dJcRyt33Zxmu+EIYb/PEB/V28IgGj2jwiAaPaPCIPjGP6G9rAlaIM7mDS2/EblHqJBqt8S0Su7sUYKm9",
+	"Y5KizhtWnsfhmcMbQ0rFuayhNwfuR5V7jx3XP2+x1GBgA2P0FnwmUcFoap/OCYDsRsqkcFbS2GI/y8PD",
+	"aQF6sqyYYYeyvJQZ1To72TbA7qOYmgRSj2Dz1e5dTH3LL8uW/fJFccr/+peSiTok1SM6XV6UU+HwDoXA",
+	"4NVipYIg45jZsGSvN8E8OFuTJB7kStBs/Dfx3uOx8tNO2F6jJAYpARsSKt1Vz82JJUrQCiZAwE7t6w4A",
+	"dtFYXxlqqy4KID6kZpDUdMh4KWYCJzRT04/HDp1lqwtPWB6Y4Rg+ZyieH+ZyFiojMIhikC+5toJAnsaI",
+	"VnjkQuBijdOVYBbMTcCQai//IRinWe2xw3aqeKDvi7+lp+f7iBiNZsPSLX21K/7+NcexI3JzRAa1NF2f",
+	"5qldIxIYtCMmVLoi9t+8FC6JJl81okNDjL0TZ6yQ9vHMPDSCsWZbeDvCoyLfFdzx5vyvB2yWqrrK7AbF",
+	"YEnkFRl/dlW6Uwdoda07ABNhj+6C/CzdPI8nPL19Q732zSzB6Y13wN1LDn8WLb5gWfwToepEHUx3gKGI",
+	"pDGbgteAE/Dnv56fvwV/Pj/3rPOS4CXScfRx8bpHlHavD7bbkoBxCCwJzyBzKrGjInZakTj6uAChN6w4",
+	"ZAJ1QYUloSq3Z4PTnCN2fOkkBjgg+DTbrnfDAlC/rXfB53co7hPEtID0A4zWIEYRlsknMtma5gmaApxm",
+	"OWfyHCzJeUQ2yByKhRwsUCSTfFSyfCWyGVi4ctx4B6DK/9pCVh4xJlRgaV/23K533eYBSZd45cVv6skn",
+	"mmi6BzfAOMbiJ5h8oWL2XN35UebpkMW/UGStinWtEr6YOX2AMAU3aBfw3TCLFcr08SqApRaK9B2uQjmZ",
+	"m1mGaaO5grtsu3SPyxR2t+Uqfn7aUB7nvy6yz7oLVoiJfzFZ/vU8tP2vZ9yDk761UAKXHNEtFKAI3KS0",
+	"xRZzqYUX+Qps1HCYLtgIErICJFUlD5fj2ajbWY5uBUl8tMUH9WQPi8kTxqrRMhVT8JB3KqZ8+VgJpLqe",
+	"JH+YfEh1qG2B1lgG1jFTlJnqWkHGt/YZMv5KkvfVp/fyVg7ndhIyPpdtjDqGHByMz8zBKOWRXO9XjFME",
+	"NwPlkuLZqToEIBOMGY7lVXTheotSCv9EEiECkCYWVLXoEH0lwKi/HmG1qxc7bXWVx8lm9+oPtcn2Esbq",
+	"xaud+uNXBbD+DXOln3Bze296tNN3r3J7A/80kmXKtOcx7KIgfVbjheHcM4vJNk0IjEey0Xvz+uOzU9DW",
+	"z1fc/AdnY4KCpWA55GGPQpRYj3lgdQlcLMyDHeKOmOTecwuRyUMmoB9e0hq52SlyE5zesBEZVn2C+LNo",
+	"N+SBXEwuy+0/Tm+cR+TuMkwRGxhV9Gub4VUKeU5Rp6oIyREvvz73r8xEIweV4aZIEAUrGvQx/tfi4ZcX",
+	"huhOQDbztinlFMRwx96CNE+SRqbBVNV9WhIqdqY0KMUy7rYmW5AQGSyXNS8gReAGZWMibgWGvZP0nzyQ",
+	"j5FEr6f8Hu7YwFz6aE0YSgN6FXrfrQlh6DgA7vb/6wKIHpL62pRKPCUxbeavJ++6hB7ScHVSPQOiLOcq",
+	"iSNTl0bAWMGzc0uirk7aIN+a6vKWpJ9RKK0eCgmFQkKhkFAoJBRKq4fS6qG0eiitHkqrh9LqobR6KK0e",
+	"SquHoHoorR5Kq48rrV6k12rU6Eulhzp+1KZrg3rrrlfdPwcOSpeeolCeIMisEPoOgq6nLoD4l6RI4U7u",
+	"PveVfAcqGTBSSA6oHTBQVoYSAqGEQCgh8LAlBB5TOHlUDFAy6r7wLHwfFNC72okPIV+sgT0L+zc9PAe0",
+	"lELQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwBA2Ds8oSNIT7hQorjiNHzFC5mcR/",
+	"MMNnOzVLp3Mp/oj4ZYYvM/zPTTIZhLi7Vzs4mIbf1Iay+OakThpWrlvBqvoKjhD48XoLVytEwZuz8z81",
+	"gNE8fqhrH8IkYb3L+k4+5X2Q5eib1pd2XkbJT3tBOEn6IP5K8Wd22Fo/rITd1ca6QwDGZ/JVp7CTv87u",
+	"5daqr7JQwRlXO/HhewukarrTh35yNgRMki4GCPiv3qRoiUT1A76AtC/0dbB7lsGcyZt+nOd55Y1bVT5Q",
+	"0esv8sXTYgnn6V1GpmKzvYVMR5cCpM2tO5Voq8L2Bcg0dMZDXDR6JpuxHuftRDxFLN+MgvxX9WbAfMD8",
+	"YMxTg509Qa/aGY565YUeAfpr7b4OmA+YH4h5E/nYE/KymTGIJ9k4wJMs4D3gfQzeJXL2hjvJutDef51F",
+	"uMsi3GXxGHdZdILd+w6LcIFFuMDi9C6w8OAdt07wKFp10hWrQrmqI5Sr6kKss0xV8/iNV3zKnKUZFqYK",
+	"8aOTjB/Vj3QMMVHKsxydMaQ6eMd61KuYDo71sAHdawNax/xwB3sD+YM97X0s4elyd/NE8LwHptiXKQZ7",
+	"4Pu4otcV38cWfj55N1cE13xgij2ZYqiLvo8n+nz1/Szh4bTv4ojguw8MsR9DDPLh9/ODzZlP0qVgh9d+",
+	"ybfi6ZB820DO1P8k69PJ0xUrWc3TLXHAOKKY3cyWSF41w2YVwm5g1g8O3cBP+v3L+usn5jQh6fIbWa0S",
+	"5HZjxyiAerDkNKRTqblM+roRq5TUiHPRZdvzooBvk6LilzMD/zMD/7M6/M9W6ho2u1UgmviSP1MWOPwt",
+	"JHX0e11BYkgnD68tEEoBJ0kcGGTsvSX8sfjEbWn0pQ1oPRLSBp512sBT54+9Mgx6mMMzw0Bqi5BhEDIM",
+	"Xj63jUtG8GMzt6Yp6iCwYjfTq3Y+FO8Y662PLy9lYFpl3wm6ir8wLyUIRStIY8CJrGkFYBoDGEXyAvoD",
+	"1rC62sn6WW8lRVUdhn2qh6h6NNOJpttkOvGuDvEVM2FR/Nis/7CESdJRn+aoJSCm4LUYwoZQ9FaVG9o9",
+	"z+IPD3T29cMdjLgsgISZ+6ZbPrRUgk+zJeIO3HCritdLPPyYVRVdqRO8tbEWerbSZZxwmHhWda34sn/X",
+	"L071IP7w0r5q72KqMkyl1CyqtvI12gFIg99kXGLKBdCr/KFSJ8hX6ZY6tdz6NfJTuvTv7L78cm6+7D4A",
+	"7VTMV7v2d55no+2DOHJh9ufvyiykQxuQLUgF3hyxJT04a7rYrefyZO3IDDz3qL7TCrt5OU/fkzToxDGu",
+	"UnkDg9o4oSTW9T4gVbW7Ho4n3TvZFSV51r95/ageO8UNq65nmMAFSmRtX7U5kSwbtq5h61qvhA03R9hg",
+	"GuwduNkj7bOHbobDFvtAW2wppMMG+0VvsNUa+5sJSr+XRrn9Uh9plRPmqeZfli2sucZmCb8+TkdNRBR8",
+	"GzhimHkt75YZzROtq2kaRvHsXn0aJ1KMEsSRg3veyx8V/1zt1Kfn9rXo5WVm6oa94yhwK0CNBncFu2ca",
+	"uN+nPnu8EwbveRD3T96LeQB28HJQniIzPLh9FbTFg3kaD8A3biciTpek34f4ST51Wmn6as6Whf7EGRDj",
+	"kdtjMcNbRM2dbJgzcPnlU2CDkYU9cLQGbMc42qgzK3hIiqXEsjPwnODUI9Xrs3zqhJ3lxrNYXjAU/OTB",
+	"T350P/mRHNqjbl47hqf8BH3avzJEhTgNbu0X7daWS+yvpKUa7lbSs3v54ZUBJvX11U5+eG71TOP731L/",
+	"4h0hJQu3UWNYOzDNcFfIKJ4pucLJPv/OUe5h5P4/9VhICQkpIcHUDSkhISUkpIQE2/kxbGepiAcYAkq/",
+	"+6aE+Kn5kBJy2BihWtPAEWNTQkbyhDslRD0wu1efA1JCFP9c7dSn5+6y6CWkhARwt1JCRoK7gl3flJCT",
+	"B+95EPdP3g9yAHbwSgk5RWYIKSEvNyXkAHzjTgkp6oCxGUxTkqcR2gha9roVi8ql7LL23umVd6zP31FK",
+	"iJE8jRkgSzVdNYvALGOqPmpSSi7hKEmU07oA8gBOKcF/VgO/n555ZhxwHBXRAr+Xqvi2RjsQkTzlYEmo",
+	"9PmDBVrhlAFCARLLu6RkA1KyBaGSwH7FHx+AXdzqpe82MK1MTvM2MDH553kb2PPIL+y7OKwH7vaLwwpo",
+	"c5qnN/3Q/qYeO+UkwzTOCE55iLyGyOtDJhmWsAtR0pcRJZWyNERJX3SUVK2xv5ZWatg3SuqnjV9YAX7F",
+	"NcePkhYdtXjG8G3giFFR0pE84Y6Sqgdm9+pzQJRU8c/VTn16+taLXkKUNIC7FSUdCe4Kdn2jpCcP3vMg",
+	"7p98lPQA7ODlvT5FZnhw+ypoiweLkh6Ab9xubHm1Yq+rT94FepKePtlCcdqi+FOQTa5WOHwRXIDddz5U",
+	"AHTwExjHarkK73C+I3gue85WBsfli3ZcyiX2tz/Ubc2ebksvy+JlWdWKY47vtDT9NMFgODbwwiiX5Shu",
+	"cDss1V399/JjgLtS8s3VTn54bnFNF8FXGVDd8lWOQnWJWl9H5WnD9jzI9yfuo9yXDbwclCfHBA9tRwX1",
+	"8GDOyX0ZpumZ3KLFmpAbYRudyy9ghs92ar5WzfKbfuEj4pcZvszwPzfJZJDkvXu1g4MJ+k267cpvnh60",
+	"Do+XitEgnl0gVdySIXqLIwR+vN7C1QpR8Obs/E8VTJglnfxhX+WeS/MrCxzuzX/W9+Y/u8vwS+RaBJr5",
+	"0fNKfAPjcCt+uBX/ufLSqKvuBzFRpznQc+SmoijCqZvnderm6R6l8UOv9UBNHbv5ohizH4RrL/QimTBU",
+	"P4J71MDnL6kMnYlOtdmBmbA6Lm5hkiMtETAFG8RhDDnsDvDPzWOTU3bp1Bfcddi6/lBgZBOlalBmMANX",
+	"3+6JXRWWHGFDufSluF/0tBfo2HGsoqPYhyOmxSYIMBRRaflDDhhepewCYA7EbnVNtqkSWCSNUOAhrQwN",
+	"oQEEv379DDgB6FYf+t+HlZqBL7dSnGk/wnDteG1ePBnHgP9Gx3PnU9A+sEOpUtZkq5kARDAFC+Xz3JMh",
+	"DKW9jcXZffXfuQBaZ5DYcImK7NUY5WpX/fdXBdn+4EOrf7+S8w6WeDYR5U9SX6yeZuDgEYPFANaUrtK5",
+	"mDMQowTfIorRvkrDgvi+ALNLNwTIP/DWxcdOC/xU+qbrzHQExukMSRd7mTywzRPaQAXWfGzW1IHvo3Nn",
+	"t8O7zw6cJWQ1fL/UZu7PopknwOAVv6LcuW8h5lOwhrcIQErxLYqngFCwRRSBFb5FKcgzp2+RC8LaTslk",
+	"KNX1wbTFgmL5N/Q7uSNYJkVbxLg+X/Sj+H0Kmid5Esj4oxzjeQten58L27Uyoqn47lx+Ix55rsd5XoS5",
+	"9DdCbiTHOfNKCjs6SONyO16SRfFalQePIJmFaN1rky6F8+w+ISv9P0VZAqUNMdCxbBfYV7vPZCX++ara",
+	"fRT5bbuYTk84bJk6eEqtmd2tXQjULU4S43YCcAVxMM+MuxqlMYCpcs8p0iiLYQ2ZMRWkpQBZYSgcS0aU",
+	"HH6mOHyI09smNw4oJx5TNAT+Dfzbzb9JYvzrFQ6uGfdH8Ye4eJSR6AbxeNa1odLPfJQ2bGe06ReVjZFR",
+	"wklEkgt1tv7NW/C6YZq7TGV9H/9gW7kvFeQtYEQHQ5dEpb5sIOOI6scPmyryzTC5ZnuguLsaUTkDnzjY",
+	"yhLZtzoXRz3kGokC1XNLFnmt4uLNohkF8IJsULLhJ5IkReRtKlArVuAHVlIqlmqer9GmLh/0ry4JYX62",
+	"8bznUYOS/cNhg6d62KBAgW2d+w8blEscjhuE4wYPfNzAT4L5HznQL4RDB+HQwakdOhjGSkUcRo6K3hrm",
+	"yKl4fibm/t8BAAD//w==",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,
