@@ -72,7 +72,6 @@ func compare(seed uint64, calls []load.Call, cdrs []CDR, files map[string]*File,
 		verdicts: make(map[int64]Verdict), incidents: incidents,
 	}
 	r := Report{Seed: seed, Placed: len(calls), CDRs: len(cdrs), Files: len(files), Incidents: incidents, Classes: make(map[Class]int)}
-	r.noAudit = verdicts == nil
 	linked := make(map[string]bool)
 	for _, c := range cdrs {
 		n, ok := c.number()

@@ -25,6 +25,9 @@ type Report struct {
 	CDRs     int `json:"cdrs"`
 	Files    int `json:"files"`
 	Unjudged int `json:"unjudged"` // of the counted
+	// Alike are calls of which more than one class is true, where the audit named
+	// another one than came to our mind first.
+	Alike int `json:"alike"`
 
 	Faults    []FaultCount `json:"faults"`
 	Incidents []Incident   `json:"incidents"`
@@ -47,8 +50,7 @@ type Report struct {
 	// Backup is what came of the backup that was taken in the midst.
 	Backup string `json:"backup"`
 
-	judged  map[[2]Class]int
-	noAudit bool
+	judged map[[2]Class]int
 }
 
 // FaultCount is how often a fault happened.
@@ -89,13 +91,6 @@ func (r *Report) judge(c Case) {
 	if r.judged == nil {
 		r.judged = make(map[[2]Class]int)
 	}
-	if r.noAudit {
-		if c.Truth.Class != Covered && c.Truth.Class != NothingRequired {
-			c.Problem = "TRUTH"
-			r.Disagreements = append(r.Disagreements, c)
-		}
-		return
-	}
 	if len(c.Audit) != 1 {
 		c.Problem = fmt.Sprintf("the audit says %d things of it", len(c.Audit))
 		r.Disagreements = append(r.Disagreements, c)
@@ -104,6 +99,9 @@ func (r *Report) judge(c Case) {
 	}
 	said := c.Audit[0].class()
 	if c.Truth.is(said) {
+		if said != c.Truth.Class {
+			r.Alike++
+		}
 		r.judged[[2]Class{said, said}]++
 		return
 	}
@@ -157,6 +155,7 @@ func (r Report) Text(w io.Writer) {
 	say("%6d calls placed, %d answered; %d CDRs, %d files", r.Placed, r.Answered, r.CDRs, r.Files)
 	say("%6d calls count: they rang or were answered %s or more before any SIGKILL of Asterisk", r.Counted, beforeKill)
 	say("%6d of them cannot be judged: *3 was pressed while nobody could notice", r.Unjudged)
+	say("%6d have more than one true class, and the audit names the second", r.Alike)
 	say("%6d calls without exactly one CDR, or with another call's voice", len(r.Wrong))
 	say("%6d files or CDRs of no call", len(r.Strange))
 	say("%6d calls of which the audit says something else than telephones and files", len(r.Disagreements))

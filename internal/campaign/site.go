@@ -269,7 +269,7 @@ func (s *site) command(ctx context.Context, args ...string) ([]byte, error) {
 // commandFor does so with another configuration.
 func (s *site) commandFor(ctx context.Context, file string, args ...string) ([]byte, error) {
 	var out, problems bytes.Buffer
-	cmd := exec.CommandContext(ctx, s.binary, append(args, "-c", file)...)
+	cmd := exec.CommandContext(ctx, s.binary, append([]string{"-c", file}, args...)...)
 	cmd.Stdout, cmd.Stderr = &out, &problems
 	if err := cmd.Run(); err != nil {
 		return out.Bytes(), fmt.Errorf("callrecordd %s: %w: %s", strings.Join(args, " "), err, problems.String())

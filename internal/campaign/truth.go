@@ -52,6 +52,7 @@ type Truth struct {
 	// Unjudged says why nothing can be said of a call: a press may have fallen
 	// on deaf ears.
 	Unjudged string `json:"unjudged,omitempty"`
+	inOne    bool   // all that is heard is in one file
 }
 
 // is says whether a class is true of the call.
@@ -100,15 +101,18 @@ func judge(d Drawn, c load.Call, heard []voice.Heard, killed []time.Time, tol to
 			may[f/voice.TickFrames]++
 		}
 	}
-	callee, alone := 0, 0
+	callee, alone, files := 0, 0, 0
 	for _, h := range heard {
+		if h.Caller() > 0 {
+			files++
+		}
 		for i, n := range h.Ticks {
 			got[i] += n
 		}
 		callee += h.Callee
 		alone += h.Caller() - h.Callee
 	}
-	t := Truth{OneSided: alone > callee/5+tol.start+tol.end}
+	t := Truth{inOne: files == 1, OneSided: alone > callee/5+tol.start+tol.end}
 	var text strings.Builder
 	var lack []part
 	for i := range must {
@@ -164,6 +168,15 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 			t.Class = NothingRequired
 		}
 	}
+	if len(lack) > 0 && t.Required <= frameTime(tol.start+tol.near) { // too short to matter
+		add(NothingRequired)
+		add(Missing)
+	}
+	// Who does not understand the voices cannot tell where in a file they lack.
+	if t.inOne && t.is(Gap) != t.is(Short) {
+		add(Gap)
+		add(Short)
+	}
 	// On the verge of a class both are true.
 	verge := *t
 	verge.Class, verge.Also = "", nil
@@ -201,24 +214,27 @@ func (t *Truth) measure(lack []part, tol tolerances, add func(Class)) {
 // how many of them are not.
 type part struct{ must, lack int }
 
-// where says how many frames lack at the begin, in between and at the end: in a
-// half second of which most is there, what lacks is at the side of those of
-// which nothing is.
+// whole says that nothing of it lacks that matters.
+func (p part) whole() bool { return p.lack <= p.must/5 }
+
+// where says how many frames lack at the begin, in between and at the end. What
+// lacks in the first half second of which something is heard lacks at the begin
+// if the next one is whole; if not, it was heard before the hole.
 func where(list []part) (begin, between, end int) {
 	first, last := 0, len(list)-1
-	for ; first <= last && list[first].lack > 0; first++ {
+	for ; first <= last && list[first].lack == list[first].must; first++ {
 		begin += list[first].lack
-		if list[first].lack < list[first].must/2 {
-			first++
-			break
-		}
 	}
-	for ; last >= first && list[last].lack > 0; last-- {
+	for ; last > first && list[last].lack == list[last].must; last-- {
 		end += list[last].lack
-		if list[last].lack < list[last].must/2 {
-			last--
-			break
-		}
+	}
+	if first < last && list[first+1].whole() {
+		begin += list[first].lack
+		first++
+	}
+	if first < last && list[last-1].whole() {
+		end += list[last].lack
+		last--
 	}
 	for i := first; i <= last; i++ {
 		between += list[i].lack
