@@ -73,7 +73,7 @@ allowed internal/api internal/auth internal/cdr internal/directory internal/reco
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
-allowed internal/cdrgen store internal/cdr internal/recorder dialplan
+allowed internal/cdrgen store internal/cdr internal/call internal/recorder dialplan
 allowed internal/bench internal/cdrgen internal/cdr store internal/lab internal/control internal/directory dialplan config
 allowed internal/bench/load
 allowed internal/campaign/voice

@@ -35,8 +35,10 @@ func TestAuditCalls(t *testing.T) {
 		ids = append(ids, got...)
 	}
 	for _, e := range []recorder.Event{
-		{At: start, Kind: "decision", Call: "1.2", Data: 1}, {At: start, Kind: "other", Call: "1.2", Data: 2},
-		{At: start.Add(-time.Hour), Kind: "decision", Call: "1.1", Data: 3}, {At: start.Add(time.Hour), Kind: "decision", Call: "1.1", Data: 4},
+		{At: start, Kind: "decision", Call: "1.2", Data: 1},
+		{At: start, Kind: "other", Call: "1.2", Data: 2},
+		{At: start.Add(-time.Hour), Kind: "decision", Call: "1.1", Data: 3},
+		{At: start.Add(time.Hour), Kind: "decision", Call: "1.1", Data: 4},
 	} {
 		if err := s.AppendEvents(t.Context(), e); err != nil {
 			t.Fatal(err)
@@ -75,7 +77,10 @@ func TestAuditCalls(t *testing.T) {
 func TestLastAlive(t *testing.T) {
 	s, _ := newStore(t)
 	for i, e := range []recorder.Event{
-		{Kind: "directory", Actor: "root"}, {Kind: "daemon_started", Actor: "callrecordd"}, {Kind: "decision"}, {Kind: "user.changed", Actor: "root"},
+		{Kind: "directory", Actor: "root"},
+		{Kind: "daemon_started", Actor: "callrecordd"},
+		{Kind: "decision"},
+		{Kind: "user.changed", Actor: "root"},
 		{Kind: "daemon_started", Actor: "callrecordd"},
 	} {
 		e.At, e.Data = start.Add(time.Duration(i)*time.Minute), 0

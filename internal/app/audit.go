@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/config"
@@ -27,6 +28,7 @@ type Audits struct {
 	opt AuditOptions
 
 	mu     sync.Mutex
+	last   atomic.Pointer[[]LastAudit]
 	worlds []*auditWorld // of the last periods, for part after part of the same audit
 }
 
@@ -54,8 +56,11 @@ func AuditOptionsOf(c config.Config, st *store.Store, dir *directory.Service, no
 // NewAudits makes them.
 func NewAudits(o AuditOptions) *Audits { return &Audits{opt: o} }
 
-func (a *App) startAudits() {
+func (a *App) startAudits(ctx context.Context) {
 	a.audits = NewAudits(AuditOptionsOf(a.opt.Config, a.store, a.directory, a.opt.Now))
+	if err := a.audits.remember(ctx); err != nil {
+		a.log.Error("what the last audits came to is not known", "err", err)
+	}
 }
 
 // Routes are the commands of the control socket.
@@ -257,8 +262,7 @@ func removedBy(r recorder.Recording, events []store.Event) *audit.Authority {
 	if r.State != recorder.Deleted {
 		return nil
 	}
-	for i := len(events) - 1; i >= 0; i-- {
-		e := events[i]
+	for _, e := range slices.Backward(events) {
 		if e.Recording != r.UUID || !slices.Contains(removalKinds(), e.Kind) || e.Actor == "" {
 			continue
 		}

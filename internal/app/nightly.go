@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -63,7 +64,43 @@ func (a *Audits) Nightly(ctx context.Context, req NightlyRequest, actor string) 
 		}
 		out = append(out, report)
 	}
-	return out, a.removeOld()
+	return out, errors.Join(a.remember(ctx), a.removeOld())
+}
+
+// LastAudit is what the last nightly audit of a tenant came to.
+type LastAudit struct {
+	audit.Sum
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Finished time.Time `json:"finished"`
+}
+
+// Last are the last nightly audits, of each tenant. It asks neither disk nor
+// database.
+func (a *Audits) Last() []LastAudit {
+	if last := a.last.Load(); last != nil {
+		return *last
+	}
+	return nil
+}
+
+// remember reads them.
+func (a *Audits) remember(ctx context.Context) error {
+	list, err := a.opt.Store.LastAudits(ctx)
+	if err != nil {
+		return err
+	}
+	out := make([]LastAudit, 0, len(list))
+	for _, s := range list {
+		l := LastAudit{Since: s.Since, Until: s.Until, Finished: s.Finished}
+		raw, _ := s.Sum.(json.RawMessage) // as store.AuditSaved says
+		if err := json.Unmarshal(raw, &l.Sum); err != nil {
+			return fmt.Errorf("read the last audit of tenant %s: %w", s.TenantUUID, err)
+		}
+		out = append(out, l)
+	}
+	a.last.Store(&out)
+	return nil
 }
 
 // keepReport writes both forms of a tenant's report. A name appears when its file

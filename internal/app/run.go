@@ -166,6 +166,7 @@ func (a *App) start(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
+	a.startAudits(ctx)
 	if err = a.startAccounts(ctx); err != nil {
 		return err
 	}
@@ -221,7 +222,6 @@ func (a *App) start(ctx context.Context) error {
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
-	a.startAudits()
 	a.startEvents()
 	a.startProbe()
 	a.startHeartbeat()

@@ -37,11 +37,14 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
+	// Audits are the last nightly ones, of each tenant.
+	Audits []LastAudit `json:"audits,omitempty"`
 }
 
 // Status asks every part.
 func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
+	s.Audits = a.audits.Last()
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
 	if p := a.reducer.pauses.Load(); p != nil {

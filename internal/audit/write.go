@@ -3,6 +3,7 @@ package audit
 import (
 	"encoding/json"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,7 +95,7 @@ func CSVRows(v Verdict) [][]string {
 		if f.Event != 0 {
 			event = strconv.FormatInt(f.Event, 10)
 		}
-		row := append(call[:len(call):len(call)], string(f.Class), stamp(f.From), stamp(f.To), decimal(f.Seconds), f.Cause, event, f.Recording,
+		row := append(slices.Clip(call), string(f.Class), stamp(f.From), stamp(f.To), decimal(f.Seconds), f.Cause, event, f.Recording,
 			f.Text, strings.Join(toldTexts(f.Told), ";"))
 		out = append(out, row)
 	}

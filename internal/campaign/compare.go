@@ -190,6 +190,9 @@ func (e *evidence) gather(n int) Case {
 		heard = append(heard, f.frames.Listen(n))
 	}
 	c.Truth = judge(c.Call, c.Phone, heard, e.killed, measures())
+	if slices.ContainsFunc(c.Files, func(f *File) bool { return f.fault != "" }) {
+		c.Truth.broken()
+	}
 	end := c.Phone.Over
 	if end.IsZero() {
 		end = c.Phone.Invite.Add(setup)

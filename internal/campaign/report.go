@@ -112,7 +112,7 @@ func (r *Report) judge(c Case) {
 
 // agree sums up.
 func (r *Report) agree() {
-	for _, class := range []Class{NothingRequired, Covered, Missing, Late, Short, Gap, Unexpected} {
+	for _, class := range []Class{NothingRequired, Covered, Missing, Corrupt, Late, Short, Gap, Unexpected} {
 		a := Agreement{Class: class}
 		for pair, n := range r.judged {
 			if pair[0] == class {

@@ -20,6 +20,7 @@ const (
 	Late            Class = "late"    // its begin is missing
 	Short           Class = "short"   // its end
 	Gap             Class = "gap"     // something in between
+	Corrupt         Class = "corrupt" // a file of it cannot be read, and something lacks
 	Unexpected      Class = "unexpected"
 )
 
@@ -86,8 +87,8 @@ func lasted(d Drawn, c load.Call, killed []time.Time) int {
 	return max(0, int(end.Sub(c.Answered)/voice.Frame))
 }
 
-// judge says what became of a call. heard is what is in its files; killed are
-// the times of SIGKILL of Asterisk.
+// judge says what became of a call. heard is what is in its files that can be
+// read; killed are the times of SIGKILL of Asterisk.
 func judge(d Drawn, c load.Call, heard []voice.Heard, killed []time.Time, tol tolerances) Truth {
 	frames := lasted(d, c, killed)
 	var must, may, got [voice.Longest / voice.Tick]int
@@ -150,6 +151,15 @@ func sign(must, got, unwanted int) byte {
 }
 
 func frameTime(n int) time.Duration { return time.Duration(n) * voice.Frame }
+
+// broken says that a file of the call cannot be read: then what lacks may be in
+// there, and for who wants to hear it both is true.
+func (t *Truth) broken() {
+	if t.is(Missing) || t.is(Late) || t.is(Short) || t.is(Gap) {
+		t.Also = append(t.Also, t.Class)
+		t.Class = Corrupt
+	}
+}
 
 // classify finds the classes from how many frames lack in each half second that
 // was required.

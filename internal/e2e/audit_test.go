@@ -100,6 +100,9 @@ func (s *site) keepsReports(t *testing.T, since time.Time) {
 	if !strings.Contains(string(page), "2 calls are not as they have to be.") || filepath.Dir(made[0].HTML) != filepath.Join(s.cfg.AuditDir(), s.master()) {
 		t.Errorf("%s: %s", made[0].HTML, page)
 	}
+	if last := s.app.Status().Audits; len(last) != 1 || last[0].Bad != 2 || last[0].Finished.IsZero() {
+		t.Errorf("the status has the audits %+v", last)
+	}
 	if n := s.count("SELECT count(*) FROM events WHERE kind = 'audit_finished' AND data ->> '$.bad' = 2"); n != 1 {
 		t.Errorf("%d events tell of the audit", n)
 	}

@@ -1,0 +1,179 @@
+package audit
+
+import (
+	"slices"
+	"time"
+
+	"callrecordd/internal/recorder"
+)
+
+// shares says whether a recording is of the talk that a need is of.
+func shares(c cover, n Need) bool {
+	return slices.Contains(n.legs, c.Hook) || slices.ContainsFunc(c.Legs, func(l string) bool { return slices.Contains(n.legs, l) })
+}
+
+// need looks for a time that had to be in a file.
+func (j *judging) need(n Need) {
+	v, edge := j.verdict, j.world.Tolerances.edge(n.stretch().length())
+	wanted := without([]stretch{n.stretch()}, j.pauses)
+	v.RequiredSeconds += total(wanted).Seconds()
+	left := wanted
+	var mine []cover
+	for _, c := range j.covers {
+		if shares(c, n) {
+			mine = append(mine, c)
+			left = without(left, c.parts)
+		}
+	}
+	covered := total(wanted) > total(left)
+	small := time.Duration(0)
+	for _, g := range left {
+		if g.length() <= edge {
+			small += g.length()
+			continue
+		}
+		j.lack(n, g, mine, covered, edge)
+	}
+	if small > 4*edge {
+		j.add(Finding{Class: Gap, From: n.From, To: n.To, Seconds: small.Seconds(), Cause: CauseFewFrames}, nil)
+	}
+}
+
+// lack classes a time that is in no file.
+func (j *judging) lack(n Need, g stretch, mine []cover, covered bool, edge time.Duration) {
+	rest := []stretch{g}
+	for i := range mine {
+		c := &mine[i]
+		class, cause, lost := lostBy(c)
+		if !lost {
+			continue
+		}
+		for _, part := range within(rest, c.clock) {
+			if part.length() > edge {
+				j.add(Finding{Class: class, From: part.from, To: part.to, Seconds: part.length().Seconds(), Cause: cause, Recording: c.UUID}, c)
+				rest = without(rest, []stretch{part})
+				covered = covered || class == Deleted || class == Corrupt
+			}
+		}
+	}
+	for _, part := range rest {
+		if part.length() > edge {
+			j.position(n, part, mine, covered, edge)
+		}
+	}
+}
+
+// lostBy says what became of a file that had been there, or may be.
+func lostBy(c *cover) (Class, string, bool) {
+	f := c.File
+	switch {
+	case c.State == recorder.Deleted && c.Removed != nil:
+		return Deleted, CauseRemoved, true
+	case c.State == recorder.Deleted:
+		return Missing, CauseFileGone, true
+	case !final(c.State):
+		return Unverifiable, CauseOpen, true
+	case f.Unknown != "":
+		return Unverifiable, CauseNotReadable, true
+	case f.Broken != "":
+		return Corrupt, recorder.CauseUnreadable, true
+	case c.altered:
+		return Corrupt, CauseAltered, true
+	case !f.Exists && c.State != recorder.Missing:
+		return Missing, CauseFileGone, true
+	}
+	return "", "", false
+}
+
+func final(s recorder.State) bool {
+	switch s {
+	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
+		return true
+	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
+	}
+	return false
+}
+
+// position classes a time in which nobody recorded, by where in the talk it is.
+func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge time.Duration) {
+	f := Finding{From: g.from, To: g.to, Seconds: g.length().Seconds()}
+	var near *cover // whose recorder ran then, or should have
+	for i := range mine {
+		c := &mine[i]
+		if c.clock.from.Before(g.to.Add(edge)) && c.clock.to.After(g.from.Add(-edge)) && (near == nil || worse(c, near)) {
+			near = c
+		}
+	}
+	switch {
+	case !covered && near != nil && near.File.Exists && near.File.Samples == 0:
+		f.Class = Empty
+	case !covered:
+		f.Class = Missing
+	case !g.from.After(n.From.Add(edge)):
+		f.Class = Late
+	case near != nil && len(near.parts) > 0 && near.State == recorder.Ready && near.clock.to.After(g.to.Add(-edge)) && !j.blind(g):
+		// The recorder ran to the end and wrote less: nobody can say where it lacks.
+		f.Class, f.Cause = Gap, CauseFewFrames
+	case !g.to.Before(n.To.Add(-edge)):
+		f.Class = Short
+	default:
+		f.Class = Gap
+	}
+	if near != nil {
+		f.Recording = near.UUID
+	}
+	j.because(&f, near, mine)
+	j.add(f, near)
+}
+
+// worse prefers the recording that has something to say.
+func worse(a, b *cover) bool { return a.Cause != "" && b.Cause == "" }
+
+// blind says whether nobody saw the end of a time.
+func (j *judging) blind(g stretch) bool {
+	return slices.ContainsFunc(j.world.Outages, func(o Outage) bool {
+		return (o.Kind == DaemonDown || o.Kind == EventsGone || o.Kind == AsteriskGone) && o.overlaps(g.from, g.to)
+	})
+}
+
+// because finds out why nothing was recorded.
+func (j *judging) because(f *Finding, near *cover, mine []cover) {
+	if f.Cause != "" {
+		return
+	}
+	if near != nil && near.Cause != "" {
+		f.Cause = near.Cause
+	}
+	order := []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed}
+	if f.Cause == "" || f.Cause == recorder.CauseDaemonDown || f.Cause == recorder.CauseNoManager || recorder.Storage(f.Cause) {
+		if o, ok := j.outage(f.From, f.To, order); ok {
+			f.Event = o.Event
+			if f.Cause == "" {
+				f.Cause = string(o.Kind)
+			}
+		}
+	}
+	switch {
+	case f.Cause != "":
+	case near != nil && near.File.Samples == 0 && near.Silent:
+		f.Cause = recorder.CauseSilent
+	case f.Class == Late && near != nil && near.StartedAt.Sub(near.IntentAt) > j.world.Tolerances.Edge/2:
+		f.Cause = CauseSlowStart
+	case len(mine) == 0:
+		f.Cause = CauseNotStarted
+	default:
+		f.Cause = CauseReplaced
+	}
+}
+
+// outage is one of the time, of the first kind of order that there is.
+func (j *judging) outage(from, to time.Time, order []OutageKind) (Outage, bool) {
+	for _, kind := range order {
+		for _, o := range j.world.Outages {
+			if o.Kind == kind && o.overlaps(from.Add(-clocks), to) {
+				return o, true
+			}
+		}
+	}
+	return Outage{}, false
+}
