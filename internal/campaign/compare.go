@@ -160,6 +160,9 @@ func (e *evidence) look(n int, r *Report) {
 	}
 	if c.Truth.Unjudged != "" {
 		r.Unjudged++
+		if c.Truth.Unjudged == busy {
+			r.Busy++
+		}
 		fail(&r.NotJudged, "%s", c.Truth.Unjudged)
 		return
 	}
@@ -206,13 +209,23 @@ func (e *evidence) gather(n int) Case {
 	return c
 }
 
+// busy is why a call cannot be judged.
+const busy = "the telephone was late: the machine is too busy"
+
 // hearing is by how much a press and a fault may be apart and still meet.
 const hearing = time.Second
 
-// unjudged says why nothing can be said of a call with presses: one of them may
-// not have been noticed, nobody can know that afterwards, and what the next one
-// does depends on it.
+// tooLate is how late a telephone may be: on a machine that is too busy it says
+// less than it should, or longer than it should.
+const tooLate = 200 * ms
+
+// unjudged says why nothing can be said of a call: the telephone was not able to
+// do its part; or, with presses, one of them may not have been noticed: nobody
+// can know that afterwards, and what the next one does depends on it.
 func unjudged(c Case) string {
+	if c.Phone.Late > tooLate || !c.Phone.Bye.IsZero() && c.Phone.Bye.Sub(c.Phone.Answered) > c.Call.Talk+tooLate {
+		return busy
+	}
 	if len(c.Call.Presses) == 0 || c.Phone.Answered.IsZero() {
 		return ""
 	}

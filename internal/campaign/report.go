@@ -25,6 +25,8 @@ type Report struct {
 	CDRs     int `json:"cdrs"`
 	Files    int `json:"files"`
 	Unjudged int `json:"unjudged"` // of the counted
+	// Busy are those of them whose telephone was late.
+	Busy int `json:"busy"`
 	// Alike are calls of which more than one class is true, where the audit named
 	// another one than came to our mind first.
 	Alike int `json:"alike"`
@@ -83,8 +85,11 @@ func share(n, of int) float64 {
 
 // Passed says whether every promise was kept.
 func (r Report) Passed() bool {
-	return len(r.Wrong) == 0 && len(r.Strange) == 0 && len(r.Disagreements) == 0
+	return len(r.Wrong) == 0 && len(r.Strange) == 0 && len(r.Disagreements) == 0 && !r.TooBusy()
 }
+
+// TooBusy says that too many telephones were late for the campaign to mean much.
+func (r Report) TooBusy() bool { return r.Busy*20 > r.Counted }
 
 // judge compares a call's class with the audit's.
 func (r *Report) judge(c Case) {
@@ -154,7 +159,7 @@ func (r Report) Text(w io.Writer) {
 	say("")
 	say("%6d calls placed, %d answered; %d CDRs, %d files", r.Placed, r.Answered, r.CDRs, r.Files)
 	say("%6d calls count: they rang or were answered %s or more before any SIGKILL of Asterisk", r.Counted, beforeKill)
-	say("%6d of them cannot be judged: *3 was pressed while nobody could notice", r.Unjudged)
+	say("%6d of them cannot be judged: *3 was pressed while nobody could notice, or (%d) the telephone was late", r.Unjudged, r.Busy)
 	say("%6d have more than one true class, and the audit names the second", r.Alike)
 	say("%6d calls without exactly one CDR, or with another call's voice", len(r.Wrong))
 	say("%6d files or CDRs of no call", len(r.Strange))
@@ -187,6 +192,8 @@ func (r Report) Text(w io.Writer) {
 	say("")
 	if r.Passed() {
 		say("PASSED: exactly one CDR for each of %d calls, and the audit is right about each that can be judged.", r.Counted)
+	} else if r.TooBusy() {
+		say("FAILED: the machine is too busy, more than a twentieth of the telephones were late.")
 	} else {
 		say("FAILED")
 	}

@@ -146,6 +146,7 @@ func (g *Generator) finish(c *outgoing, failure string) {
 	}
 	if c.media != nil {
 		c.media.closed.Store(true)
+		c.Late = time.Duration(c.media.late.Load())
 	}
 	g.left.Done()
 }

@@ -35,8 +35,10 @@ type Call struct {
 	Bye      time.Time // sent
 	Done     time.Time // BYE answered
 	Over     time.Time // nothing more was expected of it
-	Retries  int       // requests sent again, by either side
-	Failure  string    // empty for a complete call
+	// Late is by how much a frame of the caller's RTP was sent too late at most.
+	Late    time.Duration
+	Retries int    // requests sent again, by either side
+	Failure string // empty for a complete call
 }
 
 // Complete says that the call was answered within 2 s, lasted, and ended.

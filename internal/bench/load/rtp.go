@@ -39,6 +39,7 @@ type stream struct {
 	presses []press
 	pressed func(time.Time) // told when the end of the last digit is sent
 	closed  atomic.Bool
+	late    atomic.Int64 // the longest that a frame of it was sent after its time
 }
 
 // Audio is what a side sends: the µ-law samples of a frame, by its number from
@@ -114,16 +115,17 @@ func (s *sender) run() {
 		case <-tick.C:
 		}
 		for ; n <= time.Since(s.begun)/slotTime; n++ {
-			if late := int64(time.Since(s.begun) - n*slotTime); late > s.late.Load() {
+			late := int64(time.Since(s.begun) - n*slotTime)
+			if late > s.late.Load() {
 				s.late.Store(late)
 			}
-			s.send(int(n % slots))
+			s.send(int(n%slots), late)
 		}
 	}
 }
 
 // send sends a frame of each stream of a slot and drops those that have ended.
-func (s *sender) send(slot int) {
+func (s *sender) send(slot int, late int64) {
 	s.mu.Lock()
 	s.slots[slot] = append(s.slots[slot], s.added[slot]...)
 	s.added[slot] = s.added[slot][:0]
@@ -132,6 +134,9 @@ func (s *sender) send(slot int) {
 	for _, st := range s.slots[slot] {
 		if st.closed.Load() {
 			continue
+		}
+		if late > st.late.Load() {
+			st.late.Store(late)
 		}
 		s.next(st)
 		kept = append(kept, st)
