@@ -216,11 +216,35 @@ func (s *Store) AuditDeliveries(ctx context.Context, since, until time.Time) (ou
 func (s *Store) LastAlive(ctx context.Context, id int64) (at time.Time, err error) {
 	var us int64
 	err = s.read(ctx, func(q querier) error {
-		return q.QueryRowContext(ctx, `SELECT coalesce((SELECT at FROM events WHERE id < ?1 AND actor IN ('', 'callrecordd') ORDER BY id DESC LIMIT 1), 0)
+		return q.QueryRowContext(ctx, `SELECT coalesce((SELECT at FROM events WHERE id < ?1 AND actor IN ('', 'callrecordd')
+				AND at < (SELECT at FROM events WHERE id = ?1) ORDER BY id DESC LIMIT 1), 0)
 			* EXISTS (SELECT 1 FROM events INDEXED BY events_outages WHERE id < ?1 AND kind = 'daemon_started' AND kind IN `+outageKinds+")", id).Scan(&us)
 	})
 	if err != nil {
 		return time.Time{}, fmt.Errorf("read the last event before the start %d: %w", id, err)
+	}
+	return fromMicros(us), nil
+}
+
+// SetAlive notes that the daemon lives. It is not fsynced.
+func (s *Store) SetAlive(ctx context.Context, at time.Time) error {
+	err := s.Write(ctx, SoonUnsynced, func(t *Tx) error {
+		return t.exec("INSERT INTO daemon_alive VALUES (1, ?) ON CONFLICT DO UPDATE SET at = excluded.at", micros(at))
+	})
+	if err != nil {
+		return fmt.Errorf("note that the daemon lives: %w", err)
+	}
+	return nil
+}
+
+// Alive is when a daemon was alive last, zero if none ever was.
+func (s *Store) Alive(ctx context.Context) (at time.Time, err error) {
+	var us int64
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, "SELECT coalesce((SELECT at FROM daemon_alive), 0)").Scan(&us)
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("read when the daemon was alive last: %w", err)
 	}
 	return fromMicros(us), nil
 }

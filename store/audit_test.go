@@ -73,6 +73,20 @@ func TestAuditCalls(t *testing.T) {
 	}
 }
 
+func TestAlive(t *testing.T) {
+	s, _ := newStore(t)
+	for _, want := range []time.Time{{}, start, start.Add(time.Minute)} {
+		if !want.IsZero() {
+			if err := s.SetAlive(t.Context(), want); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got, err := s.Alive(t.Context()); err != nil || !got.Equal(want) {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
+}
+
 // The last sign of life of a daemon that was killed, and the events of its life.
 func TestLastAlive(t *testing.T) {
 	s, _ := newStore(t)
@@ -81,9 +95,13 @@ func TestLastAlive(t *testing.T) {
 		{Kind: "daemon_started", Actor: "callrecordd"},
 		{Kind: "decision"},
 		{Kind: "user.changed", Actor: "root"},
+		{Kind: "new daemon's", Actor: "callrecordd"},
 		{Kind: "daemon_started", Actor: "callrecordd"},
 	} {
 		e.At, e.Data = start.Add(time.Duration(i)*time.Minute), 0
+		if e.Kind == "new daemon's" { // its start is stored a little late
+			e.At = e.At.Add(time.Hour / 2)
+		}
 		if err := s.AppendEvents(t.Context(), e); err != nil {
 			t.Fatal(err)
 		}

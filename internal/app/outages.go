@@ -48,19 +48,32 @@ const manyNotes = 256
 // must not wait for it.
 type notes chan recorder.Event
 
+// aliveEvery is how often it is noted that we live.
+const aliveEvery = 5 * time.Second
+
 // startNotes stores them one by one.
-func (a *App) startNotes() {
+func (a *App) startNotes(ctx context.Context) {
+	alive, err := a.store.Alive(ctx)
+	if err != nil {
+		a.log.Error("how long nobody watched is not known", "err", err)
+	}
+	a.note(audit.EventDaemonStarted, audit.Started{Version: a.opt.Version, Alive: alive})
 	a.stack.goStep("notes", a.failed, func(ctx context.Context) error {
+		tick := time.NewTicker(aliveEvery)
+		defer tick.Stop()
 		for {
 			select {
 			case <-ctx.Done():
 				return nil
 			case e := <-a.notes:
 				a.keepNote(ctx, e)
+			case <-tick.C:
+				if err := a.store.SetAlive(ctx, a.opt.Now()); err != nil && ctx.Err() == nil {
+					a.log.Warn("it cannot be noted that the daemon lives", "err", err)
+				}
 			}
 		}
 	})
-	a.note(audit.EventDaemonStarted, map[string]string{"version": a.opt.Version})
 }
 
 func (a *App) keepNote(ctx context.Context, e recorder.Event) {

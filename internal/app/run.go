@@ -159,7 +159,7 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
-	a.startNotes()
+	a.startNotes(ctx)
 
 	if a.directory, err = directory.New(ctx, directory.Options{
 		Repo: a.store, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Root: cfg.Recordings.Root, OnChange: a.directoryChanged,

@@ -111,9 +111,12 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 		f.Class = Missing
 	case !g.from.After(n.From.Add(edge)):
 		f.Class = Late
-	case near != nil && len(near.parts) > 0 && near.State == recorder.Ready && near.clock.to.After(g.to.Add(-edge)) && !j.blind(g):
+	case near != nil && len(near.parts) > 0 && near.State == recorder.Ready && near.clock.to.After(g.to.Add(-edge)):
 		// The recorder ran to the end and wrote less: nobody can say where it lacks.
 		f.Class, f.Cause = Gap, CauseFewFrames
+		if o, ok := j.outage(near.clock.from, near.clock.to, []OutageKind{StorageGone}); ok {
+			f.Cause, f.Event = string(o.Kind), o.Event
+		}
 	case !g.to.Before(n.To.Add(-edge)):
 		f.Class = Short
 	default:
@@ -122,29 +125,27 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 	if near != nil {
 		f.Recording = near.UUID
 	}
-	j.because(&f, near, mine)
+	j.because(&f, near, mine, edge)
 	j.add(f, near)
 }
 
 // worse prefers the recording that has something to say.
 func worse(a, b *cover) bool { return a.Cause != "" && b.Cause == "" }
 
-// blind says whether nobody saw the end of a time.
-func (j *judging) blind(g stretch) bool {
-	return slices.ContainsFunc(j.world.Outages, func(o Outage) bool {
-		return (o.Kind == DaemonDown || o.Kind == EventsGone || o.Kind == AsteriskGone) && o.overlaps(g.from, g.to)
-	})
-}
-
 // because finds out why nothing was recorded.
-func (j *judging) because(f *Finding, near *cover, mine []cover) {
+func (j *judging) because(f *Finding, near *cover, mine []cover, edge time.Duration) {
 	if f.Cause != "" {
 		return
 	}
 	if near != nil && near.Cause != "" {
 		f.Cause = near.Cause
 	}
-	order := []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed}
+	order := []OutageKind{AsteriskGone, StorageGone, Alarmed} // a recorder that runs needs nobody else
+	if near == nil || len(near.parts) == 0 || f.Class == Late || slices.ContainsFunc(mine, func(c cover) bool {
+		return c.clock.from.After(f.From) && c.clock.from.Before(f.To.Add(edge))
+	}) {
+		order = []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed}
+	}
 	if f.Cause == "" || f.Cause == recorder.CauseDaemonDown || f.Cause == recorder.CauseNoManager || recorder.Storage(f.Cause) {
 		if o, ok := j.outage(f.From, f.To, order); ok {
 			f.Event = o.Event

@@ -33,6 +33,13 @@ func OutageKinds() []string {
 	}
 }
 
+// Started is the data of EventDaemonStarted.
+type Started struct {
+	Version string `json:"version"`
+	// Alive is when the daemon before was alive last, as far as it has noted that.
+	Alive time.Time `json:"alive,omitzero"`
+}
+
 // Seen is the data of EventAsteriskSeen.
 type Seen struct {
 	Boot time.Time `json:"boot"` // when Asterisk was started
@@ -134,7 +141,9 @@ func (l *life) start(e Event, alive func(int64) (time.Time, error)) error {
 		if err != nil {
 			return err
 		}
-		if !at.IsZero() && at.Before(e.At) {
+		var s Started
+		_ = json.Unmarshal(e.Data, &s) // without it the last event counts
+		if at = later(at, s.Alive); !at.IsZero() && at.Before(e.At) {
 			l.begin(string(DaemonDown), Outage{Kind: DaemonDown, From: at, Event: e.ID, Unsure: true, Detail: "it was not stopped in order"})
 			l.begin(string(EventsGone), Outage{Kind: EventsGone, From: at, Event: e.ID, Unsure: true})
 		}

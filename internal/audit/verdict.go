@@ -263,8 +263,8 @@ func (j *judging) endOf(n *Need) {
 	}
 	end := n.To
 	for _, o := range j.world.Outages {
-		if o.Kind == AsteriskGone && !o.Unsure && !o.From.Before(n.To.Add(-clocks)) {
-			end = later(end, o.From)
+		if o.Kind == AsteriskGone && (o.To.IsZero() || o.To.After(n.To)) {
+			end = later(end, o.From) // it lived then
 			break
 		}
 	}

@@ -127,6 +127,17 @@ func TestClasses(t *testing.T) {
 			d.recorded(0, 15, 6, interrupted, recorder.CauseHeaderUnset)
 			d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(11), To: at(15), Event: 3}}
 		}, Short, recorder.CauseHeaderUnset, 5, ""},
+		"Asterisk died with the daemon, and nothing was written": {func(d *drawing) {
+			d.died(0)
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 15, 0, missing, recorder.CauseRestarted)
+			d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(9), To: at(15), Event: 3, Unsure: true}}
+		}, Missing, recorder.CauseRestarted, 9, ""},
+		"the disk was full while the recorder ran": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 10, ready, "")
+			d.world.Outages = []Outage{{Kind: EventsGone, From: at(19), To: at(25)}, {Kind: StorageGone, From: at(9), To: at(15), Event: 3}}
+		}, Gap, string(StorageGone), 10, "could not be written"},
 		"the journal lacks the call, decisions tell of it": {func(d *drawing) {
 			d.call.Live, d.call.Talks = true, nil
 			d.decided(0, "began", nil, "1.1", "1.2")

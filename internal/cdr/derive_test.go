@@ -177,3 +177,16 @@ func TestBrokenExtraStillJoinsTheBridge(t *testing.T) {
 		t.Errorf("status %s", c.CallStatus)
 	}
 }
+
+// If Asterisk dies in a talk its rows end with it: the talk's end is not known,
+// and that is said. In a whole journal it is known.
+func TestTheEndOfATalkThatTheJournalLacksIsNotKnown(t *testing.T) {
+	rows := parseAll(t, loadShape(t, "internal_answered"))
+	whole, cut := Talks(rows, nil), Talks(rows[:7], nil)
+	if len(whole) != 1 || whole[0].EndUnknown {
+		t.Errorf("whole: %+v", whole)
+	}
+	if len(cut) != 1 || !cut[0].EndUnknown || !cut[0].Ended.Equal(rows[6].At) {
+		t.Errorf("cut off: %+v", cut)
+	}
+}

@@ -18,6 +18,12 @@ CREATE TABLE audits (
 ) STRICT;
 CREATE INDEX audits_tenant ON audits(tenant_uuid, finished_at);
 
+-- When the daemon was alive last: of one that was killed nothing else tells.
+CREATE TABLE daemon_alive (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  at  INTEGER NOT NULL
+) STRICT;
+
 -- Few of many events: those of which outages are made (audit.OutageKinds).
 CREATE INDEX events_outages ON events(at, id) WHERE kind IN ('daemon_started', 'daemon_stopped', 'asterisk_seen',
   'asterisk_unseen', 'manager_seen', 'manager_unseen', 'journal_gap', 'journal_stalled', 'journal_resumed', 'clock_jumped', 'alarm_raised', 'alarm_cleared');
