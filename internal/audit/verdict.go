@@ -162,14 +162,14 @@ func (j *judging) judge() error {
 		j.unknown(CauseNoTalks, "who talked with whom from when to when is not stored")
 		return nil
 	}
+	j.pauses = pauses(j.call, j.told)
+	j.covers = covers(j.call.Recordings, onHold(j.call, j.told))
+	j.endTalks()
 	list, err := needs(j.call, j.told, j.world)
 	if err != nil {
 		return err
 	}
-	j.pauses = pauses(j.call, j.told)
-	j.covers = covers(j.call.Recordings, onHold(j.call, j.told))
 	for i := range list {
-		j.endOf(&list[i])
 		for k := range list[i].By {
 			j.mask(&list[i].By[k])
 		}
@@ -255,11 +255,25 @@ func (j *judging) people() error {
 	return nil
 }
 
-// endOf finds the end of a talk whose end nothing tells: Asterisk died in it, or
-// its journal lacks the rows.
-func (j *judging) endOf(n *Need) {
-	if !n.EndUnknown {
-		return
+// endTalks finds the end of talks whose end nothing tells: Asterisk died in them,
+// or its journal lacks the rows. It is before what was asked for in them is
+// looked at: of that the journal knows nothing.
+func (j *judging) endTalks() {
+	j.call.Talks = slices.Clone(j.call.Talks)
+	for i := range j.call.Talks {
+		t := &j.call.Talks[i]
+		if n := len(t.Spans); t.EndUnknown && n > 0 {
+			t.Spans = slices.Clone(t.Spans)
+			t.Ended = j.endOf(t.Spans[n-1])
+			t.Spans[n-1].To = t.Ended
+		}
+	}
+}
+
+func (j *judging) endOf(span call.Span) time.Time {
+	n := Need{To: span.To}
+	for _, l := range span.Legs {
+		n.legs = append(n.legs, l.ID)
 	}
 	end := n.To
 	for _, o := range j.world.Outages {
@@ -269,7 +283,7 @@ func (j *judging) endOf(n *Need) {
 		}
 	}
 	for _, c := range j.covers {
-		if !shares(c, *n) {
+		if !shares(c, n) {
 			continue
 		}
 		for _, p := range c.parts { // what Asterisk has written, it has heard
@@ -279,7 +293,7 @@ func (j *judging) endOf(n *Need) {
 			end = later(end, c.EndedAt)
 		}
 	}
-	n.To = end
+	return end
 }
 
 func (j *judging) unknown(cause, why string) {

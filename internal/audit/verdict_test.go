@@ -179,6 +179,21 @@ func (d *drawing) died(s float64) {
 	talk.EndUnknown, talk.Ended, talk.Spans[0].To, d.call.End = true, at(s), at(s), at(s)
 }
 
+// What is asked for in a talk after the last that the journal has of it counts.
+func TestOnDemandInATalkThatAsterisksDeathEnded(t *testing.T) {
+	d := newDrawing(t, 0, 20, dialplan.Flags{OnDemand: true})
+	d.died(0)
+	d.decided(0, "began", nil, "1.1", "1.2")
+	d.event(4, recorder.EventClaim, "", recorder.Claim{Leg: "1.1", UserUUID: "alice", Reason: dialplan.OnDemand, At: at(4)})
+	d.recorded(4, 15, 3, recorder.Interrupted, recorder.CauseHeaderUnset)
+	d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(11), To: at(15), Event: 3}}
+	v := d.verdict()
+	has(t, v, Short, recorder.CauseHeaderUnset, 4)
+	if v.RequiredSeconds != 7 {
+		t.Errorf("%.1f s were needed: %+v", v.RequiredSeconds, v.Required)
+	}
+}
+
 // A pause takes nothing from what is covered, whether it is silence or cut out,
 // and also while no recorder runs.
 func TestPausesNeedNotBeRecorded(t *testing.T) {
