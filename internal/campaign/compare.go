@@ -196,6 +196,9 @@ func (e *evidence) gather(n int) Case {
 	if slices.ContainsFunc(c.Files, func(f *File) bool { return f.fault != "" }) {
 		c.Truth.broken()
 	}
+	if tol := measures(); !c.Phone.Bye.IsZero() && c.Phone.Over.Sub(c.Phone.Bye) > frameTime(tol.end-tol.near) {
+		c.Truth.lingers()
+	}
 	end := c.Phone.Over
 	if end.IsZero() {
 		end = c.Phone.Invite.Add(setup)

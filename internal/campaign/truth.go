@@ -161,6 +161,17 @@ func (t *Truth) broken() {
 	}
 }
 
+// lingers says that the caller hung up and Asterisk took that much later: for the
+// PBX, and for the callee, the talk went on, and what of that is in a file is
+// nothing of the caller's.
+func (t *Truth) lingers() {
+	for _, c := range []Class{Short, Gap} {
+		if t.Required > 0 && !t.is(c) {
+			t.Also = append(t.Also, c)
+		}
+	}
+}
+
 // classify finds the classes from how many frames lack in each half second that
 // was required.
 func (t *Truth) classify(lack []part, tol tolerances) {
