@@ -30,8 +30,7 @@ func main() {
 		defer stop()
 		err = run(ctx, os.Args[1:])
 	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) { // it has said why
+	if _, ok := errors.AsType[*exec.ExitError](err); ok { // it has said why
 		os.Exit(1)
 	}
 	if err != nil {

@@ -21,7 +21,7 @@ func TestTearLosesTheLastWriteOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer db.Close()
+		defer func() { _ = db.Close() }()
 		for i := range rows {
 			text := "INSERT INTO t VALUES (1)"
 			if i == 0 {
@@ -48,7 +48,7 @@ func TestTearLosesTheLastWriteOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer torn.Close()
+		defer func() { _ = torn.Close() }()
 		var n int
 		if err := torn.QueryRowContext(t.Context(), "SELECT count(*) FROM t").Scan(&n); err != nil || n < rows-2 || n > rows-1 {
 			t.Errorf("seed %d, %s: %d of %d rows: %v", seed, detail, n, rows-1, err)

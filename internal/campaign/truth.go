@@ -2,6 +2,7 @@ package campaign
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,17 +58,7 @@ type Truth struct {
 }
 
 // is says whether a class is true of the call.
-func (t Truth) is(c Class) bool {
-	if t.Class == c {
-		return true
-	}
-	for _, a := range t.Also {
-		if a == c {
-			return true
-		}
-	}
-	return false
-}
+func (t Truth) is(c Class) bool { return t.Class == c || slices.Contains(t.Also, c) }
 
 // lasted is how many frames of the talk both sides could hear: until the BYE,
 // or until Asterisk ended it or died.

@@ -30,8 +30,9 @@ const (
 	clockFrom       = calleeFrom + idTones
 	tones           = clockFrom + clockTones
 
-	// Tick is how long the caller's third tone lasts, TickFrames the same.
-	Tick       = TickFrames * Frame
+	// Tick is how long the caller's third tone lasts.
+	Tick = TickFrames * Frame
+	// TickFrames is the same in frames.
 	TickFrames = 25
 	// Longest is the longest talk: then the third tones are used up.
 	Longest = clockTones * Tick
