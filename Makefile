@@ -30,6 +30,8 @@ FUZZTIME ?= 20s
 BENCH ?= full
 ONLY ?=
 KEEP ?=
+MINUTES ?= 10
+SEED ?=
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -37,7 +39,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 RECORDINGS ?= /var/lib/wazo/sounds/tenants
 
-.PHONY: help build test lint fuzz bench demo install clean
+.PHONY: help build test lint fuzz bench demo campaign install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +86,11 @@ bench: build ## figures with their references, BENCHMARKS.md; BENCH=short for a 
 demo: build ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps all running
 	$(GOBUILD) -o bin/callrecord-demo ./cmd/callrecord-demo
 	exec bin/callrecord-demo $(if $(filter-out 0,$(KEEP)),-keep)
+
+# Each fault five times in ten minutes, in a shorter one less often.
+campaign: build ## calls while all kinds of faults happen, MINUTES=10, compared with what audit and CDRs say; SEED=… repeats one
+	$(GOBUILD) -o bin/callrecord-campaign ./cmd/callrecord-campaign
+	exec bin/callrecord-campaign -minutes $(MINUTES) $(if $(SEED),-seed $(SEED)) $(if $(filter-out 0,$(KEEP)),-keep)
 
 install: build ## into DESTDIR and PREFIX=/usr/local
 	install -D -m 0755 bin/callrecordd $(DESTDIR)$(PREFIX)/bin/callrecordd

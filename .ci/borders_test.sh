@@ -84,6 +84,9 @@ allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
 allowed internal/cdrgen store internal/cdr internal/call internal/recorder dialplan
 allowed internal/bench internal/cdrgen internal/cdr store internal/lab internal/control internal/directory dialplan config
+allowed internal/bench/load
+allowed internal/campaign/voice
+allowed internal/campaign internal/bench/load internal/campaign/voice internal/lab internal/control internal/directory dialplan config
 package internal/e2e e2e_test.go internal/app internal/lab config
 package cmd/callrecordd main.go internal/app config store
 sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
@@ -148,7 +151,14 @@ sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing internal/bench internal/app
 crossing internal/bench internal/recorder
 crossing internal/cdrgen internal/auth
+crossing internal/campaign internal/app
+crossing internal/campaign store
+crossing internal/campaign internal/audit
+crossing internal/campaign internal/bench
+crossing internal/campaign/voice internal/lab
 crossing cmd/callrecordd internal/lab
+sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
+crossing cmd/callrecordd internal/campaign
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"
 crossing cmd/callrecordd internal/bench
 sed -i 's/^package .*/package main/' "cmd/callrecordd/bad_$count.go"

@@ -34,11 +34,35 @@ type stream struct {
 	ssrc  uint32
 	frame int // number of the next one
 	tone  int // frames with the tone, from the first; silence after them
+	audio Audio
 
-	digits   string
-	digitsAt int             // frame at which the first digit begins
-	pressed  func(time.Time) // told when the end of the last digit is sent
-	closed   atomic.Bool
+	presses []press
+	pressed func(time.Time) // told when the end of the last digit is sent
+	closed  atomic.Bool
+	late    atomic.Int64 // the longest that a frame of it was sent after its time
+}
+
+// Audio is what a side sends: the µ-law samples of a frame, by its number from
+// the first on. Nil is silence. It is called by one goroutine at a time and
+// must not wait.
+type Audio func(frame int) []byte
+
+// press is digits, of which the first begins with that frame.
+type press struct {
+	digits string
+	at     int
+}
+
+// digit returns the digit that the frame belongs to, how far it is, and whether
+// it is the last.
+func (st *stream) digit(frame int) (digit byte, at int, last, ok bool) {
+	for i, p := range st.presses {
+		n := (frame - p.at) / digitEvery
+		if at = (frame - p.at) % digitEvery; frame >= p.at && n < len(p.digits) && at <= digitFrames {
+			return p.digits[n], at, n == len(p.digits)-1 && i == len(st.presses)-1, true
+		}
+	}
+	return 0, 0, false, false
 }
 
 // sender sends the frames of all streams from one goroutine.
@@ -100,13 +124,13 @@ func (s *sender) run() {
 			if s.sent.Add(1); late > Behind {
 				s.behind.Add(1)
 			}
-			s.send(int(n % slots))
+			s.send(int(n%slots), int64(late))
 		}
 	}
 }
 
 // send sends a frame of each stream of a slot and drops those that have ended.
-func (s *sender) send(slot int) {
+func (s *sender) send(slot int, late int64) {
 	s.mu.Lock()
 	s.slots[slot] = append(s.slots[slot], s.added[slot]...)
 	s.added[slot] = s.added[slot][:0]
@@ -115,6 +139,9 @@ func (s *sender) send(slot int) {
 	for _, st := range s.slots[slot] {
 		if st.closed.Load() {
 			continue
+		}
+		if late > st.late.Load() {
+			st.late.Store(late)
 		}
 		s.next(st)
 		kept = append(kept, st)
@@ -126,13 +153,18 @@ func (s *sender) send(slot int) {
 func (s *sender) next(st *stream) {
 	n := st.frame
 	st.frame++
-	if digit, at := (n-st.digitsAt)/digitEvery, (n-st.digitsAt)%digitEvery; st.digits != "" && n >= st.digitsAt && digit < len(st.digits) && at <= digitFrames {
-		s.event(st, n, st.digits[digit], at, digit == len(st.digits)-1)
+	if digit, at, last, ok := st.digit(n); ok {
+		s.event(st, n, digit, at, last)
 		return
 	}
 	payload := s.silence[:]
 	if n < st.tone {
 		payload = s.tone[:]
+	}
+	if st.audio != nil {
+		if b := st.audio(n); b != nil {
+			payload = b
+		}
 	}
 	s.head(st, n, payloadAudio, n == 0, n)
 	copy(s.packet[12:], payload)
