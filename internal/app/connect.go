@@ -32,6 +32,8 @@ type sink struct {
 	restarted func(boot time.Time)
 	// alive tells the safety net that we are back, before recorders are looked for.
 	alive func(context.Context)
+	// alone says that we record here; an error if another daemon does.
+	alone func(context.Context) error
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -61,6 +63,9 @@ func disallowed(source string) []string {
 func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
+	}
+	if err := s.alone(ctx); err != nil {
+		return err
 	}
 	s.alive(ctx)
 	snap, err := s.look(ctx, session.Info)
