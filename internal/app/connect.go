@@ -32,8 +32,9 @@ type sink struct {
 	restarted func(boot time.Time)
 	// alive tells the safety net that we are back, before recorders are looked for.
 	alive func(context.Context)
-	// alone says that we record here; an error if another daemon does.
+	// alone is an error if another daemon records here, claim says that we do.
 	alone func(context.Context) error
+	claim func()
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -77,6 +78,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 		return fmt.Errorf("resync: %w", err)
 	}
 	s.watch.begin(s.reducer.now())
+	s.claim()
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"callrecordd/ari/ami"
 	"callrecordd/dialplan"
 )
 
@@ -41,26 +42,46 @@ func alone(said, uuid string, now time.Time) error {
 	return fmt.Errorf("%w (its installation is %s)", errNotAlone, who)
 }
 
-// present says that we record here, unless another does.
-func (a *App) present(ctx context.Context) error {
+// lookAround returns errNotAlone if another daemon records here.
+func (a *App) lookAround(ctx context.Context) error {
 	said, err := a.ari.GlobalVar(ctx, presenceVariable)
 	if err != nil {
 		return fmt.Errorf("look for another daemon: %w", err)
 	}
-	now := a.opt.Now()
-	if err := alone(said, a.stackUUID, now); err != nil {
-		return err
+	return alone(said, a.stackUUID, a.opt.Now())
+}
+
+// claim says that we record here. Who cannot, without the manager, does not keep
+// another from it. If another was quicker we leave, and wait until it is gone.
+func (a *App) claim(ctx context.Context) {
+	if !a.watch.on() || a.ami.State().Kind != ami.StateConnected {
+		return
 	}
-	if err := a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, now)); err != nil {
-		return fmt.Errorf("tell other daemons that we record: %w", err)
+	err := a.lookAround(ctx)
+	if errors.Is(err, errNotAlone) {
+		a.stream.Renew(err)
+		return
 	}
-	return nil
+	if err == nil {
+		err = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, a.opt.Now()))
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("other daemons cannot be told that we record", "err", err)
+	}
+}
+
+// claimSoon does not block.
+func (a *App) claimSoon() {
+	select {
+	case a.claims <- struct{}{}:
+	default: // it is about to
+	}
 }
 
 // startPresence keeps saying so while events are seen. An orderly stop makes room
 // at once.
 func (a *App) startPresence() {
-	a.stack.push("presence", func(ctx context.Context) error {
+	a.stack.push("word to other daemons", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, time.Second)
 		defer cancel()
 		if a.watch.on() {
@@ -77,13 +98,9 @@ func (a *App) startPresence() {
 			case <-ctx.Done():
 				return nil
 			case <-tick.C:
+			case <-a.claims:
 			}
-			if !a.watch.on() {
-				continue
-			}
-			if err := a.present(ctx); errors.Is(err, errNotAlone) {
-				a.log.Error("calls may be recorded twice", "err", err)
-			}
+			a.claim(ctx)
 		}
 	})
 }

@@ -89,6 +89,7 @@ type App struct {
 	disk      *disk                         // for the journal's follower
 	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
 	amiBack   chan struct{}                 // the manager has connected
+	claims    chan struct{}                 // it is to be said that we record here
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
@@ -131,7 +132,7 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), claims: make(chan struct{}, 1), features: newFeatures(),
 	}
 	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
@@ -203,7 +204,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	incoming := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
-		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook, alone: a.present,
+		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook, alone: a.lookAround, claim: a.claimSoon,
 	}
 	// Stopped after the stream: as long as we start recorders Asterisk must not.
 	a.stack.push("word to the safety net", a.leaveToNet)

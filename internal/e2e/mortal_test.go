@@ -87,7 +87,7 @@ func (s *site) dies(c *child, p app.CrashPoint) {
 			return errors.New("it lives")
 		}
 		if _, err := os.Stat(s.death()); !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("it has died of something else: %v", c.err)
+			return fmt.Errorf("it has died of something else: %w", c.err)
 		}
 		return nil
 	})
