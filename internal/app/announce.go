@@ -37,7 +37,7 @@ var errNoRow = errors.New("the recording is not stored yet")
 func announced() []string {
 	return []string{
 		recorder.EventStarted, recorder.EventPaused, recorder.EventResumed, recorder.EventClosing,
-		store.EventSettled, store.EventCDR, "export.created", "export.updated", eventAlarmRaised, eventAlarmCleared,
+		store.EventSettled, store.EventCDR, "export.created", "export.updated", eventAlarmRaised, eventAlarmCleared, directory.EventTenantChanged,
 	}
 }
 
@@ -88,8 +88,12 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 	case recorder.EventResumed:
 		return a.recording(ctx, e, events.RecordingResumed, store.Settled{})
 	case recorder.EventClosing:
-		// What never ran does not stop.
+		// What never ran does not stop, and what a killed daemon had already noted
+		// does not stop again.
 		if ran, err := a.store.SawBefore(ctx, e.ID, recorder.EventStarted, e.Recording); err != nil || !ran {
+			return nil, err
+		}
+		if again, err := a.store.SawBefore(ctx, e.ID, e.Kind, e.Recording); err != nil || again {
 			return nil, err
 		}
 		return a.recording(ctx, e, events.RecordingStopped, store.Settled{})
@@ -116,6 +120,8 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 		return a.alarm(e, events.AlarmRaised)
 	case eventAlarmCleared:
 		return a.alarm(e, events.AlarmCleared)
+	case directory.EventTenantChanged:
+		return announcementsEdited(e)
 	}
 	return nil, nil
 }
@@ -125,6 +131,19 @@ func undecodable(err error) bool {
 	_, syntax := errors.AsType[*json.SyntaxError](err)
 	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
 	return syntax || kind
+}
+
+// announcementsEdited tells that a tenant's parties are told by other sounds.
+func announcementsEdited(e store.Event) ([]events.Event, error) {
+	var change struct {
+		Key           string
+		Before, After directory.Tenant
+	}
+	if err := decode(e, &change); err != nil || change.Before.Announce == change.After.Announce {
+		return nil, err
+	}
+	out, err := event(events.AnnouncementsEdited, change.Key, "", api.AnnouncementsEventData(change.After.Announce))
+	return []events.Event{out}, err
 }
 
 func decode(e store.Event, v any) error {

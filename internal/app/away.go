@@ -38,6 +38,7 @@ func (a *App) startManagerLink(s *sink) {
 // must find that its talk is already being recorded.
 func (a *App) managerBack(ctx context.Context, s *sink) {
 	defer a.reducer.deliver(recorder.Reachable{})
+	a.claimSoon()
 	if a.stream.State().Kind != ari.StateConnected {
 		return // its Connected searches
 	}

@@ -34,6 +34,9 @@ type sink struct {
 	alive func(context.Context)
 	// note stores an event of the daemon's own life; it does not block.
 	note func(kind string, data any)
+	// alone is an error if another daemon records here, claim says that we do.
+	alone func(context.Context) error
+	claim func()
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -64,6 +67,9 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
 	s.alive(ctx)
 	snap, err := s.look(ctx, session.Info)
 	if err != nil {
@@ -78,6 +84,7 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	s.restarted(session.Info.StartupTime)
 	s.watch.begin(s.reducer.now())
 	s.seen(session)
+	s.claim()
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }

@@ -142,6 +142,7 @@ func (m missedCalls) keep(ctx context.Context, list []explanation) error {
 	if err != nil {
 		return err
 	}
+	m.app.reached(CrashExplained)
 	for _, e := range list {
 		m.app.log.Error("a talk that had to be recorded was not: nobody saw it", "recording_uuid", e.row.UUID,
 			"from", e.row.IntentAt, "to", e.row.EndedAt, "channel", e.row.HookName, "cause", e.row.Cause)

@@ -81,9 +81,7 @@ func (r *reducer) run(ctx context.Context) error {
 		case step := <-r.steps:
 			step()
 		case <-r.results.ready:
-			for _, in := range r.results.take() {
-				r.step(in)
-			}
+			r.takeResults()
 		case <-timer.C:
 			if r.untilDeadline() > 0 {
 				continue // it was only time to look for it
@@ -127,6 +125,12 @@ func (r *reducer) do(ctx context.Context, fn func()) error {
 // deliver takes a result of exec. It never blocks: exec must be able to report
 // while the reducer hands it new effects.
 func (r *reducer) deliver(in recorder.Input) { r.results.put(in) }
+
+func (r *reducer) takeResults() {
+	for _, in := range r.results.take() {
+		r.step(in)
+	}
+}
 
 func (r *reducer) step(in recorder.Input) {
 	if r.machine == nil {

@@ -47,14 +47,25 @@ const (
 	maxRate = 768000
 )
 
-// Final says whether a file whose first 8 bytes or more are head, size bytes
-// long, has a RIFF size that agrees with it: Asterisk sets it at close only.
+// HeadSize is how many bytes of a file Final looks at, if there are as many.
+const HeadSize = 44
+
+// Final says whether a file that begins with head, size bytes long, has a header
+// whose sizes agree with it: Asterisk sets them at close only. It writes that of
+// the RIFF chunk first and that of the audio with another write, so a file with
+// the first alone is not final.
 func Final(head []byte, size int64) bool {
 	if len(head) < 8 || string(head[:4]) != "RIFF" {
 		return false
 	}
 	riff := binary.LittleEndian.Uint32(head[4:])
-	return riff != 0 && riff != unset32 && agrees(riff, size)
+	if riff == 0 || riff == unset32 || !agrees(riff, size) {
+		return false
+	}
+	if len(head) < HeadSize || string(head[36:40]) != "data" {
+		return true // not as Asterisk writes it
+	}
+	return agrees(binary.LittleEndian.Uint32(head[40:])+HeadSize-8, size)
 }
 
 // agrees allows for the pad byte that some writers leave out of the size.

@@ -31,6 +31,8 @@ const (
 	ExportUpdated      = "call_logd_export_updated"
 	AlarmRaised        = "alarm_raised"  // ours
 	AlarmCleared       = "alarm_cleared" // ours
+
+	AnnouncementsEdited = "recordings_announcements_edited"
 )
 
 // Names are all of them.
@@ -38,6 +40,7 @@ func Names() []string {
 	return []string{
 		RecordingStarted, RecordingPaused, RecordingResumed, RecordingStopped, RecordingReady, RecordingFailed,
 		CallLogCreated, CallLogUserCreated, CallLogUpdated, ExportCreated, ExportUpdated, AlarmRaised, AlarmCleared,
+		AnnouncementsEdited,
 	}
 }
 
@@ -75,6 +78,8 @@ func Access(name, userUUID string) string {
 		return "events.alarms.raised"
 	case AlarmCleared:
 		return "events.alarms.cleared"
+	case AnnouncementsEdited:
+		return "events.config.recordings.announcements.edited"
 	}
 	if userUUID == "" {
 		userUUID = "unknown"

@@ -74,7 +74,7 @@ type Config struct {
 	Refused, NotSent func(error) bool
 
 	IntentWait time.Duration // 10 ms: then the start is sent all the same
-	Action     time.Duration // 2 s: AMI and ARI
+	Action     time.Duration // 2.5 s: AMI and ARI; an Asterisk that needs two is slow, not away
 	ProbeWait  time.Duration // 200 ms: then storage is stalled
 	MuteProbe  time.Duration // 20 ms: then a mute does not wait for storage
 	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
@@ -95,7 +95,7 @@ type Config struct {
 
 func (c Config) withDefaults() Config {
 	c.IntentWait = cmp.Or(c.IntentWait, 10*time.Millisecond)
-	c.Action = cmp.Or(c.Action, 2*time.Second)
+	c.Action = cmp.Or(c.Action, 2500*time.Millisecond)
 	c.ProbeWait = cmp.Or(c.ProbeWait, 200*time.Millisecond)
 	c.MuteProbe = cmp.Or(c.MuteProbe, 20*time.Millisecond)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
@@ -207,6 +207,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 	}
 	var news []recorder.Event
 	var legs []recorder.LegState
+	known := statesOf(effects)
 	for _, eff := range effects {
 		switch eff := eff.(type) {
 		case recorder.Log:
@@ -217,16 +218,19 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.alarm(eff)
 		case recorder.SaveIntent:
 			w := e.worker(eff.Row.UUID)
-			w.intent = e.save(w, "intent", false, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
+			w.intent = e.save(w, "intent", true, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
 		case recorder.Save:
 			w := e.worker(eff.Row.UUID)
+			if eff.Row.State == recorder.Closing {
+				w.rows.do(func() { w.await(known, "what was asked for") })
+			}
 			stored := e.save(w, "row", eff.Sync, func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row) })
 			if eff.Sync {
 				w.push(retire{eff.Row, stored})
 			}
 		case recorder.Parties:
 			w := e.worker(eff.UUID)
-			e.save(w, "parties", false, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
+			e.save(w, "parties", true, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
 		case recorder.Start:
 			w := e.worker(eff.Row.UUID)
 			w.push(start{eff, w.intent})
@@ -240,12 +244,28 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
-			e.worker(eff.Row.UUID).push(eff)
+			e.worker(eff.Row.UUID).push(stop{eff, known})
 		case recorder.Finalise:
 			e.worker(eff.Row.UUID).push(eff)
 		}
 	}
-	e.events.add(news, legs)
+	if known == nil {
+		e.events.add(news, legs)
+	} else {
+		e.events.add(news, legs, known)
+	}
+}
+
+// statesOf is closed when the states of legs among the effects are stored, nil
+// if there are none: that a stop was asked for is known before it is done, or a
+// daemon that dies in between is followed by one that records again.
+func statesOf(effects []recorder.Effect) chan struct{} {
+	for _, eff := range effects {
+		if legs, ok := eff.(recorder.Legs); ok && len(legs.Changed) > 0 {
+			return make(chan struct{})
+		}
+	}
+	return nil
 }
 
 func (e *Exec) alarm(a recorder.Alarm) {

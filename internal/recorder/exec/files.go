@@ -134,10 +134,9 @@ func (f files) final(row recorder.Recording) (done bool, err error) {
 		if err != nil {
 			return fmt.Errorf("stat recording: %w", err)
 		}
-		var head [12]byte
-		if _, err := io.ReadFull(file, head[:]); err == nil { // else it is still empty: not an error
-			done = audio.Final(head[:], info.Size())
-		}
+		var head [audio.HeadSize]byte
+		n, _ := io.ReadFull(file, head[:]) // one that is shorter is still empty: not an error
+		done = audio.Final(head[:n], info.Size())
 		return nil
 	})
 	return done, err

@@ -16,6 +16,12 @@ type start struct {
 	intent <-chan struct{} // closed once stored, nil if there is none
 }
 
+// stop is a recorder.Stop that waits for the states of legs that go with it.
+type stop struct {
+	recorder.Stop
+	known <-chan struct{} // closed once stored, nil if there are none
+}
+
 // retire says that the recording is final; stored is closed when that is stored.
 type retire struct {
 	row    recorder.Recording
@@ -130,9 +136,10 @@ func (w *worker) perform(x any) {
 		w.start(x)
 	case recorder.WatchFile:
 		w.begin(x)
-	case recorder.Stop:
+	case stop:
 		w.e.sweeper.remove(w.uuid)
 		w.watch, w.watching = nil, false
+		w.await(x.known, "what was asked for")
 		w.stop(x.Row)
 	case recorder.Finalise:
 		w.e.sweeper.remove(w.uuid)
@@ -162,7 +169,7 @@ func (w *worker) start(s start) {
 		options = "a" + options
 		w.reopen(row)
 	}
-	w.awaitIntent(s.intent)
+	w.await(s.intent, "intent")
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
 	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), options)
@@ -231,7 +238,7 @@ func (w *worker) find(row recorder.Recording, lost error) {
 // the response and in this variable (facts 1). It is empty if there is none.
 // It is asked for briefly: a start and its retry must be through within 6 s.
 func (w *worker) readBack(row recorder.Recording) (string, error) {
-	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/4)
+	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/5)
 	defer cancel()
 	id, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, row.Variable())
 	if err != nil {
@@ -247,7 +254,8 @@ func (w *worker) readBack(row recorder.Recording) (string, error) {
 	return id, nil
 }
 
-func (w *worker) awaitIntent(done <-chan struct{}) {
+// await waits a moment for something to be stored.
+func (w *worker) await(done <-chan struct{}, what string) {
 	if done == nil {
 		return
 	}
@@ -256,7 +264,7 @@ func (w *worker) awaitIntent(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-timer.C: // audio before paper (design 8)
-		w.e.cfg.Log.Warn("intent is late, recorder started all the same", "recording", w.uuid)
+		w.e.cfg.Log.Warn("the database is late, the recorder does not wait for it", "recording", w.uuid, "what", what)
 	case <-w.e.ctx.Done():
 	}
 }
