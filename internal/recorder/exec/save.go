@@ -13,7 +13,7 @@ const (
 	saveTries = 6
 	saveWait  = 5 * time.Second  // for one try
 	saveMax   = 30 * time.Second // before a further try of a final state
-	eventRoom = 4096
+	eventRoom = 64 << 10         // after a crash each of ten thousand recordings has some to tell
 	batchSize = 256
 )
 
