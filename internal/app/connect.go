@@ -192,22 +192,24 @@ func (s *sink) path(r recorder.Recording) string {
 // runs: the id is in the channel's variable CALLRECORD_<uuid>, and MIXMONITOR
 // answers with the file only while it lives (asterisk-facts 1).
 func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []recorder.Recording, marks []mark) ([]recorder.Channel, error) {
-	out := make([]recorder.Channel, 0, len(channels))
 	may := candidates(rows, marks)
-	for _, c := range channels {
+	out := make([]recorder.Channel, len(channels))
+	err := each(ctx, len(channels), questions, func(ctx context.Context, i int) error {
+		c := channels[i]
 		rc := recorder.Channel{ID: c.ID, Name: c.Name}
 		for _, row := range may(c) {
 			id, err := s.runningID(ctx, c.ID, row)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if id != "" {
 				rc.Recorders = append(rc.Recorders, recorder.Recorder{UUID: row.UUID, MixMonitorID: id, Tenant: row.TenantUUID})
 			}
 		}
-		out = append(out, rc)
-	}
-	return out, nil
+		out[i] = rc
+		return nil
+	})
+	return out, err
 }
 
 // candidates finds the rows whose recorder may run on a channel: it is their hook,
@@ -235,6 +237,11 @@ func candidates(rows []recorder.Recording, marks []mark) func(call.Channel) []re
 		return out
 	}
 }
+
+// questions is how many Asterisk is asked at once, of the eight connections that
+// ari keeps at most: one that answers slowly would
+// keep us away for as long as it takes for all recordings together.
+const questions = 6
 
 func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recording) (string, error) {
 	id, err := s.client.ChannelVar(ctx, channel, "CALLRECORD_"+strings.ReplaceAll(row.UUID, "-", "_"))

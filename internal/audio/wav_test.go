@@ -82,7 +82,7 @@ func TestMeasure(t *testing.T) {
 			if want := time.Duration(tc.samples) * time.Second / 8000; i.Duration != want {
 				t.Errorf("duration %v, want %v", i.Duration, want)
 			}
-			if riffOK := tc.w.riff != 0 && int64(tc.w.riff)+8 == int64(len(b)); Final(b, int64(len(b))) != riffOK {
+			if riffOK := tc.w.riff != 0 && tc.w.data != unset32 && int64(tc.w.riff)+8 == int64(len(b)); Final(b, int64(len(b))) != riffOK {
 				t.Errorf("Final is %v", !riffOK)
 			}
 		})
