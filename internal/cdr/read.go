@@ -104,7 +104,7 @@ func (f *Follower) read(ctx context.Context) error {
 		f.add(row)
 	}
 	if f.cfg.Witness != nil {
-		f.cfg.Witness.Read(f.cfg.Now(), rows)
+		f.cfg.Witness.Read(rows)
 	}
 	if len(raws) > 0 {
 		last := raws[len(raws)-1]

@@ -85,7 +85,7 @@ func (w *Witness) Resync(now, boot time.Time, p call.Picture) {
 }
 
 // Read notes rows that the journal has.
-func (w *Witness) Read(now time.Time, rows []Row) {
+func (w *Witness) Read(rows []Row) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, row := range rows {
@@ -99,7 +99,7 @@ func (w *Witness) Read(now time.Time, rows []Row) {
 		}
 		c.call.known = true
 		if row.Type == eventChanEnd {
-			c.filed, w.filed = true, now
+			c.filed, w.filed = true, later(w.filed, c.over)
 		}
 	}
 }
@@ -123,7 +123,7 @@ func (w *Witness) Missing(now time.Time) []Evidence {
 		if len(lacking) == 0 || age < StallTime || t.killed && t.known {
 			continue
 		}
-		e := Evidence{Channels: lacking, Over: t.over, Boot: t.boot, Stalled: !t.killed && w.filed.Before(t.over.Add(StallTime)), call: t}
+		e := Evidence{Channels: lacking, Over: t.over, Boot: t.boot, Stalled: !t.killed && w.filed.Before(t.over), call: t}
 		if !t.known && !t.told {
 			e.Rows = t.testify()
 		}

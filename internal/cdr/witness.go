@@ -28,7 +28,7 @@ type Witness struct {
 	calls    map[*testimony]struct{}
 	sequence int       // of the next row
 	lost     time.Time // since when nothing is seen, zero while it is
-	filed    time.Time // when the end of a channel was last read
+	filed    time.Time // the latest end of a channel that is in the journal
 	boot     time.Time // of the Asterisk that is seen
 	early    early     // rows that were read before their channel was seen
 }
@@ -48,7 +48,8 @@ type witnessed struct {
 	picks  bool // it ran Pickup or PickupChan
 	picked bool // and has taken a call
 	ended  bool
-	filed  bool // its CHAN_END is in the journal
+	over   time.Time // when that was seen
+	filed  bool      // its CHAN_END is in the journal
 }
 
 // testimony is a call.
@@ -337,7 +338,10 @@ func (w *Witness) end(now, at time.Time, c *witnessed, name string, cause int) {
 		c.now.Name = name
 	}
 	w.write(at, c, Row{Type: eventChanEnd})
-	c.ended = true
+	c.ended, c.over = true, now
+	if c.filed {
+		w.filed = later(w.filed, now)
+	}
 	if c.call.open--; c.call.open == 0 {
 		c.call.over = now
 	}

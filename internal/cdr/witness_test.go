@@ -72,11 +72,11 @@ func ends(channels ...call.Channel) []Row {
 func TestOnlyWhatTheJournalLacksIsMissed(t *testing.T) {
 	s := newStand(t)
 	a, b := s.talk()
-	s.w.Read(s.at, []Row{{Type: eventChanStart, UniqueID: a.ID}})
+	s.w.Read([]Row{{Type: eventChanStart, UniqueID: a.ID}})
 	s.hangUp(a, b)
-	s.w.Read(s.at, ends(a, b))
+	s.w.Read(ends(a, b))
 	early := call.Channel{ID: "1700000000.90", Name: "PJSIP/carol-00000090"}
-	s.w.Read(s.at, ends(early)) // faster than the events
+	s.w.Read(ends(early)) // faster than the events
 	s.apply(call.ChannelStarted, early, call.Channel{}, "")
 	s.apply(call.ChannelEnded, early, call.Channel{}, "")
 	local := call.Channel{ID: "1700000000.91", Name: "Local/2002@users-00000001;1"}
@@ -125,7 +125,7 @@ func TestFullDiskOfTheJournalIsToldAndTheCallKept(t *testing.T) {
 	s.at = over.Add(20 * time.Second)
 	a, b = s.talk()
 	s.hangUp(a, b)
-	s.w.Read(s.at, ends(a, b))
+	s.w.Read(ends(a, b))
 	if list := s.w.Missing(s.at.Add(11 * time.Second)); len(list) != 1 || list[0].Stalled {
 		t.Errorf("still stalled: %+v", list)
 	}
@@ -217,5 +217,34 @@ func TestCallsFoundGoingOnAreWitnessedInPart(t *testing.T) {
 	}
 	if got := s.derived(s.w.Missing(s.at.Add(time.Minute))); len(got) != 1 || got[0].CallStatus != StatusAnswered {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestJournalThatLagsIsToldAsStalled: ends of older calls still come in, each of
+// them too late. Nobody loses a call by it.
+func TestJournalThatLagsIsToldAsStalled(t *testing.T) {
+	s := newStand(t)
+	var ended [][2]call.Channel
+	stalled := false
+	for range 20 {
+		a, b := s.talk()
+		s.hangUp(a, b)
+		ended = append(ended, [2]call.Channel{a, b})
+		if n := len(ended) - 4; n >= 0 { // twenty seconds late
+			s.w.Read(ends(ended[n][0], ended[n][1]))
+		}
+		s.at = s.at.Add(5 * time.Second)
+		for _, e := range s.w.Missing(s.at) {
+			stalled = stalled || e.Stalled
+		}
+	}
+	if !stalled {
+		t.Error("not told")
+	}
+	for _, c := range ended {
+		s.w.Read(ends(c[0], c[1]))
+	}
+	if list := s.w.Missing(s.at); len(list) != 0 {
+		t.Errorf("%+v", list)
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,4 +158,58 @@ func TestModuleThatIsLoadedAgainHasTheTalkRecorded(t *testing.T) {
 		t.Errorf("%+v", late)
 	}
 	s.hears(s.media(c, late), toneA, toneB)
+}
+
+// TestCallsOnAFullDiskOfTheJournalAreInTheListOnce: Asterisk cannot write its rows
+// and drops them. With room again the journal goes on.
+func TestCallsOnAFullDiskOfTheJournalAreInTheListOnce(t *testing.T) {
+	t.Parallel()
+	if !inPrivateMounts(t) {
+		return
+	}
+	dir := t.TempDir()
+	logs := filepath.Join(dir, "log")
+	must(t, os.Mkdir(logs, 0o755))
+	must(t, syscall.Mount("tmpfs", logs, "tmpfs", 0, "size=8m"))
+	t.Cleanup(func() { must(t, syscall.Unmount(logs, syscall.MNT_DETACH)) })
+	s := siteAt(t, newPBX(t, lab.Config{Dir: dir}))
+	s.start()
+	s.populate()
+	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
+	talk := func() {
+		t.Helper()
+		caller, _ := s.talk(alice, bob, "1002")
+		must(t, caller.Talk(within(t), 1200*time.Millisecond))
+		s.hangup(caller)
+	}
+	talk()
+	s.waitCDRs(1)
+	filler := filepath.Join(logs, "filler")
+	for size := 1 << 20; size > 0; size /= 2 { // to the last byte
+		file, err := os.OpenFile(filler, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		must(t, err)
+		for err == nil {
+			_, err = file.Write(make([]byte, size))
+		}
+		must(t, file.Close())
+	}
+	talk()
+	s.eventually("the journal is said to be stalled", func() error {
+		if len(s.events("journal_stalled", "")) == 0 || s.app.Status().Ready {
+			return errors.New(s.app.Status().Summary)
+		}
+		return nil
+	})
+	must(t, os.Remove(filler))
+	talk()
+	for i, c := range s.waitCDRs(3) {
+		if !c.Answered || c.DestinationUserUUID != s.users["bob"].UUID || len(c.Recordings) != 1 || c.Recordings[0].State != "ready" {
+			t.Errorf("call %d: %+v", i, c)
+		}
+	}
+	if journal, live := s.sources(); journal != 2 || live != 1 {
+		t.Errorf("%d CDRs from the journal, %d from events", journal, live)
+	}
+	s.ready()
 }
