@@ -57,7 +57,7 @@ type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
 	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
 
-	Orphans      string        `mapstructure:"orphans" doc:"What is done with files that no recording knows: report only tells of them; repair puts those back that were renamed, and marks recordings whose file is gone; adopt also makes recordings of files that are named like ours, which their tenant then keeps as long as all others; quarantine also moves the rest to <root>/<tenant uuid>/quarantine. Nothing is ever removed."`
+	Orphans      string        `mapstructure:"orphans" live:"yes" doc:"What is done with files that no recording knows: report only tells of them; repair puts those back that were renamed, and marks recordings whose file is gone; adopt also makes recordings of files that are named like ours, which their tenant then keeps as long as all others; quarantine also moves the rest to <root>/<tenant uuid>/quarantine. Nothing is ever removed."`
 	OrphansEvery time.Duration `mapstructure:"orphans_every" doc:"How often such files, and recordings whose file is gone, are looked for, at least 1m. 0 is never: callrecordd recording orphans does it then."`
 }
 
