@@ -35,7 +35,7 @@ func (a Alarms) validate(r *report) {
 }
 
 func (rec Recordings) validateOrphans(r *report) {
-	checkOneOf(r, "recordings.orphans", rec.Orphans, OrphansReport, OrphansAdopt, OrphansQuarantine)
+	checkOneOf(r, "recordings.orphans", rec.Orphans, OrphansReport, OrphansRepair, OrphansAdopt, OrphansQuarantine)
 	if rec.OrphansEvery != 0 && rec.OrphansEvery < time.Minute {
 		r.add("recordings.orphans_every", "%s is too often; choose at least 1m, or 0 for never", rec.OrphansEvery)
 	}

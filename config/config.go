@@ -59,7 +59,7 @@ type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
 	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
 
-	Orphans      string        `mapstructure:"orphans" doc:"What is done with files that no recording knows: adopt makes recordings of those that are named like ours, and puts back those that were renamed; quarantine also moves all others to <root>/<tenant uuid>/quarantine; report only tells of them. Nothing is ever removed."`
+	Orphans      string        `mapstructure:"orphans" live:"yes" doc:"What is done with files that no recording knows: report only tells of them; repair puts those back that were renamed, and marks recordings whose file is gone; adopt also makes recordings of files that are named like ours, which their tenant then keeps as long as all others; quarantine also moves the rest to <root>/<tenant uuid>/quarantine. Nothing is ever removed."`
 	OrphansEvery time.Duration `mapstructure:"orphans_every" doc:"How often such files, and recordings whose file is gone, are looked for, at least 1m. 0 is never: callrecordd recording orphans does it then."`
 }
 
@@ -75,6 +75,7 @@ type OnDemand struct {
 // The words of Recordings.Orphans.
 const (
 	OrphansReport     = "report"
+	OrphansRepair     = "repair"
 	OrphansAdopt      = "adopt"
 	OrphansQuarantine = "quarantine"
 )
@@ -208,7 +209,7 @@ func Default() Config {
 			Journal:      "/var/log/asterisk/master.db",
 			Technologies: []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"},
 		},
-		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute, Orphans: OrphansAdopt, OrphansEvery: 24 * time.Hour},
+		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute, Orphans: OrphansRepair, OrphansEvery: 24 * time.Hour},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP: HTTP{

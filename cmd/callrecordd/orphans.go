@@ -13,21 +13,24 @@ import (
 )
 
 func orphansCmd(e *environment) *cobra.Command {
-	var adopt, quarantine bool
+	var repair, adopt, quarantine bool
 	cmd := &cobra.Command{
 		Use:   "orphans",
 		Short: "List files that no recording knows, and recordings whose file is gone",
 		Long: "List files that no recording knows, and recordings whose file is gone.\n\n" +
-			"Without a flag nothing is changed. --adopt makes recordings of files that are named like ours, puts back those that were " +
-			"renamed (they are recognised by their hash), and marks recordings whose file is gone as missing. --quarantine also moves " +
-			"all other files to the folder quarantine of their tenant. Nothing is ever removed, and the files of recordings that were " +
-			"deleted are only told of.",
+			"Without a flag nothing is changed. --repair puts files back that were renamed (they are recognised by their hash), and marks " +
+			"recordings whose file is gone as missing. --adopt also makes recordings of files that are named like ours. --quarantine also " +
+			"moves all other files to the folder quarantine of their tenant. Nothing is ever removed, and the files of recordings that " +
+			"were deleted are only told of.\n\nA recording that was adopted is kept as long as its tenant keeps recordings: files of " +
+			"long ago, such as those of another system, are too old at once.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			mode := orphans.Report
 			switch {
-			case adopt && quarantine:
-				return errors.New("--quarantine does what --adopt does and more: give one of them")
+			case repair && adopt, repair && quarantine, adopt && quarantine:
+				return errors.New("each of the flags does what the one before does and more: give one of them")
+			case repair:
+				mode = orphans.Repair
 			case adopt:
 				mode = orphans.Adopt
 			case quarantine:
@@ -42,7 +45,8 @@ func orphansCmd(e *environment) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&adopt, "adopt", false, "make recordings of files named like ours, put back renamed ones")
+	cmd.Flags().BoolVar(&repair, "repair", false, "put back renamed files, mark recordings whose file is gone")
+	cmd.Flags().BoolVar(&adopt, "adopt", false, "the same, and make recordings of files named like ours")
 	cmd.Flags().BoolVar(&quarantine, "quarantine", false, "the same, and move all others aside")
 	return cmd
 }

@@ -157,7 +157,7 @@ func Kinds() []Info {
 		{
 			FileUnknown, Warning, false, 0,
 			"There is a file among the recordings that no recording knows.",
-			"callrecordd recording orphans shows it, --adopt and --quarantine deal with it.",
+			"callrecordd recording orphans shows it; --repair, --adopt and --quarantine deal with it.",
 		},
 		{
 			FileMissing, Critical, false, 0,

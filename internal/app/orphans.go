@@ -158,7 +158,7 @@ func (a *App) orphanRoutes() []control.Route {
 			return nil, err
 		}
 		switch req.Mode {
-		case orphans.Report, orphans.Adopt, orphans.Quarantine:
+		case orphans.Report, orphans.Repair, orphans.Adopt, orphans.Quarantine:
 		default:
 			return nil, refuse(http.StatusBadRequest, "%q is no way to deal with orphans", req.Mode)
 		}

@@ -159,7 +159,7 @@ func TestARecordingWhoseFileIsDeletedGoesOnInAnother(t *testing.T) {
 	must(t, os.Rename(place, renamed))
 	must(t, os.Chtimes(renamed, old, old))
 	var result orphans.Result
-	s.do("POST", "orphans", app.OrphanRequest{Mode: orphans.Adopt}, &result)
+	s.do("POST", "orphans", app.OrphanRequest{Mode: orphans.Repair}, &result)
 	if len(result.Findings) != 1 || result.Findings[0].Done != orphans.PutBack || !exists(place) {
 		js, _ := json.Marshal(result)
 		t.Errorf("orphans: %s", js)

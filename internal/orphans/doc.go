@@ -18,10 +18,12 @@ import (
 // Mode is what is done with files that no row knows.
 type Mode string
 
-// The modes. Adopt makes rows of files named by a uuid and puts back renamed
-// ones; Quarantine also moves all others aside; Report does nothing.
+// The modes. Report does nothing. Repair puts renamed files back and brings rows
+// in line with their files; Adopt also makes rows of files named by a uuid;
+// Quarantine also moves all others aside.
 const (
 	Report     Mode = "report"
+	Repair     Mode = "repair"
 	Adopt      Mode = "adopt"
 	Quarantine Mode = "quarantine"
 )

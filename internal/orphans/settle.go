@@ -46,7 +46,7 @@ func (s *search) settle() error {
 // of the rows or of ctx; one of the file itself is in the finding.
 func (s *search) file(l loose) (Finding, error) {
 	f := Finding{Verdict: Unknown, Tenant: l.tenant, Path: l.path(), Bytes: l.size}
-	if len(s.lost[l.size]) == 0 && !l.back && s.mode == Report {
+	if len(s.lost[l.size]) == 0 && !l.back && !s.adopts() {
 		return f, nil // nobody asks for its hash
 	}
 	m, err := s.measure(l)
@@ -118,10 +118,12 @@ func (s *search) back(l loose, row, m recorder.Recording, f Finding) (Finding, e
 	return f, err
 }
 
+func (s *search) adopts() bool { return s.mode == Adopt || s.mode == Quarantine }
+
 // adopt makes a row of a file that is named as ours are.
 func (s *search) adopt(l loose, uuid string, m recorder.Recording, f Finding) (Finding, error) {
 	f.Recording = uuid
-	if s.mode == Report {
+	if !s.adopts() {
 		return f, nil
 	}
 	m.UUID, m.TenantUUID = uuid, l.tenant

@@ -30,7 +30,7 @@ const (
 	// request or two to Asterisk.
 	doubts = 16
 	// maxDoubt bounds the time until a silent file is asked about again.
-	maxDoubt = time.Minute
+	maxDoubt = 30 * time.Second
 )
 
 // running is a recording whose file has to grow.
@@ -329,6 +329,9 @@ func (r *running) see(f found, now time.Time) (b recorder.Broken, doubtful bool)
 	case r.file != (id{}) && f.file != r.file:
 		return fail(recorder.CauseFileGone, "another file is in the place of the one that was being written")
 	}
+	if f.size < r.size {
+		return fail(recorder.CauseFileGone, "the file was cut off while it was being written")
+	}
 	r.away, r.file = time.Time{}, f.file
 	if f.size > r.size {
 		r.size, r.grew, r.doubt = f.size, now, doubt{}
@@ -392,8 +395,8 @@ func (s *sweeper) inquire(row recorder.Recording, d doubt) (recorder.Broken, dou
 		return recorder.Broken{}, d
 	}
 	audio, passed := time.Duration(n-d.packets)*packet, now.Sub(d.since)
-	if audio < buffered || audio < passed/2 {
-		if audio < passed/2 { // silence, or a packet now and then: count anew
+	if little := passed / 4; audio < buffered || audio < little {
+		if audio < little { // silence, or a packet now and then: count anew
 			d.packets, d.since = n, now
 		} else {
 			d.wait = s.e.cfg.Sweep

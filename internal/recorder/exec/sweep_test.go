@@ -114,13 +114,20 @@ func TestAFileDeletedUnderItsRecorderIsNoticed(t *testing.T) {
 }
 
 func TestAFileRenamedOrReplacedUnderItsRecorderIsNoticed(t *testing.T) {
-	for name, replace := range map[string]bool{"renamed": false, "replaced": true} {
+	for _, name := range []string{"renamed", "replaced", "cut off"} {
 		t.Run(name, func(t *testing.T) {
 			s := newSwept(t, silently)
-			s.grows()
+			if name != "cut off" { // else it is long again at once
+				s.grows()
+			}
 			s.quiet(5)
 			path := s.e.files.abs(s.row)
-			if replace {
+			switch name {
+			case "cut off":
+				if err := os.Truncate(path, 100); err != nil {
+					t.Fatal(err)
+				}
+			case "replaced":
 				other := path + ".other"
 				if err := os.WriteFile(other, make([]byte, 100_000), 0o600); err != nil {
 					t.Fatal(err)
@@ -128,8 +135,10 @@ func TestAFileRenamedOrReplacedUnderItsRecorderIsNoticed(t *testing.T) {
 				if err := os.Rename(other, path); err != nil {
 					t.Fatal(err)
 				}
-			} else if err := os.Rename(path, path+".old"); err != nil {
-				t.Fatal(err)
+			default:
+				if err := os.Rename(path, path+".old"); err != nil {
+					t.Fatal(err)
+				}
 			}
 			if b := want[recorder.Broken](s.rig); b.Cause != recorder.CauseFileGone {
 				t.Error(b)
