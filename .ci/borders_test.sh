@@ -88,8 +88,9 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
+	internal/alarm internal/metrics internal/space internal/gentle internal/orphans \
 	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
-	internal/events internal/webhook internal/alarm internal/metrics internal/space internal/gentle internal/orphans; do
+	internal/events internal/webhook; do
 	crossing $p internal/app
 done
 crossing ari/ami ari

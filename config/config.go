@@ -25,6 +25,7 @@ type Config struct {
 	Asterisk   Asterisk   `mapstructure:"asterisk" doc:"How to reach Asterisk, and what it writes."`
 	Recordings Recordings `mapstructure:"recordings" doc:"Where recordings are kept."`
 	OnDemand   OnDemand   `mapstructure:"on_demand" doc:"Recording on demand: what users do during a call, *3 by default."`
+	Alarms     Alarms     `mapstructure:"alarms" doc:"What is an alarm, and what is done about it. docs/alarms.md describes all alarms."`
 	State      State      `mapstructure:"state" doc:"Where the daemon keeps its own data."`
 	HTTP       HTTP       `mapstructure:"http" doc:"The HTTP API. Every request needs a token."`
 	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
@@ -32,7 +33,6 @@ type Config struct {
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
 	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
-	Alarms     Alarms     `mapstructure:"alarms" doc:"What is an alarm, and what is done about it. docs/alarms.md describes all alarms."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -195,7 +195,11 @@ func Default() Config {
 		},
 		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute, Orphans: OrphansRepair, OrphansEvery: 24 * time.Hour},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
-		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
+		Alarms: Alarms{
+			DiskLowPercent: 10, DiskCriticalPercent: 3, DiskLowTime: 24 * time.Hour, DiskCriticalTime: 2 * time.Hour,
+			HangUpAfter: 10 * time.Second,
+		},
+		State: State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP: HTTP{
 			Listen: []string{"127.0.0.1:9298"}, ListenAuth: []string{"127.0.0.1:9497"},
 			ListenConfd: []string{"127.0.0.1:9486"}, ListenCalld: []string{"127.0.0.1:9500"},
@@ -211,12 +215,8 @@ func Default() Config {
 		},
 		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
-		Alarms: Alarms{
-			DiskLowPercent: 10, DiskCriticalPercent: 3, DiskLowTime: 24 * time.Hour, DiskCriticalTime: 2 * time.Hour,
-			HangUpAfter: 10 * time.Second,
-		},
-		Journal: Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
-		Log:     Log{Level: "info", Format: "auto"},
+		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
+		Log:       Log{Level: "info", Format: "auto"},
 	}
 }
 

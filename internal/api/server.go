@@ -80,8 +80,9 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
-		health: o.Health, metrics: o.Metrics, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
+		metrics: o.Metrics,
+		cdrs:    o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 		feed: o.Feed, webhooks: o.Webhooks,
 	}

@@ -97,10 +97,11 @@ func closeListener(l net.Listener) func(context.Context) error {
 // serveAll answers on all of them.
 func (a *App) serveAll() error {
 	server := api.New(api.Options{
-		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
+		Metrics: a.writeMetrics,
+		CDRs:    apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Keep: a.keeping.api(), Why: a.decided(),
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-		Health: a.health, Metrics: a.writeMetrics, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
+		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
 		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a}, Feed: a.feed, Webhooks: a.hooks,
 		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},

@@ -76,6 +76,11 @@ type App struct {
 	follower  *cdr.Follower
 	reducer   *reducer
 	database  database
+	alarms    *alarms
+	disks     *disks
+	orphans   orphanSearch
+	guard     guard
+	growth    func() exec.Growth
 	listeners []listener
 	certs     *certificates // nil without HTTPS
 	linkKey   []byte
@@ -93,11 +98,6 @@ type App struct {
 	keeping   *Keeping
 	feed      *events.Feed
 	hooks     *Hooks
-	alarms    *alarms
-	disks     *disks
-	orphans   orphanSearch
-	guard     guard
-	growth    func() exec.Growth
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -221,14 +221,14 @@ func (a *App) start(ctx context.Context) error {
 	a.startAlive()
 	a.startNeeds()
 	a.startHousekeeping()
+	a.startAlarms()
+	a.startSpace()
+	a.startOrphans()
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
 	a.startEvents()
 	a.startProbe()
-	a.startAlarms()
-	a.startSpace()
-	a.startOrphans()
 	a.startHeartbeat()
 	return a.serveAll()
 }

@@ -25,6 +25,10 @@ type Status struct {
 	ARI       ari.State `json:"ari"`
 	AMI       ami.State `json:"ami"`
 	Journal   cdr.State `json:"journal"`
+	// Alarms are those that are up, Disks those that calls depend on. They do not
+	// count for Ready, which is whether calls are recorded now.
+	Alarms []alarm.Alarm `json:"alarms"`
+	Disks  []DiskStatus  `json:"disks"`
 	// PressesIgnored is how often since Since the code for recording on demand
 	// came from a channel that is no user's telephone, such as a trunk's.
 	PressesIgnored int64 `json:"presses_ignored"`
@@ -38,10 +42,6 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
-	// Alarms are those that are up, Disks those that calls depend on. They do not
-	// count for Ready, which is whether calls are recorded now.
-	Alarms []alarm.Alarm `json:"alarms"`
-	Disks  []DiskStatus  `json:"disks"`
 }
 
 // Status asks every part.

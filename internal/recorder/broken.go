@@ -40,8 +40,8 @@ type StorageState struct{ Dir, Cause, Detail string }
 
 // The causes of a recording that breaks off.
 const (
-	CauseFileGone     = "file_gone"     // deleted, renamed or replaced while it was written
-	CauseRecorderGone = "recorder_gone" // Asterisk does not run the recorder any more
+	CauseFileGone   = "file_gone"     // deleted, renamed or replaced while it was written
+	CauseWriterGone = "recorder_gone" // Asterisk does not run the recorder any more
 )
 
 // The events of it.

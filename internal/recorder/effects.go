@@ -348,9 +348,8 @@ type Note struct {
 	Why     string `json:"why,omitempty"`
 	Cause   string `json:"cause,omitempty"`
 	Detail  string `json:"detail,omitempty"`
+	Drift   int64  `json:"drift_ms,omitempty"` // by which the file is longer than its time
 	Bytes   int64  `json:"bytes,omitempty"`
 	Samples int64  `json:"samples,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
-	// Drift is by how many milliseconds the file is longer than its time.
-	Drift int64 `json:"drift_ms,omitempty"`
 }

@@ -107,11 +107,10 @@ type rec struct {
 	stopOpen      bool // Stop has no answer yet
 	stopped       bool // nothing is left to stop
 	finalising    bool
-	try           int           // number of the Finalise whose result counts
-	proved        bool          // the file has grown
-	failed        bool          // never proved: without audio it is missing
-	broke         bool          // it was proved, and broke off
-	drift         time.Duration // by how much its file is longer than its time
+	try           int  // number of the Finalise whose result counts
+	proved        bool // the file has grown
+	failed        bool // never proved: without audio it is missing
+	broke         bool // it was proved, and broke off
 	adopted       bool
 	muting        muting
 	cut           bool // its file is closed for a while: no recorder runs
@@ -121,6 +120,8 @@ type rec struct {
 	alone         bool      // the hooked leg is: nothing it hears is to be recorded
 	aloneAt       time.Time // when that will be so
 	again         time.Time // when it is to be steered again
+
+	drift time.Duration // by how much its file is longer than its time
 
 	unsent    bool       // Start waits for a connection, nothing was sent
 	waits     int        // starts that could not be sent

@@ -315,7 +315,7 @@ func (w *world) breaks(t *rapid.T) {
 		list = append(list, r.UUID)
 	}
 	if len(list) > 0 {
-		cause := rapid.SampledFrom([]string{CauseFileGone, CauseRecorderGone, CauseNoGrowth, CauseNoSpace, CauseNoDirectory}).Draw(t, "cause")
+		cause := rapid.SampledFrom([]string{CauseFileGone, CauseWriterGone, CauseNoGrowth, CauseNoSpace, CauseNoDirectory}).Draw(t, "cause")
 		w.step(Broken{UUID: rapid.SampledFrom(list).Draw(t, "which"), Cause: cause, Since: w.now.Add(-time.Second)})
 	}
 }

@@ -88,8 +88,9 @@ type Config struct {
 	LookWait     time.Duration // 2 s: then the disk hangs
 	StorageEvery time.Duration // 2 s: between two tries of a folder that took no file
 
-	probe func(dir string) error                 // tests inject failing storage
-	lstat func(name string) (fs.FileInfo, error) // and one that hangs
+	probe func(dir string) error // tests inject failing storage
+
+	lstat func(name string) (fs.FileInfo, error) // tests have it hang
 }
 
 func (c Config) withDefaults() Config {

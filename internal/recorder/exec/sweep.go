@@ -409,7 +409,7 @@ func (s *sweeper) inquire(row recorder.Recording, d doubt) (recorder.Broken, dou
 		return fail(cause, detail)
 	}
 	if alive, known := w.recorderAlive(row); known && !alive {
-		return fail(recorder.CauseRecorderGone, "audio arrives, and Asterisk does not run the recorder any more")
+		return fail(recorder.CauseWriterGone, "audio arrives, and Asterisk does not run the recorder any more")
 	}
 	return fail(recorder.CauseNoGrowth, fmt.Sprintf("%s of audio have arrived, and the file does not grow", audio.Round(100*time.Millisecond)))
 }

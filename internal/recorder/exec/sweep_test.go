@@ -153,7 +153,7 @@ func TestAFileThatDoesNotGrowThoughAudioArrivesIsBroken(t *testing.T) {
 		probe error
 		cause string
 	}{
-		"the recorder is gone":  {false, nil, recorder.CauseRecorderGone},
+		"the recorder is gone":  {false, nil, recorder.CauseWriterGone},
 		"the recorder is there": {true, nil, recorder.CauseNoGrowth},
 		"the disk is full":      {true, syscall.ENOSPC, recorder.CauseNoSpace},
 	} {
