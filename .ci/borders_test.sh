@@ -83,8 +83,8 @@ sed -i 's/^package .*/package main/; $afunc main() {}' cmd/callrecordd/main.go
 for p in ari ari/ami dialplan config internal/call internal/audio internal/recorder \
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
-	internal/asteriskconf internal/setup internal/check internal/audit \
-	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
+	internal/asteriskconf internal/setup internal/check \
+	internal/mail internal/export internal/retention internal/history internal/why internal/replay internal/audit \
 	internal/events internal/webhook; do
 	crossing $p internal/app
 done

@@ -30,9 +30,9 @@ type Config struct {
 	Accounts   Accounts   `mapstructure:"accounts" doc:"People and programs that log in."`
 	Exports    Exports    `mapstructure:"exports" doc:"Archives of many recordings."`
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
-	Audit      Audit      `mapstructure:"audit" doc:"Whether what had to be recorded is in files (callrecordd audit). docs/audit.md has the details."`
 	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
+	Audit      Audit      `mapstructure:"audit" doc:"Whether what had to be recorded is in files (callrecordd audit). docs/audit.md has the details."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -199,7 +199,6 @@ func Default() Config {
 			ListenTLS: []string{}, TrustedProxies: []string{},
 		},
 		Accounts: Accounts{UserPolicy: []string{}, MaxSessions: 100, TokenLifetime: 2 * time.Hour},
-		Audit:    Audit{Tolerance: 500 * time.Millisecond, KeepDays: 400},
 		Exports:  Exports{Workers: 2, KeepFree: 1024, LinkLifetime: 48 * time.Hour},
 		Mail: Mail{
 			Host: "localhost", Port: 25, TLS: TLSOffered, Timeout: 10 * time.Second,
@@ -208,6 +207,7 @@ func Default() Config {
 		},
 		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
+		Audit:     Audit{Tolerance: 500 * time.Millisecond, KeepDays: 400},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
 	}

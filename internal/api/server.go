@@ -78,9 +78,9 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, audit: o.Audit, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
-		audit: o.Audit, accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
+		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 		feed: o.Feed, webhooks: o.Webhooks,
 	}
 	s.resources = s.confResources()

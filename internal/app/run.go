@@ -78,9 +78,6 @@ type App struct {
 	listeners []listener
 	certs     *certificates // nil without HTTPS
 	linkKey   []byte
-	audits    *Audits
-	notes     notes       // of the daemon's own life
-	managerUp atomic.Bool // as it was noted last
 	control   net.Listener
 	started   time.Time
 	needs     *needs
@@ -95,6 +92,9 @@ type App struct {
 	keeping   *Keeping
 	feed      *events.Feed
 	hooks     *Hooks
+	audits    *Audits
+	notes     notes       // of the daemon's own life
+	managerUp atomic.Bool // as it was noted last
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -131,10 +131,9 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(), notes: make(notes, manyNotes),
 	}
 	a.config.Store(&opt.Config)
-	a.notes = make(notes, manyNotes)
 	if err := a.start(ctx); err != nil {
 		stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 		defer cancel()

@@ -19,13 +19,11 @@ type Status struct {
 	Since   time.Time `json:"since"`
 	Ready   bool      `json:"ready"`
 	// Summary is one line for people.
-	Summary   string   `json:"summary"`
-	Addresses []string `json:"addresses"` // of the HTTP API
-	// Audits are the last nightly ones, of each tenant.
-	Audits  []LastAudit `json:"audits,omitempty"`
-	ARI     ari.State   `json:"ari"`
-	AMI     ami.State   `json:"ami"`
-	Journal cdr.State   `json:"journal"`
+	Summary   string    `json:"summary"`
+	Addresses []string  `json:"addresses"` // of the HTTP API
+	ARI       ari.State `json:"ari"`
+	AMI       ami.State `json:"ami"`
+	Journal   cdr.State `json:"journal"`
 	// PressesIgnored is how often since Since the code for recording on demand
 	// came from a channel that is no user's telephone, such as a trunk's.
 	PressesIgnored int64 `json:"presses_ignored"`
@@ -39,6 +37,8 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
+	// Audits are the last nightly ones, of each tenant.
+	Audits []LastAudit `json:"audits,omitempty"`
 }
 
 // Status asks every part.
