@@ -30,6 +30,8 @@ FUZZTIME ?= 20s
 BENCH ?= full
 ONLY ?=
 KEEP ?=
+MINUTES ?= 10
+SEED ?=
 
 PREFIX ?= /usr/local
 DESTDIR ?=
@@ -37,7 +39,7 @@ SYSCONFDIR ?= /etc
 UNITDIR ?= $(PREFIX)/lib/systemd/system
 RECORDINGS ?= /var/lib/wazo/sounds/tenants
 
-.PHONY: help build test lint fuzz bench demo install clean
+.PHONY: help build test lint fuzz bench demo campaign install clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,20 +87,24 @@ demo: build ## real calls on a real Asterisk, recorded and listed; KEEP=1 keeps 
 	$(GOBUILD) -o bin/callrecord-demo ./cmd/callrecord-demo
 	exec bin/callrecord-demo $(if $(filter-out 0,$(KEEP)),-keep)
 
+# Each fault five times in ten minutes, in a shorter one less often.
+campaign: build ## calls while all kinds of faults happen, MINUTES=10, compared with what audit and CDRs say; SEED=… repeats one
+	$(GOBUILD) -o bin/callrecord-campaign ./cmd/callrecord-campaign
+	exec bin/callrecord-campaign -minutes $(MINUTES) $(if $(SEED),-seed $(SEED)) $(if $(filter-out 0,$(KEEP)),-keep)
+
 install: build ## into DESTDIR and PREFIX=/usr/local
 	install -D -m 0755 bin/callrecordd $(DESTDIR)$(PREFIX)/bin/callrecordd
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
-	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
-		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
-	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
-	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
-		systemd/callrecordd-audit.service > $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
-	install -m 0644 systemd/callrecordd-audit.timer $(DESTDIR)$(UNITDIR)/callrecordd-audit.timer
-	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
+	for unit in callrecordd-export@ callrecordd-backup callrecordd-audit; do \
+		sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+			systemd/$$unit.service > $(DESTDIR)$(UNITDIR)/$$unit.service; \
+	done
+	install -m 0644 systemd/*.timer systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/prometheus etc/prometheus/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md
 	@# A configuration that is there already is the administrator's.

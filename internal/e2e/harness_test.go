@@ -293,6 +293,7 @@ type cdrView struct {
 	TenantUUID           string         `json:"tenant_uuid"`
 	ConversationID       string         `json:"conversation_id"`
 	Start                string         `json:"start"`
+	End                  string         `json:"end"`
 	Answered             bool           `json:"answered"`
 	CallDirection        string         `json:"call_direction"`
 	CallStatus           string         `json:"call_status"`

@@ -109,7 +109,7 @@ func (p *PBX) discard() {
 
 // launch starts the program and waits until it is ready.
 func (p *PBX) launch(ctx context.Context) error {
-	proc, err := startProcess(p.install.Command, []string{"-C", p.conf(), "-f"}, filepath.Join(p.Dir, "log", "output"))
+	proc, err := startProcess(p.install.Command, []string{"-C", p.conf(), "-f"}, nil, filepath.Join(p.Dir, "log", "output"))
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 
 func TestNextDoublesUpToMaxAndResetsWhenStable(t *testing.T) {
 	top := New(func() float64 { return 1 })
-	want := []time.Duration{500, 1000, 2000, 4000, 8000, 15000, 15000, 15000}
+	want := []time.Duration{500, 1000, 2000, 2000, 2000, 2000, 2000, 2000}
 	for i, w := range want {
 		if got := top.Next(0); got != w*time.Millisecond {
 			t.Errorf("attempt %d: delay %v, want %v", i, got, w*time.Millisecond)

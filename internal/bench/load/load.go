@@ -21,6 +21,9 @@ const (
 	firstRetry = 500 * time.Millisecond
 )
 
+// maxCallees is how many may register at once.
+const maxCallees = 1000
+
 // Call is what happened to one call, by the caller's clock. Times of what did
 // not happen are zero.
 type Call struct {
@@ -31,8 +34,11 @@ type Call struct {
 	Pressed  time.Time // the end of the last digit was sent
 	Bye      time.Time // sent
 	Done     time.Time // BYE answered
-	Retries  int       // requests sent again, by either side
-	Failure  string    // empty for a complete call
+	Over     time.Time // nothing more was expected of it
+	// Late is by how much a frame of the caller's RTP was sent too late at most.
+	Late    time.Duration
+	Retries int    // requests sent again, by either side
+	Failure string // empty for a complete call
 }
 
 // Complete says that the call was answered within 2 s, lasted, and ended.
@@ -52,6 +58,12 @@ type Plan struct {
 	// Digits are pressed by the caller, this long after the answer.
 	Digits   string
 	DigitsAt time.Duration
+	// Script says how the i-th call goes, where calls differ; Caller, Exten,
+	// Talk, tones and digits above do not count then.
+	Script func(i int) Script
+	// React says what the callee does, by the user part of the address that it
+	// was called at. Without it it rings and answers at once.
+	React func(target string) Reaction
 }
 
 // Generator is the callers and the callees. Its methods may be called from any
@@ -59,6 +71,7 @@ type Plan struct {
 type Generator struct {
 	pbx            netip.AddrPort
 	caller, callee *side
+	trunk          *side // nil unless there is a provider
 	rtp            *sender
 	wg             sync.WaitGroup
 
@@ -78,12 +91,12 @@ type side struct {
 	addr     string // of sip
 }
 
-func newSide() (*side, error) {
-	sip, err := stamped()
+func newSide(ip net.IP) (*side, error) {
+	sip, err := stamped(ip)
 	if err != nil {
 		return nil, err
 	}
-	rtp, err := loopback()
+	rtp, err := loopback(home())
 	if err != nil {
 		_ = sip.Close()
 		return nil, err
@@ -101,29 +114,72 @@ func (s *side) close() {
 // New opens the sockets and registers the callees, endpoints of the PBX at
 // that address. Callers are known by their names alone.
 func New(ctx context.Context, pbx string, callees []string) (*Generator, error) {
-	addr, err := netip.ParseAddrPort(pbx)
-	if err != nil || !addr.Addr().IsLoopback() {
-		return nil, fmt.Errorf("load the PBX at %q: only loopback is allowed: %w", pbx, errors.Join(err, net.ErrClosed))
-	}
-	g := &Generator{
-		pbx: addr, calls: make(map[string]*outgoing), in: make(map[string]*incoming),
-		registered: make(chan string, len(callees)),
-	}
-	if g.caller, err = newSide(); err != nil {
+	g, err := Open(nil)
+	if err != nil {
 		return nil, err
 	}
-	if g.callee, err = newSide(); err != nil {
-		g.caller.close()
-		return nil, err
+	err = g.Use(pbx)
+	if err == nil {
+		err = g.register(ctx, callees)
 	}
-	g.rtp = newSender()
-	g.wg.Go(func() { g.read(g.caller, g.atCaller) })
-	g.wg.Go(func() { g.read(g.callee, g.atCallee) })
-	if err := g.register(ctx, callees); err != nil {
+	if err != nil {
 		g.Close()
 		return nil, err
 	}
 	return g, nil
+}
+
+// Open opens the sockets for a PBX that is not there yet: its dialplan is to
+// call the callees, who do not register, at their address. With an address of
+// loopback for it there is a provider, too, which the PBX knows by that.
+func Open(provider net.IP) (g *Generator, err error) {
+	g = &Generator{calls: make(map[string]*outgoing), in: make(map[string]*incoming), registered: make(chan string, maxCallees)}
+	addrs := []net.IP{home(), home()}
+	if provider != nil {
+		addrs = append(addrs, provider)
+	}
+	var sides []*side
+	for _, ip := range addrs {
+		s, err := newSide(ip)
+		if err != nil {
+			for _, open := range sides {
+				open.close()
+			}
+			return nil, err
+		}
+		sides = append(sides, s)
+	}
+	g.caller, g.callee, g.rtp = sides[0], sides[1], newSender()
+	g.wg.Go(func() { g.read(g.caller, g.atCaller) })
+	g.wg.Go(func() { g.read(g.callee, g.atCallee) })
+	if provider != nil {
+		g.trunk = sides[2]
+		g.wg.Go(func() { g.read(g.trunk, g.atTrunk) })
+	}
+	return g, nil
+}
+
+// Use says where the PBX is.
+func (g *Generator) Use(pbx string) error {
+	addr, err := netip.ParseAddrPort(pbx)
+	if err != nil || !addr.Addr().IsLoopback() {
+		return fmt.Errorf("load the PBX at %q: only loopback is allowed: %w", pbx, errors.Join(err, net.ErrClosed))
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pbx = addr
+	return nil
+}
+
+// CalleeAddr and TrunkAddr are where the PBX reaches callees and provider.
+func (g *Generator) CalleeAddr() string { return g.callee.addr }
+
+// TrunkAddr is empty if there is no provider.
+func (g *Generator) TrunkAddr() string {
+	if g.trunk == nil {
+		return ""
+	}
+	return g.trunk.addr
 }
 
 // Close ends everything. Calls that are up stay up in the PBX.
@@ -131,6 +187,9 @@ func (g *Generator) Close() {
 	g.rtp.close()
 	g.caller.close()
 	g.callee.close()
+	if g.trunk != nil {
+		g.trunk.close()
+	}
 	g.wg.Wait()
 }
 
@@ -138,12 +197,23 @@ func (g *Generator) Close() {
 // than some 20 ms the machine was too busy for the figures to mean much.
 func (g *Generator) Late() time.Duration { return time.Duration(g.rtp.late.Swap(0)) }
 
+// Behind is how late RTP must be to count as sent behind its time: more than a
+// moment in which the machine did something else.
+const Behind = 500 * time.Millisecond
+
+// ShareBehind is the share of RTP that was sent more than Behind too late since
+// it was last asked for.
+func (g *Generator) ShareBehind() float64 {
+	sent, behind := g.rtp.sent.Swap(0), g.rtp.behind.Swap(0)
+	return float64(behind) / float64(max(1, sent))
+}
+
 func (g *Generator) send(s *side, text string) {
 	// A lost datagram is sent again by whoever misses the answer.
 	_, _ = s.sip.WriteToUDPAddrPort([]byte(text), g.pbx)
 }
 
-func (g *Generator) read(s *side, handle func(message, time.Time)) {
+func (g *Generator) read(s *side, handle func(*side, message, time.Time)) {
 	buf, oob := make([]byte, 65536), make([]byte, 256)
 	for {
 		n, oobn, _, _, err := s.sip.ReadMsgUDPAddrPort(buf, oob)
@@ -154,7 +224,7 @@ func (g *Generator) read(s *side, handle func(message, time.Time)) {
 			continue // such as "connection refused" while the PBX is away
 		}
 		if m, ok := parse(append([]byte(nil), buf[:n]...)); ok {
-			handle(m, arrival(oob[:oobn]))
+			handle(s, m, arrival(oob[:oobn]))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func sockets(t testing.TB) (in, out *net.UDPConn) {
 	t.Helper()
 	for _, c := range []**net.UDPConn{&in, &out} {
 		var err error
-		if *c, err = loopback(); err != nil {
+		if *c, err = loopback(home()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -86,7 +86,7 @@ func TestStream(t *testing.T) {
 	pressed := make(chan time.Time, 1)
 	s.add(&stream{
 		conn: out, to: netip.MustParseAddrPort(in.LocalAddr().String()), tone: 3,
-		digits: "*3", digitsAt: 4, pressed: func(at time.Time) { pressed <- at },
+		presses: []press{{"*3", 4}}, pressed: func(at time.Time) { pressed <- at },
 	})
 	if err := in.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
 		t.Fatal(err)

@@ -34,11 +34,35 @@ type stream struct {
 	ssrc  uint32
 	frame int // number of the next one
 	tone  int // frames with the tone, from the first; silence after them
+	audio Audio
 
-	digits   string
-	digitsAt int             // frame at which the first digit begins
-	pressed  func(time.Time) // told when the end of the last digit is sent
-	closed   atomic.Bool
+	presses []press
+	pressed func(time.Time) // told when the end of the last digit is sent
+	closed  atomic.Bool
+	late    atomic.Int64 // the longest that a frame of it was sent after its time
+}
+
+// Audio is what a side sends: the µ-law samples of a frame, by its number from
+// the first on. Nil is silence. It is called by one goroutine at a time and
+// must not wait.
+type Audio func(frame int) []byte
+
+// press is digits, of which the first begins with that frame.
+type press struct {
+	digits string
+	at     int
+}
+
+// digit returns the digit that the frame belongs to, how far it is, and whether
+// it is the last.
+func (st *stream) digit(frame int) (digit byte, at int, last, ok bool) {
+	for i, p := range st.presses {
+		n := (frame - p.at) / digitEvery
+		if at = (frame - p.at) % digitEvery; frame >= p.at && n < len(p.digits) && at <= digitFrames {
+			return p.digits[n], at, n == len(p.digits)-1 && i == len(st.presses)-1, true
+		}
+	}
+	return 0, 0, false, false
 }
 
 // sender sends the frames of all streams from one goroutine.
@@ -54,8 +78,10 @@ type sender struct {
 	slots         [slots][]*stream
 	packet        [12 + frameSamples]byte
 	tone, silence [frameSamples]byte
-	// Late is the longest that a frame was sent after its time.
+	// late is the longest that a frame was sent after its time.
 	late atomic.Int64
+	// sent and behind count the slots, and those of them sent Behind after their time.
+	sent, behind atomic.Int64
 }
 
 func newSender() *sender {
@@ -91,16 +117,20 @@ func (s *sender) run() {
 		case <-tick.C:
 		}
 		for ; n <= time.Since(s.begun)/slotTime; n++ {
-			if late := int64(time.Since(s.begun) - n*slotTime); late > s.late.Load() {
-				s.late.Store(late)
+			late := time.Since(s.begun) - n*slotTime
+			if int64(late) > s.late.Load() {
+				s.late.Store(int64(late))
 			}
-			s.send(int(n % slots))
+			if s.sent.Add(1); late > Behind {
+				s.behind.Add(1)
+			}
+			s.send(int(n%slots), int64(late))
 		}
 	}
 }
 
 // send sends a frame of each stream of a slot and drops those that have ended.
-func (s *sender) send(slot int) {
+func (s *sender) send(slot int, late int64) {
 	s.mu.Lock()
 	s.slots[slot] = append(s.slots[slot], s.added[slot]...)
 	s.added[slot] = s.added[slot][:0]
@@ -109,6 +139,9 @@ func (s *sender) send(slot int) {
 	for _, st := range s.slots[slot] {
 		if st.closed.Load() {
 			continue
+		}
+		if late > st.late.Load() {
+			st.late.Store(late)
 		}
 		s.next(st)
 		kept = append(kept, st)
@@ -120,13 +153,18 @@ func (s *sender) send(slot int) {
 func (s *sender) next(st *stream) {
 	n := st.frame
 	st.frame++
-	if digit, at := (n-st.digitsAt)/digitEvery, (n-st.digitsAt)%digitEvery; st.digits != "" && n >= st.digitsAt && digit < len(st.digits) && at <= digitFrames {
-		s.event(st, n, st.digits[digit], at, digit == len(st.digits)-1)
+	if digit, at, last, ok := st.digit(n); ok {
+		s.event(st, n, digit, at, last)
 		return
 	}
 	payload := s.silence[:]
 	if n < st.tone {
 		payload = s.tone[:]
+	}
+	if st.audio != nil {
+		if b := st.audio(n); b != nil {
+			payload = b
+		}
 	}
 	s.head(st, n, payloadAudio, n == 0, n)
 	copy(s.packet[12:], payload)

@@ -9,9 +9,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopback is a UDP socket on 127.0.0.1 with any port.
-func loopback() (*net.UDPConn, error) {
-	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+// home is where everybody but the provider is, and all media.
+func home() net.IP { return net.IPv4(127, 0, 0, 1) }
+
+// loopback is a UDP socket on that address of loopback with any port.
+func loopback(ip net.IP) (*net.UDPConn, error) {
+	c, err := net.ListenUDP("udp4", &net.UDPAddr{IP: ip})
 	if err != nil {
 		return nil, fmt.Errorf("open socket of the load: %w", err)
 	}
@@ -19,8 +22,8 @@ func loopback() (*net.UDPConn, error) {
 }
 
 // stamped is a socket whose arrivals carry the kernel's time.
-func stamped() (*net.UDPConn, error) {
-	c, err := loopback()
+func stamped(ip net.IP) (*net.UDPConn, error) {
+	c, err := loopback(ip)
 	if err != nil {
 		return nil, err
 	}
