@@ -98,7 +98,7 @@ crossing internal/webhook internal/auth
 crossing internal/webhook internal/recorder
 crossing internal/ledger internal/recorder
 crossing internal/notary store
-crossing internal/verify store
+crossing internal/verify internal/cdr
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
