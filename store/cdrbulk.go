@@ -66,10 +66,11 @@ func (t *Tx) endBulk(note bool) error {
 	if err := t.exec("DELETE FROM cdr_bulk WHERE cdr_id NOT IN (SELECT id FROM cdrs)"); err != nil {
 		return err
 	}
-	attached, err := collect(t.ctx, t.tx, func(r *sql.Rows) (x struct {
+	type link struct {
 		uuid string
 		cdr  int64
-	}, err error) {
+	}
+	attached, err := collect(t.ctx, t.tx, func(r *sql.Rows) (x link, err error) {
 		err = r.Scan(&x.uuid, &x.cdr)
 		return x, err
 	}, attachBulk)
