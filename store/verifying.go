@@ -247,7 +247,7 @@ func (r *Reader) Vanished(ctx context.Context, uuids []string) (out []string, er
 }
 
 const verifiedColumns = `SELECT uuid, tenant_uuid, state, intent_at, sha256, bytes, samples, rate, coalesce(cdr_id, 0),
-	(SELECT json_group_array(json_array(id, at, kind, actor, data) ORDER BY id) FROM events
+	(SELECT json_group_array(json_object('ID', id, 'At', at, 'Kind', kind, 'Actor', actor, 'Data', data) ORDER BY id) FROM events
 		WHERE recording = uuid AND recording <> '' AND kind IN ` + aboutFile + `) FROM recordings`
 
 func scanVerified(rows *sql.Rows) (v verify.Recording, err error) {
@@ -258,17 +258,8 @@ func scanVerified(rows *sql.Rows) (v verify.Recording, err error) {
 	}
 	rec.UUID = v.UUID
 	v.Path = rec.Path()
-	var all [][5]json.RawMessage
-	if err := json.Unmarshal(facts, &all); err != nil {
+	if err := json.Unmarshal(facts, &v.Facts); err != nil {
 		return v, fmt.Errorf("events of recording %s: %w", v.UUID, err)
-	}
-	for _, f := range all {
-		var fact verify.Fact
-		if err := errors.Join(json.Unmarshal(f[0], &fact.ID), json.Unmarshal(f[1], &fact.At), json.Unmarshal(f[2], &fact.Kind),
-			json.Unmarshal(f[3], &fact.Actor), json.Unmarshal(f[4], &fact.Data)); err != nil {
-			return v, fmt.Errorf("events of recording %s: %w", v.UUID, err)
-		}
-		v.Facts = append(v.Facts, fact)
 	}
 	return v, nil
 }

@@ -3,6 +3,7 @@ package verify
 import (
 	"context"
 	"encoding/json"
+	"errors"
 
 	"callrecordd/internal/recorder"
 )
@@ -109,6 +110,33 @@ func judge(rec Recording, old begun) verdict {
 	return v
 }
 
+// readPages reads recordings ahead of who judges them.
+func readPages(ctx context.Context, db Database) (<-chan []Recording, <-chan error) {
+	pages, failure := make(chan []Recording, 1), make(chan error, 1)
+	go func() {
+		defer close(pages)
+		for after := ""; ; {
+			page, err := db.Recordings(ctx, after, pageSize)
+			if err != nil {
+				failure <- err
+				return
+			}
+			select {
+			case pages <- page:
+			case <-ctx.Done():
+				failure <- ctx.Err()
+				return
+			}
+			if len(page) < pageSize {
+				failure <- nil
+				return
+			}
+			after = page[len(page)-1].UUID
+		}
+	}()
+	return pages, failure
+}
+
 // pageSize is how many recordings are read together.
 const pageSize = 500
 
@@ -119,11 +147,15 @@ func recordings(ctx context.Context, db Database, o Options, old begun, r *Repor
 		return err
 	}
 	defer h.close()
-	for after := ""; ; {
-		page, err := db.Recordings(ctx, after, pageSize)
-		if err != nil {
-			return err
+	ctx, cancel := context.WithCancel(ctx)
+	pages, failure := readPages(ctx, db)
+	defer func() {
+		cancel()
+		for range pages { // until the reader has ended
+			continue
 		}
+	}()
+	for page := range pages {
 		r.Recordings += int64(len(page))
 		for _, rec := range page {
 			v := judge(rec, old)
@@ -135,12 +167,8 @@ func recordings(ctx context.Context, db Database, o Options, old begun, r *Repor
 			}
 		}
 		o.Progress(*r)
-		if len(page) < pageSize {
-			break
-		}
-		after = page[len(page)-1].UUID
 	}
-	if err := h.finish(r); err != nil {
+	if err := errors.Join(<-failure, h.finish(r)); err != nil {
 		return err
 	}
 	if n := r.UnprovedRecordings - old.Recordings; n > 0 {
