@@ -231,6 +231,22 @@ func (r *Reader) CDRIDs(ctx context.Context, each func(id int64)) error {
 	})
 }
 
+// Holds implements verify.Database.
+func (r *Reader) Holds(ctx context.Context) (map[int64]string, error) {
+	out := map[int64]string{}
+	err := r.on(ctx, "legal holds", func(c *sql.Conn) error {
+		_, err := collect(ctx, c, func(rows *sql.Rows) (none struct{}, err error) {
+			var id int64
+			var reason string
+			err = rows.Scan(&id, &reason)
+			out[id] = reason
+			return none, err
+		}, "SELECT cdr_id, reason FROM cdr_holds")
+		return err
+	})
+	return out, err
+}
+
 // aboutFile are the kinds of the entries about a recording's file.
 const aboutFile = "('" + EventSettled + "', '" + EventImported + "', '" + EventRestated +
 	"', '" + EventAttached + "', 'recording.delete_begun', 'recording.deleted', 'recording.delete_failed')"

@@ -59,6 +59,8 @@ type Database interface {
 	CDRDigests(ctx context.Context, ids []int64) (map[int64]string, error)
 	// CDRIDs calls each with the ids of all CDRs.
 	CDRIDs(ctx context.Context, each func(id int64)) error
+	// Holds returns the CDRs under legal hold, with the reasons.
+	Holds(ctx context.Context) (map[int64]string, error)
 	// Vanished returns those of the recordings that have no row, though the last
 	// thing that the ledger says of them is not that they were deleted.
 	Vanished(ctx context.Context, uuids []string) ([]string, error)

@@ -24,6 +24,7 @@ const (
 	CDRRemoved         Kind = "cdr_removed"
 	CDRInserted        Kind = "cdr_inserted"
 	CDRPutBack         Kind = "cdr_put_back"
+	HoldAltered        Kind = "hold_altered"
 	RecordingAltered   Kind = "recording_altered"
 	RecordingRemoved   Kind = "recording_removed"
 	RecordingInserted  Kind = "recording_inserted"
@@ -49,7 +50,7 @@ type Finding struct {
 // advice is what to do about a kind.
 func advice(k Kind) string {
 	switch k {
-	case EntryAltered, EntriesMissing, EntryInserted, CheckpointMismatch, CDRAltered, CDRRemoved, CDRInserted, CDRPutBack,
+	case HoldAltered, EntryAltered, EntriesMissing, EntryInserted, CheckpointMismatch, CDRAltered, CDRRemoved, CDRInserted, CDRPutBack,
 		RecordingAltered, RecordingRemoved, RecordingInserted, RecordingPutBack:
 		return "somebody or something other than callrecordd has written to the database: keep this copy as evidence, " +
 			"find out who could write to it at that time, and compare with a backup that verifies clean"

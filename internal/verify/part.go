@@ -20,6 +20,7 @@ type part struct {
 	found    []Finding
 	cdrs     []cdrFact
 	settled  []string // uuids of recordings
+	holds    []hold
 	begun    *begun
 	entries  int64
 	bare     int64 // entries without a hash
@@ -108,7 +109,12 @@ func (p *part) look(e *ledger.Entry) error {
 	switch e.Kind {
 	case "recording_settled", "recording_imported", "recording_restated":
 		p.settled = append(p.settled, e.Recording)
+	case "cdr.held", "cdr.released":
+		p.readHold(e)
 	case "cdr_saved", "cdr.deleted", "cdr.merged":
+		if e.Kind == "cdr.merged" {
+			p.readHold(e)
+		}
 		var s saved
 		if json.Unmarshal([]byte(e.Data), &s) != nil {
 			return nil // altered, which its hash tells

@@ -54,7 +54,7 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 	if err != nil {
 		return begun{}, err
 	}
-	l := &ledgerOf{marks: m, cdrs: newCDRs(), r: r}
+	l := &ledgerOf{marks: m, cdrs: newCDRs(), holds: holds{}, r: r}
 	x, err := db.Extent(ctx)
 	if err != nil {
 		return begun{}, err
@@ -82,6 +82,9 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 		}
 		l.marks.end(now, r)
 		l.unchained()
+		if err := l.holds.judge(ctx, db, r); err != nil {
+			return err
+		}
 		return l.cdrs.judge(ctx, db, l.begun.LastCDR, r)
 	})
 	return l.begun, err
@@ -91,6 +94,7 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 type ledgerOf struct {
 	marks *marks
 	cdrs  *cdrs
+	holds holds
 	r     *Report
 	begun begun
 	seen  bool // begun
@@ -155,6 +159,9 @@ func (l *ledgerOf) add(p *part) error {
 	}
 	for _, f := range p.cdrs {
 		l.cdrs.apply(f)
+	}
+	for _, h := range p.holds {
+		l.holds.apply(h)
 	}
 	return l.marks.add(p)
 }

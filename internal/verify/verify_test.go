@@ -251,9 +251,12 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 	whole.calls(32)
 	rm := retention.NewRemover(whole.store, whole.root, slog.New(slog.DiscardHandler))
 	must(t, rm.Remove(t.Context(), []string{recording(30)}, "boss", "asked", func(_ string, err error) { must(t, err) }))
+	must(t, whole.store.SetHold(t.Context(), 20, "released again", "boss"))
+	must(t, whole.store.ReleaseHold(t.Context(), 20, "over", "boss"))
+	must(t, whole.store.SetHold(t.Context(), 21, "case 4711", "boss"))
 	whole.checkpoint()
 	whole.close()
-	const entries = 1 + 52*3 + 2
+	const entries = 1 + 52*3 + 2 + 3
 	if r := whole.verify(); !r.Clean || r.Entries != entries {
 		t.Fatalf("before: %+v", r)
 	}
@@ -279,19 +282,19 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		}, verify.EntryAltered, "40"},
 		"an entry is put at the end": {func(w *world) {
 			w.attack("INSERT INTO events SELECT id + 1, at, kind, recording, call, 'somebody', data, hash FROM events ORDER BY id DESC LIMIT 1")
-		}, verify.EntryAltered, "160"},
+		}, verify.EntryAltered, "163"},
 		"an entry without a hash": {func(w *world) {
 			w.attack("INSERT INTO events (at, kind, recording, call, actor, data) VALUES (1, 'k', '', '', 'a', '{}')")
-		}, verify.EntryInserted, "160"},
+		}, verify.EntryInserted, "163"},
 		"an entry is put in between, and all hashes computed anew": {func(w *world) {
 			w.attack("UPDATE events SET id = -id - 1 WHERE id > 70", "UPDATE events SET id = -id WHERE id < 0",
 				"INSERT INTO events SELECT 71, at, kind, recording, call, 'somebody', data, hash FROM events WHERE id = 70")
 			w.rechain()
-		}, verify.CheckpointMismatch, "159"},
+		}, verify.CheckpointMismatch, "162"},
 		"an entry is altered, and all hashes computed anew": {func(w *world) {
 			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 70")
 			w.rechain()
-		}, verify.CheckpointMismatch, "159"},
+		}, verify.CheckpointMismatch, "162"},
 		"the end is cut off behind an anchor": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100", "DELETE FROM ledger_checkpoints WHERE size > 100",
 				"UPDATE sqlite_sequence SET seq = 100 WHERE name = 'events'")
@@ -299,14 +302,14 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		"the end is cut off without one": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100")
 			must(w.t, os.Remove(w.anchor))
-		}, verify.LedgerCut, "159"},
+		}, verify.LedgerCut, "162"},
 		"a checkpoint is altered": {func(w *world) {
-			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 159', 'last 158')")
-		}, verify.CheckpointForged, "159"},
+			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 162', 'last 161')")
+		}, verify.CheckpointForged, "162"},
 		"an anchor is altered": {func(w *world) {
 			data, err := os.ReadFile(w.anchor)
 			must(w.t, err)
-			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 159"), []byte("last 158"), 1), 0o640))
+			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 162"), []byte("last 161"), 1), 0o640))
 		}, verify.AnchorForged, "line 10"},
 		"a CDR is altered": {func(w *world) {
 			w.attack("UPDATE cdrs SET source_name = 'Smith' WHERE id = 9")
@@ -324,6 +327,11 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 			sum := sha256.Sum256(data)
 			w.attack(fmt.Sprintf("UPDATE recordings SET sha256 = '%x', bytes = %d WHERE uuid = '%s'", sum, len(data), recording(13)))
 		}, verify.RecordingAltered, recording(13)},
+		"a legal hold is taken away": {func(w *world) { w.attack("DELETE FROM cdr_holds WHERE cdr_id = 21") }, verify.HoldAltered, "21"},
+		"a legal hold is put there": {func(w *world) {
+			w.attack("INSERT INTO cdr_holds VALUES (22, 'x', 1, 'x')")
+		}, verify.HoldAltered, "22"},
+		"a legal hold gets another reason": {func(w *world) { w.attack("UPDATE cdr_holds SET reason = 'x'") }, verify.HoldAltered, "21"},
 		"two recordings change their calls": {func(w *world) {
 			w.attack("UPDATE recordings SET cdr_id = 37 - cdr_id WHERE cdr_id IN (18, 19)")
 		}, verify.RecordingAltered, recording(18)},
