@@ -14,7 +14,7 @@ import (
 // writeMetrics writes all figures of the daemon for Prometheus. None costs a look
 // at a disk or a database.
 func (a *App) writeMetrics(w io.Writer) error {
-	return metrics.Write(w, slices.Concat(a.partMetrics(), a.alarmMetrics(), a.diskMetrics()))
+	return metrics.Write(w, slices.Concat(a.partMetrics(), a.alarmMetrics(), a.diskMetrics(), auditMetrics(a.audits.Last())))
 }
 
 func (a *App) partMetrics() []metrics.Family {
