@@ -255,7 +255,7 @@ func (l *eventLog) run() {
 		}
 		l.again(legs)
 		l.await(waiting)
-		if len(list) == 1 && l.declared(1) {
+		if len(list) == 1 && l.declared(list[0]) {
 			continue
 		}
 		// The database takes nothing, or one of them cannot be stored, which is found
@@ -267,13 +267,18 @@ func (l *eventLog) run() {
 	}
 }
 
-// declared says that an event was given up, in its place. If that cannot be
-// stored either nothing is lost yet: it is not the event's fault.
-func (l *eventLog) declared(count int) bool {
-	gap := recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": count}}
-	ctx, cancel := context.WithTimeout(l.ctx, saveWait)
-	defer cancel()
-	return l.store.AppendEvents(ctx, []recorder.Event{gap}, nil) == nil
+// declared says in the place of an event that it was given up. If nothing can be
+// stored, or the event after all, none is lost: it was the database's fault.
+func (l *eventLog) declared(event recorder.Event) bool {
+	try := func(list ...recorder.Event) error {
+		ctx, cancel := context.WithTimeout(l.ctx, saveWait)
+		defer cancel()
+		return l.store.AppendEvents(ctx, list, nil)
+	}
+	if try() != nil {
+		return false
+	}
+	return try(event) == nil || try(recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": 1}}) == nil
 }
 
 // back takes back events that could not be stored; those that came meanwhile and
