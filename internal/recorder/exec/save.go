@@ -12,7 +12,7 @@ import (
 const (
 	saveTries = 6
 	saveWait  = 5 * time.Second  // for one try
-	saveMax   = 30 * time.Second // before a further try of a final state
+	saveMax   = 10 * time.Second // before a further try of a final state
 	eventRoom = 64 << 10         // after a crash each of ten thousand recordings has some to tell
 	batchSize = 256
 )
@@ -220,6 +220,12 @@ func (l *eventLog) allTaken() (waiting []chan struct{}) {
 	return waiting
 }
 
+func told(waiting []chan struct{}) {
+	for _, stored := range waiting {
+		close(stored)
+	}
+}
+
 func (l *eventLog) await(waiting []chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,6 +237,7 @@ func (l *eventLog) run() {
 		list, legs := l.batch()
 		waiting := l.allTaken()
 		if len(list)+len(legs) == 0 {
+			told(waiting) // legs that have come and gone
 			select {
 			case <-l.wake:
 				continue
@@ -238,15 +245,13 @@ func (l *eventLog) run() {
 				if list, legs = l.batch(); len(list)+len(legs) == 0 {
 					return
 				}
-				waiting = append(waiting, l.allTaken()...)
+				waiting = l.allTaken()
 			}
 		}
 		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list, legs) })
 		if err == nil {
 			wait = l.delay
-			for _, stored := range waiting {
-				close(stored)
-			}
+			told(waiting)
 			continue
 		}
 		l.log.Error("events cannot be stored", "count", len(list), "err", err)
