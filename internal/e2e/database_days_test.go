@@ -48,6 +48,12 @@ func (s *site) writing(n int) {
 // decision was kept.
 func (s *site) allStored(n int) {
 	s.t.Helper()
+	s.eventually("every recording has its row", func() error {
+		if got := len(s.stored()); got < n {
+			return fmt.Errorf("%d of %d have", got, n)
+		}
+		return nil
+	})
 	for i, c := range s.waitCDRs(n) {
 		if len(c.Recordings) != 1 || c.Recordings[0].State != "ready" || c.Recordings[0].Cause != "" {
 			s.t.Errorf("call %d has %+v", i, c.Recordings)

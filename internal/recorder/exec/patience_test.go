@@ -17,8 +17,9 @@ import (
 // shelf is a store that takes nothing for a while, and one kind of events never.
 type shelf struct {
 	Store
-	shut time.Time
-	bad  string
+	shut  time.Time
+	fails int // writes, after which it takes all
+	bad   string
 
 	mu     sync.Mutex
 	events []recorder.Event
@@ -35,6 +36,9 @@ func (s *shelf) AppendEvents(_ context.Context, list []recorder.Event, _ []recor
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fails--; s.fails >= 0 {
+		return errShut
+	}
 	s.events = append(s.events, list...)
 	return nil
 }
@@ -91,6 +95,24 @@ func TestEventThatCannotBeStoredIsDeclaredAlone(t *testing.T) {
 			t.Errorf("stored: %q", got)
 		}
 	})
+}
+
+// It may come back at any moment, also between the last try and the word that an
+// event was given up.
+func TestDatabaseThatComesBackAtAnyMomentLosesNoEvent(t *testing.T) {
+	for fails := range 5 * saveTries {
+		synctest.Test(t, func(t *testing.T) {
+			s := &shelf{fails: fails}
+			l := logOf(s)
+			l.add([]recorder.Event{{Kind: "a"}}, nil)
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			l.close()
+			if got := s.kinds(); !slices.Equal(got, []string{"a"}) {
+				t.Errorf("after %d writes that failed: %q", fails, got)
+			}
+		})
+	}
 }
 
 // What there is no room for is a gap with its number, not a silent one.

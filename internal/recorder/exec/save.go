@@ -12,7 +12,7 @@ import (
 const (
 	saveTries = 6
 	saveWait  = 5 * time.Second  // for one try
-	saveMax   = 30 * time.Second // before a further try of a final state
+	saveMax   = 10 * time.Second // before a further try of a final state
 	eventRoom = 64 << 10         // after a crash each of ten thousand recordings has some to tell
 	batchSize = 256
 )
@@ -220,6 +220,12 @@ func (l *eventLog) allTaken() (waiting []chan struct{}) {
 	return waiting
 }
 
+func told(waiting []chan struct{}) {
+	for _, stored := range waiting {
+		close(stored)
+	}
+}
+
 func (l *eventLog) await(waiting []chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,6 +237,7 @@ func (l *eventLog) run() {
 		list, legs := l.batch()
 		waiting := l.allTaken()
 		if len(list)+len(legs) == 0 {
+			told(waiting) // legs that have come and gone
 			select {
 			case <-l.wake:
 				continue
@@ -238,15 +245,13 @@ func (l *eventLog) run() {
 				if list, legs = l.batch(); len(list)+len(legs) == 0 {
 					return
 				}
-				waiting = append(waiting, l.allTaken()...)
+				waiting = l.allTaken()
 			}
 		}
 		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list, legs) })
 		if err == nil {
 			wait = l.delay
-			for _, stored := range waiting {
-				close(stored)
-			}
+			told(waiting)
 			continue
 		}
 		l.log.Error("events cannot be stored", "count", len(list), "err", err)
@@ -255,7 +260,7 @@ func (l *eventLog) run() {
 		}
 		l.again(legs)
 		l.await(waiting)
-		if len(list) == 1 && l.declared(1) {
+		if len(list) == 1 && l.declared(list[0]) {
 			continue
 		}
 		// The database takes nothing, or one of them cannot be stored, which is found
@@ -267,13 +272,18 @@ func (l *eventLog) run() {
 	}
 }
 
-// declared says that an event was given up, in its place. If that cannot be
-// stored either nothing is lost yet: it is not the event's fault.
-func (l *eventLog) declared(count int) bool {
-	gap := recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": count}}
-	ctx, cancel := context.WithTimeout(l.ctx, saveWait)
-	defer cancel()
-	return l.store.AppendEvents(ctx, []recorder.Event{gap}, nil) == nil
+// declared says in the place of an event that it was given up. If nothing can be
+// stored, or the event after all, none is lost: it was the database's fault.
+func (l *eventLog) declared(event recorder.Event) bool {
+	try := func(list ...recorder.Event) error {
+		ctx, cancel := context.WithTimeout(l.ctx, saveWait)
+		defer cancel()
+		return l.store.AppendEvents(ctx, list, nil)
+	}
+	if try() != nil {
+		return false
+	}
+	return try(event) == nil || try(recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": 1}}) == nil
 }
 
 // back takes back events that could not be stored; those that came meanwhile and
