@@ -160,7 +160,7 @@ func (t *Tx) alsoLive(c *cdr.CDR, known []int64) ([]int64, error) {
 	}
 	more, err := collect(t.ctx, t.tx, one[int64], `SELECT DISTINCT cdr_id FROM cdr_uniqueids
 		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
-		AND (?3 OR cdr_id IN (SELECT id FROM cdrs WHERE source = 'live')) ORDER BY cdr_id`,
+		AND (?3 OR (SELECT source FROM cdrs WHERE id = cdr_id) = 'live') ORDER BY cdr_id`,
 		bootKey(c.Journal.Boot), list(c.Uniqueids), c.Source == cdr.SourceLive)
 	if err != nil {
 		return nil, fmt.Errorf("look for cdrs from events: %w", err)

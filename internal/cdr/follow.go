@@ -323,7 +323,7 @@ func (f *Follower) endAbandoned() {
 // sweep ends the calls none of whose channels exists any more.
 func (f *Follower) sweep() {
 	now := f.cfg.Now()
-	if f.cfg.Live == nil || f.behind || now.Sub(f.swept) < sweepEvery {
+	if f.cfg.Live == nil || f.behind || now.Sub(f.swept).Abs() < sweepEvery {
 		return
 	}
 	f.swept = now

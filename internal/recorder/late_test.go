@@ -195,3 +195,23 @@ func TestTenThousandOpenRowsAreReconciledInTime(t *testing.T) {
 		t.Errorf("took %v", d)
 	}
 }
+
+// TestRecorderThatEndedWhileNobodyWatchedIsFollowedAndTheHoleIsSaid: Asterisk's
+// events were away, and with them whoever ended the recorder.
+func TestRecorderThatEndedWhileNobodyWatchedIsFollowedAndTheHoleIsSaid(t *testing.T) {
+	r := newRig(t)
+	u := r.live("Ab")
+	gone := r.now
+	r.step(Blind{})
+	r.now = r.now.Add(20 * time.Second)
+	r.all = append(r.all, r.m.Reconcile(r.now, nil, []Channel{{ID: "a"}, {ID: "b"}}, map[string]int64{u: 1000})...)
+	next := one[Start](t, r.pass(2*time.Second)).Row
+	if next.Follows != u {
+		t.Errorf("it follows %q, not %s", next.Follows, u)
+	}
+	r.step(Started{UUID: next.UUID, MixMonitorID: "0x2", At: r.now})
+	r.step(Grew{next.UUID})
+	if n, ok := r.lateNote(); !ok || !n.Since.Equal(gone) || n.Cause == "" || r.last(next.UUID).Detail == "" {
+		t.Errorf("%+v", n)
+	}
+}

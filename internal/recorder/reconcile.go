@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -219,7 +220,7 @@ func (m *Machine) apply(now time.Time, f Found, g gap) {
 		// The talk may go on without a change of its own.
 		t.gone[r.Hook] = t.gone[r.Hook] || !g.living[r.Hook]
 		t.recheck = now.Add(m.cfg.Recheck)
-		t.lacks(sooner(m.blindAt, now), r.Cause)
+		t.lacks(sooner(m.blindAt, now), cmp.Or(r.Cause, f.Cause))
 	}
 	r.vanished = f.Fate == Lose
 	m.close(now, r, f.Cause)

@@ -6,7 +6,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"callrecordd/internal/audio"
@@ -76,24 +79,44 @@ func TestKilledAsteriskLeavesAFileThatPlays(t *testing.T) {
 	}
 }
 
-var errDied = errors.New("died here")
+// Where a second run of the test below is to be killed, and below which root.
+const (
+	diesAt = "CALLRECORDD_DIES_AT"
+	diesIn = "CALLRECORDD_DIES_IN"
+)
 
-// TestDeathInTheMiddleOfARepairLosesNothing: after each step there is a whole
-// file in the recording's place, and the next start comes to the same end.
+// repairAndDie repairs until it is killed.
+func repairAndDie(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Root = os.Getenv(diesIn)
+		c.step = func(s string) error {
+			if s == os.Getenv(diesAt) {
+				return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			}
+			return nil
+		}
+	})
+	r.apply(recorder.Finalise{Row: r.row})
+	want[recorder.Finalised](r)
+}
+
+// TestDeathInTheMiddleOfARepairLosesNothing: after a SIGKILL behind each step
+// there is a whole file in the recording's place, and the next start comes to the
+// same end.
 func TestDeathInTheMiddleOfARepairLosesNothing(t *testing.T) {
+	if os.Getenv(diesAt) != "" {
+		repairAndDie(t)
+		return
+	}
 	for _, dies := range []string{stepCopied, stepVerified, stepExchanged, stepSynced} {
 		t.Run(dies, func(t *testing.T) {
-			r := newRig(t, func(c *Config) {
-				c.step = func(s string) error {
-					if s == dies {
-						return errDied
-					}
-					return nil
-				}
-			})
+			r := newRig(t, nil)
 			original := r.orphan(t, 2)
-			r.apply(recorder.Finalise{Row: r.row})
-			want[recorder.Finalised](r)
+			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDeathInTheMiddleOfARepairLosesNothing$")
+			cmd.Env = append(os.Environ(), diesAt+"="+dies, diesIn+"="+r.cfg.Root)
+			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(err.Error(), "killed") {
+				t.Fatalf("not killed: %v\n%s", err, out)
+			}
 			here, err := os.ReadFile(r.e.files.abs(r.row))
 			if err != nil || len(here) != len(original) || !bytes.Equal(here[44:], original[44:]) {
 				t.Fatalf("no whole file in its place: %d bytes, %v", len(here), err)
