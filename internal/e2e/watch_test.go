@@ -205,7 +205,9 @@ func TestADiskThatFillsUpInACallAndHasRoomAgain(t *testing.T) {
 	must(t, os.Mkdir(root, 0o750))
 	must(t, syscall.Mount("tmpfs", root, "tmpfs", 0, "size=512k,mode=750"))
 	t.Cleanup(func() { must(t, syscall.Unmount(root, syscall.MNT_DETACH)) })
-	s := newSite(t, func(c *config.Config) { c.Recordings.Root = root })
+	s := newSite(t, func(c *config.Config) {
+		c.Recordings.Root, c.Alarms.DiskLowPercent, c.Alarms.DiskCriticalPercent = root, 10, 3
+	})
 	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
 	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
 	caller, _ := s.talk(alice, bob, "1002")
