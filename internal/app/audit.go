@@ -171,10 +171,12 @@ func (a *Audits) Part(ctx context.Context, req AuditRequest) (page AuditPage, er
 		return page, err
 	}
 	seen := world.World
-	seen.Visible = req.Visible
+	if seen.Visible = req.Visible; req.Visible != nil {
+		seen.Outages = withoutDetails(seen.Outages)
+	}
 	page.Calls, page.Sums = []audit.Verdict{}, audit.Sums{}
 	if req.After == "" {
-		page.Outages = world.Outages
+		page.Outages = seen.Outages
 		if err := a.loose(ctx, req, seen, &page); err != nil {
 			return page, err
 		}
@@ -251,6 +253,16 @@ func (a *Audits) readTenant(ctx context.Context, req AuditRequest, tenant string
 		last := list[len(list)-1]
 		q.After = store.AuditPlace{Start: last.Start, ID: last.ID}
 	}
+}
+
+// withoutDetails is what tenants are told of outages: folders and addresses of the
+// machine are not theirs to know.
+func withoutDetails(list []audit.Outage) []audit.Outage {
+	out := slices.Clone(list)
+	for i := range out {
+		out[i].Detail = ""
+	}
+	return out
 }
 
 // removalKinds are the events that say who had a recording removed.

@@ -56,10 +56,18 @@ func newLooker(root string, req AuditRequest) *looker {
 	if l.mode != LookStored {
 		if err := l.bounded(lookTime, func() error { _, err := os.Stat(root); return err }); err != nil {
 			// A disk that is not mounted has lost no file.
-			l.lost = fmt.Sprintf("recordings.root cannot be looked at: %v", err)
+			l.lost = "the folder of the recordings cannot be looked at: " + pathless(err)
 		}
 	}
 	return l
+}
+
+// pathless is an error without the path: reports leave the machine.
+func pathless(err error) string {
+	if p, ok := errors.AsType[*fs.PathError](err); ok {
+		return p.Err.Error()
+	}
+	return err.Error()
 }
 
 // bounded does not wait longer for a disk that hangs.
@@ -103,7 +111,7 @@ func (l *looker) at(ctx context.Context, r recorder.Recording) audit.Found {
 	case errors.Is(err, fs.ErrNotExist):
 		return audit.Found{Looked: true}
 	case err != nil:
-		stored.Unknown = err.Error()
+		stored.Unknown = pathless(err)
 		return stored
 	case l.mode == LookFiles && info.Mode().IsRegular() && l.asStored(r, info):
 		stored.Looked = true
@@ -131,14 +139,14 @@ func (l *looker) read(ctx context.Context, path string) audit.Found {
 		return nil
 	})
 	if err != nil {
-		return audit.Found{Looked: true, Exists: true, Unknown: err.Error()}
+		return audit.Found{Looked: true, Exists: true, Unknown: pathless(err)}
 	}
 	a := <-got
 	switch {
 	case errors.Is(a.err, audio.ErrFormat):
 		a.found.Broken = a.err.Error()
 	case a.err != nil:
-		a.found.Unknown = a.err.Error()
+		a.found.Unknown = pathless(a.err)
 	}
 	a.found.Looked, a.found.Reread, a.found.Exists = true, true, true
 	return a.found

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,6 +96,9 @@ func TestFilesAreLookedAt(t *testing.T) {
 			if got.Looked != c.want.Looked || got.Reread != c.want.Reread || got.Exists != c.want.Exists ||
 				(got.Unknown != "") != (c.want.Unknown != "") || (got.Broken != "") != (c.want.Broken != "") {
 				t.Fatalf("got %+v, want %+v", got, c.want)
+			}
+			if strings.Contains(got.Unknown, root) {
+				t.Errorf("the report would tell of %s", got.Unknown)
 			}
 			samples := c.want.Samples
 			if samples == 0 {
