@@ -202,8 +202,8 @@ func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []re
 }
 
 // questions is how many Asterisk is asked at once, of the eight connections that
-// ari keeps at most: one that answers slowly would
-// keep us away for as long as it takes for all recordings together.
+// ari keeps at most: one that answers slowly would keep us away for as long as it
+// takes for all recordings together.
 const questions = 6
 
 func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recording) (string, error) {
