@@ -239,8 +239,8 @@ func candidates(rows []recorder.Recording, marks []mark) func(call.Channel) []re
 }
 
 // questions is how many Asterisk is asked at once, of the eight connections that
-// ari keeps at most: one that answers slowly would
-// keep us away for as long as it takes for all recordings together.
+// ari keeps at most: one that answers slowly would keep us away for as long as it
+// takes for all recordings together.
 const questions = 6
 
 func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recording) (string, error) {
