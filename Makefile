@@ -97,15 +97,14 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 	install -d -m 0755 $(DESTDIR)$(UNITDIR)
 	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
 		-e 's|=-/var/lib/wazo/sounds/tenants|=-$(RECORDINGS)|' systemd/callrecordd.service > $(DESTDIR)$(UNITDIR)/callrecordd.service
-	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
-		systemd/callrecordd-export@.service > $(DESTDIR)$(UNITDIR)/callrecordd-export@.service
-	install -m 0644 systemd/callrecordd-export@.timer $(DESTDIR)$(UNITDIR)/callrecordd-export@.timer
-	sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
-		systemd/callrecordd-audit.service > $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
-	install -m 0644 systemd/callrecordd-audit.timer $(DESTDIR)$(UNITDIR)/callrecordd-audit.timer
-	install -m 0644 systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)/callrecordd.socket
-	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd.service $(DESTDIR)$(UNITDIR)/callrecordd-export@.service $(DESTDIR)$(UNITDIR)/callrecordd-audit.service
+	for unit in callrecordd-export@ callrecordd-backup callrecordd-audit; do \
+		sed -e 's|/usr/|$(PREFIX)/|' -e 's|/etc/callrecordd|$(SYSCONFDIR)/callrecordd|' \
+			systemd/$$unit.service > $(DESTDIR)$(UNITDIR)/$$unit.service; \
+	done
+	install -m 0644 systemd/*.timer systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)
+	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/prometheus etc/prometheus/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
 	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md
 	@# A configuration that is there already is the administrator's.

@@ -53,7 +53,12 @@ allowed internal/asteriskconf
 allowed internal/setup internal/asteriskconf dialplan
 allowed internal/check internal/asteriskconf internal/setup dialplan ari ari/ami
 allowed internal/recorder internal/call dialplan
-allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio
+allowed internal/recorder/exec internal/recorder internal/call dialplan internal/audio internal/gentle
+allowed internal/alarm
+allowed internal/metrics
+allowed internal/space
+allowed internal/gentle
+allowed internal/orphans internal/recorder internal/audio internal/gentle
 allowed internal/cdr internal/call
 allowed internal/directory dialplan
 allowed internal/auth dialplan
@@ -62,14 +67,18 @@ allowed internal/lamp
 allowed internal/mail
 allowed internal/events
 allowed internal/webhook internal/events
-allowed internal/export internal/recorder
+allowed internal/ledger
+allowed internal/notary internal/ledger
+allowed internal/verify internal/ledger internal/recorder
+allowed internal/export internal/recorder internal/ledger
 allowed internal/retention internal/recorder
+allowed internal/backup internal/recorder
 allowed internal/history internal/cdr internal/recorder internal/audio
 allowed internal/why internal/recorder dialplan
 allowed internal/replay internal/recorder dialplan
+allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook internal/ledger internal/verify internal/backup
+allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/events internal/webhook internal/audit
 allowed internal/audit internal/call internal/recorder dialplan
-allowed store internal/directory internal/auth internal/recorder internal/cdr internal/call dialplan internal/export internal/retention internal/webhook
-allowed internal/api internal/auth internal/cdr internal/directory internal/recorder dialplan internal/audio internal/export internal/retention internal/why internal/audit internal/events internal/webhook
 allowed internal/lab dialplan
 allowed internal/live ari internal/call
 allowed internal/control internal/directory internal/auth dialplan
@@ -87,18 +96,25 @@ for p in ari ari/ami dialplan config internal/call internal/audio internal/recor
 	internal/recorder/exec internal/cdr internal/directory internal/auth store \
 	internal/api internal/lab internal/live internal/control internal/toggle internal/lamp internal/tones \
 	internal/asteriskconf internal/setup internal/check \
-	internal/mail internal/export internal/retention internal/history internal/why internal/replay internal/audit \
-	internal/events internal/webhook; do
+	internal/mail internal/export internal/retention internal/history internal/why internal/replay \
+	internal/events internal/webhook internal/ledger internal/notary internal/verify internal/audit \
+	internal/alarm internal/metrics internal/space internal/gentle internal/orphans internal/backup; do
 	crossing $p internal/app
 done
 crossing ari/ami ari
 crossing internal/mail internal/recorder
 crossing internal/events internal/auth
+crossing internal/alarm internal/recorder
+crossing internal/orphans store
 crossing internal/webhook internal/auth
 crossing internal/webhook internal/recorder
+crossing internal/ledger internal/recorder
+crossing internal/notary store
+crossing internal/verify internal/cdr
 crossing internal/export internal/mail
 crossing internal/export internal/cdr
 crossing internal/retention internal/export
+crossing internal/backup internal/export
 crossing internal/history store
 crossing internal/why store
 crossing internal/replay internal/directory

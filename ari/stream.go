@@ -106,6 +106,7 @@ type Stream struct {
 
 	mu    sync.Mutex
 	state State
+	link  *link // of the present session, nil without one
 
 	// Used by Run's goroutine only.
 	sessions int
@@ -159,6 +160,8 @@ func (s *Stream) session(ctx context.Context, sink Sink) (time.Duration, error) 
 	}
 	l := startLink(ctx, conn, s.cfg)
 	defer l.stop()
+	s.present(l)
+	defer s.present(nil)
 	if err := s.open(l, sink); err != nil {
 		return 0, l.reason(err)
 	}
@@ -173,6 +176,22 @@ func (s *Stream) session(ctx context.Context, sink Sink) (time.Duration, error) 
 	}
 	sink.Disconnected(err)
 	return s.cfg.Now().Sub(start), err
+}
+
+func (s *Stream) present(l *link) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.link = l
+}
+
+// Renew ends the present session, if there is one, for that cause; the next one
+// follows as after every end.
+func (s *Stream) Renew(cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.link != nil {
+		s.link.fail(cause)
+	}
 }
 
 // claimName sees that nobody holds our application name. Connecting anyway

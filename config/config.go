@@ -32,7 +32,9 @@ type Config struct {
 	Mail       Mail       `mapstructure:"mail" doc:"Mails about exports."`
 	Webhooks   Webhooks   `mapstructure:"webhooks" doc:"Events that are sent to other servers (callrecordd webhook). docs/events.md describes them."`
 	Retention  Retention  `mapstructure:"retention" doc:"How long things are kept, in days, by tenants that have not chosen themselves (callrecordd retention). 0 is for ever."`
+	Ledger     Ledger     `mapstructure:"ledger" doc:"The ledger of events, which proves what was recorded (callrecordd verify). docs/ledger.md describes it."`
 	Audit      Audit      `mapstructure:"audit" doc:"Whether what had to be recorded is in files (callrecordd audit). docs/audit.md has the details."`
+	Alarms     Alarms     `mapstructure:"alarms" doc:"What is an alarm, and what is done about it. docs/alarms.md describes all alarms."`
 	Journal    Journal    `mapstructure:"journal" doc:"How the journal of calls (asterisk.journal) is read."`
 	Log        Log        `mapstructure:"log" doc:"What the daemon says on its standard error."`
 }
@@ -42,12 +44,12 @@ type Asterisk struct {
 	ARIURL          string   `mapstructure:"ari_url" doc:"Asterisk's HTTP server: bindaddr and bindport in http.conf, with its prefix if there is one."`
 	ARIUser         string   `mapstructure:"ari_user" doc:"The user in ari.conf; it needs read_only=no."`
 	ARIPassword     Secret   `mapstructure:"ari_password" doc:"Its password. Set this or ari_password_file."`
-	ARIPasswordFile string   `mapstructure:"ari_password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/ari_password"`
+	ARIPasswordFile string   `mapstructure:"ari_password_file" doc:"A file that contains nothing but the password, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/ari_password"`
 	App             string   `mapstructure:"app" doc:"The name under which the daemon registers with Asterisk. Two daemons on one Asterisk need two names."`
 	AMIAddress      string   `mapstructure:"ami_address" doc:"Asterisk's manager: bindaddr and port in manager.conf."`
 	AMIUser         string   `mapstructure:"ami_user" doc:"The user in manager.conf; it needs write=system,call."`
 	AMIPassword     Secret   `mapstructure:"ami_password" doc:"Its secret. Set this or ami_password_file."`
-	AMIPasswordFile string   `mapstructure:"ami_password_file" doc:"A file that contains nothing but the secret." example:"/etc/callrecordd/ami_password"`
+	AMIPasswordFile string   `mapstructure:"ami_password_file" doc:"A file that contains nothing but the secret, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/ami_password"`
 	Journal         string   `mapstructure:"journal" doc:"The SQLite file into which Asterisk writes its call events (cel_sqlite3_custom.conf)."`
 	Technologies    []string `mapstructure:"technologies" doc:"Channel technologies of telephones and trunks. Others (Local, Snoop, ...) are no parties of a call."`
 }
@@ -56,6 +58,9 @@ type Asterisk struct {
 type Recordings struct {
 	Root  string `mapstructure:"root" doc:"Files are <root>/<tenant uuid>/monitor/<recording uuid>.wav. Must be on a local file system; Asterisk and the daemon both write there. If you change it, change ReadWritePaths= of the service as well."`
 	Pause string `mapstructure:"pause" live:"yes" doc:"What a pause leaves in the file: mute is silence, so that its time line stays; cut is nothing."`
+
+	Orphans      string        `mapstructure:"orphans" live:"yes" doc:"What is done with files that no recording knows: report only tells of them; repair puts those back that were renamed, and marks recordings whose file is gone; adopt also makes recordings of files that are named like ours, which their tenant then keeps as long as all others; quarantine also moves the rest to <root>/<tenant uuid>/quarantine. Nothing is ever removed."`
+	OrphansEvery time.Duration `mapstructure:"orphans_every" doc:"How often such files, and recordings whose file is gone, are looked for, at least 1m. 0 is never: callrecordd recording orphans does it then."`
 }
 
 // OnDemand is recording by users during a call.
@@ -66,6 +71,14 @@ type OnDemand struct {
 	FollowTransfer bool   `mapstructure:"follow_transfer" live:"yes" doc:"Whether a recording that a user has started goes on for the others when that user has left the call."`
 	Tones          bool   `mapstructure:"tones" live:"yes" doc:"Whether the parties hear a beep when a recording on demand starts, pauses, goes on or stops, and who may not start one an error tone. Announcements of a tenant are heard in any case."`
 }
+
+// The words of Recordings.Orphans.
+const (
+	OrphansReport     = "report"
+	OrphansRepair     = "repair"
+	OrphansAdopt      = "adopt"
+	OrphansQuarantine = "quarantine"
+)
 
 // The words of Recordings.Pause, OnDemand.Source and OnDemand.Cycle.
 const (
@@ -92,11 +105,11 @@ type HTTP struct {
 
 	ListenWebhookd   []string `mapstructure:"listen_webhookd" doc:"The same of subscriptions to events (webhookd)."`
 	ListenWebsocketd []string `mapstructure:"listen_websocketd" doc:"The same of the stream of events (websocketd)."`
-	Streams          int      `mapstructure:"streams" doc:"How many clients may follow events at the same time, 1 to 10000."`
+	Streams          int      `mapstructure:"streams" doc:"How many clients may follow events at the same time, 1 to 10000. An account may have a quarter of them."`
 
 	ListenTLS      []string `mapstructure:"listen_tls" doc:"Addresses with HTTPS, such as \":443\", where all services are found below /api/<service>/. callrecordd setup makes a certificate for it."`
 	Certificate    string   `mapstructure:"certificate" doc:"The certificate for HTTPS with those that vouch for it, as PEM. It is read again when it changes." example:"/etc/callrecordd/certificate.pem"`
-	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM." example:"/etc/callrecordd/certificate_key.pem"`
+	CertificateKey string   `mapstructure:"certificate_key" doc:"Its key, as PEM, or the name of a credential of the service." example:"/etc/callrecordd/certificate_key.pem"`
 	TrustedProxies []string `mapstructure:"trusted_proxies" doc:"Addresses or networks of reverse proxies in front, such as 127.0.0.1. Their X-Script-Name and X-Forwarded-* headers count, nobody else's."`
 }
 
@@ -123,7 +136,7 @@ type Mail struct {
 	TLS             string        `mapstructure:"tls" doc:"offered uses STARTTLS if the server has it; required sends nothing without; implicit is TLS from the first byte; none never uses it."`
 	Username        string        `mapstructure:"username" doc:"Who logs in. Without it nobody does." example:"callrecordd"`
 	Password        Secret        `mapstructure:"password" doc:"The password. Set this or password_file, or neither."`
-	PasswordFile    string        `mapstructure:"password_file" doc:"A file that contains nothing but the password." example:"/etc/callrecordd/mail_password"`
+	PasswordFile    string        `mapstructure:"password_file" doc:"A file that contains nothing but the password, or the name of a credential of the service (LoadCredential=)." example:"/etc/callrecordd/mail_password"`
 	Timeout         time.Duration `mapstructure:"timeout" doc:"How long the server may take."`
 	FromName        string        `mapstructure:"from_name" doc:"Who writes."`
 	FromAddress     string        `mapstructure:"from_address" doc:"The address of who writes."`
@@ -158,6 +171,13 @@ type Retention struct {
 	Every         time.Duration `mapstructure:"every" doc:"How often what is too old is looked for. 0 is never: callrecordd retention purge does it then."`
 }
 
+// Ledger is how the ledger is signed.
+type Ledger struct {
+	Key    string        `mapstructure:"key" doc:"The file with the private key that signs checkpoints. It is made if it is not there. Without it: the systemd credential ledger.key if there is one, else ledger.key in state.dir." example:"/etc/callrecordd/ledger.key"`
+	Anchor string        `mapstructure:"anchor" doc:"A file to which each checkpoint is appended, on write-once storage or another machine: who changes the database cannot change that. It needs ReadWritePaths= of the service." example:"/mnt/worm/callrecordd.anchor"`
+	Every  time.Duration `mapstructure:"every" doc:"How often a checkpoint is made if there is anything new, 10s to 24h."`
+}
+
 // Audit is the coverage audit.
 type Audit struct {
 	Tolerance time.Duration `mapstructure:"tolerance" doc:"How much may be missing at the beginning, at the end or between without being counted, 100ms to 10s. Asterisk writes up to 256ms late, and clocks are read at different moments."`
@@ -189,7 +209,7 @@ func Default() Config {
 			Journal:      "/var/log/asterisk/master.db",
 			Technologies: []string{"PJSIP", "SIP", "IAX2", "DAHDI", "SCCP", "MGCP"},
 		},
-		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute},
+		Recordings: Recordings{Root: "/var/lib/wazo/sounds/tenants", Pause: PauseMute, Orphans: OrphansRepair, OrphansEvery: 24 * time.Hour},
 		OnDemand:   OnDemand{Source: SourceFeature, Code: "*3", Cycle: CyclePause, Tones: true},
 		State:      State{Dir: "/var/lib/callrecordd", Socket: "/run/callrecordd/control.sock"},
 		HTTP: HTTP{
@@ -207,9 +227,14 @@ func Default() Config {
 		},
 		Webhooks:  Webhooks{Workers: 8, Timeout: 10 * time.Second, Attempts: 20, Keep: 7 * 24 * time.Hour},
 		Retention: Retention{CDRDays: 365, ExportDays: 2, RecordingDays: 365, Every: time.Hour},
+		Ledger:    Ledger{Every: 5 * time.Minute},
 		Audit:     Audit{Tolerance: 500 * time.Millisecond, KeepDays: 400},
 		Journal:   Journal{Poll: 150 * time.Millisecond, Keep: 7 * 24 * time.Hour},
 		Log:       Log{Level: "info", Format: "auto"},
+		Alarms: Alarms{
+			DiskLowPercent: 10, DiskCriticalPercent: 3, DiskLowTime: 24 * time.Hour, DiskCriticalTime: 2 * time.Hour,
+			HangUpAfter: 10 * time.Second,
+		},
 	}
 }
 

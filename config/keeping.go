@@ -37,7 +37,11 @@ func (m Mail) validate(r *report) {
 	for key, path := range map[string]string{
 		"mail.password_file": m.PasswordFile, "mail.body_file": m.BodyFile, "mail.failure_body_file": m.FailureBodyFile,
 	} {
-		if path != "" {
+		switch {
+		case path == "":
+		case key == "mail.password_file":
+			checkFile(r, key, path)
+		default:
 			checkPath(r, key, path)
 		}
 	}
@@ -60,6 +64,17 @@ func (d Retention) validate(r *report) {
 	checkRange(r, "retention.recording_days", d.RecordingDays, 0, maxDays)
 	if d.Every != 0 && d.Every < time.Minute {
 		r.add("retention.every", "%s is too often; choose at least 1m, or 0 for never", d.Every)
+	}
+}
+
+func (l Ledger) validate(r *report) {
+	for key, path := range map[string]string{"ledger.key": l.Key, "ledger.anchor": l.Anchor} {
+		if path != "" {
+			checkPath(r, key, path)
+		}
+	}
+	if l.Every < 10*time.Second || l.Every > 24*time.Hour {
+		r.add("ledger.every", "%s is out of range; choose 10s to 24h", l.Every)
 	}
 }
 

@@ -255,10 +255,15 @@ func readSecrets(c *Config) []string {
 			problems = append(problems, fmt.Sprintf("%s: %s is set as well; remove one of the two", f.key(), twin.key()))
 			continue
 		}
-		if !filepath.IsAbs(twin.value.String()) {
+		path, err := credential(twin.value.String())
+		if err != nil {
+			problems = append(problems, twin.key()+": "+err.Error())
+			continue
+		}
+		if !filepath.IsAbs(path) {
 			continue // told by Validate; relative to what would it be?
 		}
-		data, err := read(twin.value.String())
+		data, err := read(path)
 		if err != nil {
 			problems = append(problems, fmt.Sprintf("%s: %v", twin.key(), errors.Unwrap(err)))
 			continue

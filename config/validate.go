@@ -54,6 +54,8 @@ func (c Config) problems(withPasswords bool) []string {
 			c.Recordings.Root, c.Recordings.Root[i])
 	}
 	checkOneOf(&r, "recordings.pause", c.Recordings.Pause, PauseMute, PauseCut)
+	c.Recordings.validateOrphans(&r)
+	c.Alarms.validate(&r)
 	c.OnDemand.validate(&r)
 	checkPath(&r, "state.dir", c.State.Dir)
 	checkPath(&r, "state.socket", c.State.Socket)
@@ -66,6 +68,7 @@ func (c Config) problems(withPasswords bool) []string {
 	c.Mail.validate(&r)
 	c.Webhooks.validate(&r)
 	c.Retention.validate(&r)
+	c.Ledger.validate(&r)
 	c.Audit.validate(&r)
 	if p := c.Journal.Poll; p < minPoll || p > maxPoll {
 		r.add("journal.poll", "%s is out of range; choose %s to %s", p, minPoll, maxPoll)
@@ -85,7 +88,7 @@ func (a Asterisk) validate(r *report, withPasswords bool) {
 		r.add("asterisk.ari_password", "is empty; set it, or asterisk.ari_password_file, to the password in ari.conf")
 	}
 	if a.ARIPasswordFile != "" {
-		checkPath(r, "asterisk.ari_password_file", a.ARIPasswordFile)
+		checkFile(r, "asterisk.ari_password_file", a.ARIPasswordFile)
 	}
 	// The name stands in the dialplan, Stasis(name,toggle), and in addresses.
 	if !regexp.MustCompile(`^[A-Za-z0-9_.-]+$`).MatchString(a.App) {
@@ -100,7 +103,7 @@ func (a Asterisk) validate(r *report, withPasswords bool) {
 		r.add("asterisk.ami_password", "is empty; set it, or asterisk.ami_password_file, to the secret in manager.conf")
 	}
 	if a.AMIPasswordFile != "" {
-		checkPath(r, "asterisk.ami_password_file", a.AMIPasswordFile)
+		checkFile(r, "asterisk.ami_password_file", a.AMIPasswordFile)
 	}
 	checkPath(r, "asterisk.journal", a.Journal)
 	checkTechnologies(r, a.Technologies)
@@ -186,6 +189,8 @@ func (h HTTP) validateTLS(r *report) {
 	files := []struct{ key, path string }{{"http.certificate", h.Certificate}, {"http.certificate_key", h.CertificateKey}}
 	for _, f := range files {
 		switch {
+		case f.path != "" && f.key == "http.certificate_key":
+			checkFile(r, f.key, f.path)
 		case f.path != "":
 			checkPath(r, f.key, f.path)
 		case len(h.ListenTLS) > 0:

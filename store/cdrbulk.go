@@ -8,7 +8,8 @@ import (
 )
 
 // SaveManyCDRs saves CDRs as SaveCDR does, many times faster if there are
-// thousands of them. It returns their ids. All other writes wait meanwhile.
+// thousands of them, and without entries of the ledger: it is for those who fill
+// databases with made-up calls. It returns their ids. All other writes wait meanwhile.
 func (t *Tx) SaveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 	if ids, err = t.saveManyCDRs(cdrs); err != nil {
 		return nil, fmt.Errorf("save many cdrs: %w", err)
@@ -51,7 +52,7 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 		}
 		ids = append(ids, id)
 	}
-	return ids, t.endBulk()
+	return ids, t.endBulk(false)
 }
 
 // beginBulk keeps the triggers of the migration 00004 from deriving anything
@@ -59,7 +60,31 @@ func (t *Tx) saveManyCDRs(cdrs []cdr.CDR) (ids []int64, err error) {
 // they derive meanwhile.
 func (t *Tx) beginBulk() error { return t.exec("INSERT INTO cdr_bulk VALUES (0)") }
 
-func (t *Tx) endBulk() error {
+// endBulk notes in the ledger which recordings were attached, if it is told to.
+func (t *Tx) endBulk(note bool) error {
+	// Of two CDRs that became one, one is gone.
+	if err := t.exec("DELETE FROM cdr_bulk WHERE cdr_id NOT IN (SELECT id FROM cdrs)"); err != nil {
+		return err
+	}
+	type link struct {
+		uuid string
+		cdr  int64
+	}
+	attached, err := collect(t.ctx, t.tx, func(r *sql.Rows) (x link, err error) {
+		err = r.Scan(&x.uuid, &x.cdr)
+		return x, err
+	}, attachBulk)
+	if err != nil {
+		return err
+	}
+	for _, x := range attached {
+		if !note {
+			break
+		}
+		if err := t.noteAttached(x.cdr, x.uuid); err != nil {
+			return err
+		}
+	}
 	for _, statement := range finishBulk() {
 		if err := t.exec(statement); err != nil {
 			return err
@@ -67,6 +92,18 @@ func (t *Tx) endBulk() error {
 	}
 	return nil
 }
+
+// attachBulk gives recordings that are there already the new CDRs of their calls.
+const attachBulk = `UPDATE recordings SET cdr_id = found.id FROM (SELECT uuid, min(id) AS id FROM (
+	SELECT r.uuid, u.cdr_id AS id FROM cdr_bulk b CROSS JOIN cdr_uniqueids u ON u.cdr_id = b.cdr_id
+		CROSS JOIN recordings r INDEXED BY recordings_hook ON r.hook = u.uniqueid
+		WHERE r.cdr_id IS NULL AND (r.boot_s = u.boot_s OR r.boot_s = 0 OR u.boot_s = 0)
+	UNION ALL
+	SELECT r.uuid, u.cdr_id FROM cdr_bulk b CROSS JOIN cdr_uniqueids u ON u.cdr_id = b.cdr_id
+		CROSS JOIN recording_legs l ON l.leg = u.uniqueid
+		CROSS JOIN recordings r ON r.uuid = l.recording_uuid
+		WHERE r.cdr_id IS NULL AND (l.boot_s = u.boot_s OR l.boot_s = 0 OR u.boot_s = 0)
+	) GROUP BY uuid) AS found WHERE recordings.uuid = found.uuid RETURNING recordings.uuid, recordings.cdr_id`
 
 // knownLinkedIDs returns those of the CDRs that the database has, whatever
 // their boot: most imported calls are new, which is found out for all at once.
@@ -102,21 +139,8 @@ func finishBulk() []string {
 		bulk = "cdr_bulk b CROSS JOIN cdrs c ON c.id = b.cdr_id"
 		// newest holds for calls that are the newest with one of their peers.
 		newest = "EXISTS (SELECT 1 FROM json_each(c.peers) p WHERE (SELECT max(cdr_id) FROM cdr_peers WHERE peer = p.value) = c.id)"
-		attach = `UPDATE recordings SET cdr_id = found.id FROM (SELECT uuid, min(id) AS id FROM (
-			SELECT r.uuid, u.cdr_id AS id FROM cdr_bulk b CROSS JOIN cdr_uniqueids u ON u.cdr_id = b.cdr_id
-				CROSS JOIN recordings r INDEXED BY recordings_hook ON r.hook = u.uniqueid
-				WHERE r.cdr_id IS NULL AND (r.boot_s = u.boot_s OR r.boot_s = 0 OR u.boot_s = 0)
-			UNION ALL
-			SELECT r.uuid, u.cdr_id FROM cdr_bulk b CROSS JOIN cdr_uniqueids u ON u.cdr_id = b.cdr_id
-				CROSS JOIN recording_legs l ON l.leg = u.uniqueid
-				CROSS JOIN recordings r ON r.uuid = l.recording_uuid
-				WHERE r.cdr_id IS NULL AND (l.boot_s = u.boot_s OR l.boot_s = 0 OR u.boot_s = 0)
-			) GROUP BY uuid) AS found WHERE recordings.uuid = found.uuid`
 	)
 	return []string{
-		// Of two CDRs that became one, one is gone.
-		"DELETE FROM cdr_bulk WHERE cdr_id NOT IN (SELECT id FROM cdrs)",
-		attach,
 		"INSERT INTO cdr_postings SELECT t.value, c.tenant_no, c.start_at, c.id, c.facet FROM " + bulk +
 			" CROSS JOIN json_each(c.terms) t ORDER BY 1, 2, 3, 4",
 		`INSERT INTO cdr_sums SELECT l.value, c.tenant_no,

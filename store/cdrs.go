@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -83,9 +84,7 @@ func (s *Store) SaveCDRs(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint)
 			for i := len(ids); i < len(cdrs) && time.Since(begun) < groupTime; i++ {
 				id, how, err := t.saveCDR(&cdrs[i])
 				if err == nil && how != cdrKept {
-					err = t.AppendEvents(recorder.Event{
-						Kind: EventCDR, Call: cdrs[i].ConversationID, Actor: "callrecordd", Data: CDRSaved{id, how == cdrNew},
-					})
+					err = t.noteCDR(&cdrs[i], id, how == cdrNew)
 				}
 				if err != nil {
 					return fmt.Errorf("call %s: %w", cdrs[i].ConversationID, err)
@@ -120,11 +119,14 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, cdrOutcome, error) {
 	if err != nil {
 		return 0, cdrKept, err
 	}
+	if known, err = t.alsoLive(c, known); err != nil {
+		return 0, cdrKept, err
+	}
 	if c.Source == cdr.SourceLive && len(known) > 0 {
-		var source string
-		err := t.tx.QueryRowContext(t.ctx, "SELECT source FROM cdrs WHERE id = ?", known[0]).Scan(&source)
-		if err != nil || source == cdr.SourceJournal {
-			return known[0], cdrKept, err
+		better, err := collect(t.ctx, t.tx, one[int64], `SELECT id FROM cdrs WHERE id IN (SELECT value FROM json_each(?))
+			AND source <> 'live' ORDER BY id LIMIT 1`, list(known))
+		if err != nil || len(better) > 0 {
+			return append(better, 0)[0], cdrKept, err
 		}
 	}
 	if same, err := t.fromSameRows(c, known); err != nil {
@@ -144,6 +146,28 @@ func (t *Tx) saveCDR(c *cdr.CDR) (int64, cdrOutcome, error) {
 		how = cdrReplaced
 	}
 	return id, how, t.AttachRecordings(c, id)
+}
+
+// alsoLive adds to the known CDRs of a call those that share a uniqueid with it,
+// if one of the two comes from Asterisk's events: which linkedid a channel has is
+// not told by them, so it may be another than in the journal.
+func (t *Tx) alsoLive(c *cdr.CDR, known []int64) ([]int64, error) {
+	var live bool
+	if c.Source != cdr.SourceLive {
+		if err := t.scan(&live, "SELECT EXISTS (SELECT 1 FROM cdrs WHERE source = 'live')"); err != nil || !live {
+			return known, err
+		}
+	}
+	more, err := collect(t.ctx, t.tx, one[int64], `SELECT DISTINCT cdr_id FROM cdr_uniqueids
+		WHERE uniqueid IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
+		AND (?3 OR (SELECT source FROM cdrs WHERE id = cdr_id) = 'live') ORDER BY cdr_id`,
+		bootKey(c.Journal.Boot), list(c.Uniqueids), c.Source == cdr.SourceLive)
+	if err != nil {
+		return nil, fmt.Errorf("look for cdrs from events: %w", err)
+	}
+	known = append(known, more...)
+	slices.Sort(known)
+	return slices.Compact(known), nil
 }
 
 // fromSameRows reports whether the one known CDR was derived from the range of
@@ -184,8 +208,14 @@ func (t *Tx) saveCDRRow(c *cdr.CDR, known []int64, recorded bool) (int64, error)
 		return 0, err
 	}
 	for _, other := range known[1:] {
+		moved, err := t.uuids("UPDATE recordings SET cdr_id = ? WHERE cdr_id = ? RETURNING uuid", id, other)
+		if err == nil {
+			err = t.noteAttached(id, moved...)
+		}
+		if err != nil {
+			return 0, err
+		}
 		for _, statement := range []string{
-			"UPDATE recordings SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_linkedids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE cdr_uniqueids SET cdr_id = ? WHERE cdr_id = ?",
 			"UPDATE OR REPLACE cdr_holds SET cdr_id = ? WHERE cdr_id = ?",
@@ -248,10 +278,14 @@ func (t *Tx) insertCDRChildren(c *cdr.CDR, id int64) error {
 // that have a CDR keep it.
 func (t *Tx) AttachRecordings(c *cdr.CDR, id int64) error {
 	// The + keeps SQLite from going through all recordings without a CDR.
-	if err := t.exec(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
+	uuids, err := t.uuids(`UPDATE recordings SET cdr_id = ?3 WHERE +cdr_id IS NULL AND uuid IN (
 		SELECT uuid FROM recordings WHERE hook IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`
-		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`)`,
-		bootKey(c.Journal.Boot), list(c.Uniqueids), id); err != nil {
+		UNION SELECT recording_uuid FROM recording_legs WHERE leg IN (SELECT value FROM json_each(?2)) AND `+sameBoot+`) RETURNING uuid`,
+		bootKey(c.Journal.Boot), list(c.Uniqueids), id)
+	if err == nil {
+		err = t.noteAttached(id, uuids...)
+	}
+	if err != nil {
 		return fmt.Errorf("attach recordings to cdr %d: %w", id, err)
 	}
 	return nil

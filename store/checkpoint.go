@@ -13,7 +13,7 @@ import (
 func (s *Store) Checkpoint(ctx context.Context, journal int64) (cdr.Checkpoint, error) {
 	c := cdr.Checkpoint{Journal: journal}
 	err := s.read(ctx, func(q querier) error {
-		return q.QueryRowContext(ctx, "SELECT position FROM checkpoints WHERE journal = ?", journal).Scan(&c.Position)
+		return q.QueryRowContext(ctx, "SELECT position, mark FROM checkpoints WHERE journal = ?", journal).Scan(&c.Position, &c.Mark)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c, fmt.Errorf("read checkpoint of journal %d: %w", journal, err)
@@ -21,13 +21,15 @@ func (s *Store) Checkpoint(ctx context.Context, journal int64) (cdr.Checkpoint, 
 	return c, nil
 }
 
+// newestCheckpoint selects the one that was saved last.
+const newestCheckpoint = "SELECT journal, position, mark FROM checkpoints ORDER BY seq DESC, updated_at DESC, journal DESC LIMIT 1"
+
 // LoadCheckpoint returns the checkpoint that was saved last, of whichever
 // journal, or the zero Checkpoint if there is none. It implements cdr.Store.
 func (s *Store) LoadCheckpoint(ctx context.Context) (cdr.Checkpoint, error) {
 	var c cdr.Checkpoint
 	err := s.read(ctx, func(q querier) error {
-		return q.QueryRowContext(ctx, "SELECT journal, position FROM checkpoints ORDER BY updated_at DESC, journal DESC LIMIT 1").
-			Scan(&c.Journal, &c.Position)
+		return q.QueryRowContext(ctx, newestCheckpoint).Scan(&c.Journal, &c.Position, &c.Mark)
 	})
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return c, fmt.Errorf("read checkpoint: %w", err)
@@ -43,7 +45,9 @@ func (t *Tx) saveCheckpoint(c cdr.Checkpoint) error {
 	if c == (cdr.Checkpoint{}) {
 		return nil
 	}
-	return t.exec(`INSERT INTO checkpoints VALUES (?, ?, ?) ON CONFLICT DO UPDATE
-		SET position = excluded.position, updated_at = excluded.updated_at`,
-		c.Journal, c.Position, micros(t.now))
+	// Which is the last one is not told by the clock, which may be set back.
+	return t.exec(`INSERT INTO checkpoints (journal, position, updated_at, mark, seq)
+		SELECT ?, ?, ?, ?, coalesce(max(seq), 0) + 1 FROM checkpoints WHERE true ON CONFLICT DO UPDATE
+		SET position = excluded.position, updated_at = excluded.updated_at, mark = excluded.mark, seq = excluded.seq`,
+		c.Journal, c.Position, micros(t.now), c.Mark)
 }

@@ -206,6 +206,27 @@ func (s *Store) DirectoryChangedSince(ctx context.Context, at time.Time) (change
 	return changed, nil
 }
 
+// DirectorySpan returns the time during which the directory was what it was at a
+// given one: from its last change before that, the zero time if there was none,
+// up to the next one, which there must be.
+func (s *Store) DirectorySpan(ctx context.Context, at time.Time) (from, to time.Time, err error) {
+	var first, last sql.NullInt64
+	err = s.read(ctx, func(q querier) error {
+		return q.QueryRowContext(ctx, `SELECT
+			(SELECT max(t) FROM (SELECT max(valid_from) AS t FROM directory_history WHERE valid_from <= ?1
+				UNION ALL SELECT max(valid_to) FROM directory_history WHERE valid_to <= ?1)),
+			(SELECT min(t) FROM (SELECT min(valid_from) AS t FROM directory_history WHERE valid_from > ?1
+				UNION ALL SELECT min(valid_to) FROM directory_history WHERE valid_to > ?1))`, micros(at)).Scan(&first, &last)
+	})
+	if err == nil && !last.Valid {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return from, to, fmt.Errorf("look for the changes of the directory around %s: %w", at.UTC().Format(time.RFC3339), err)
+	}
+	return fromMicros(first.Int64), fromMicros(last.Int64), nil
+}
+
 // BookAt returns the whole directory as it was at a time, for audit and replay.
 func (s *Store) BookAt(ctx context.Context, at time.Time) (*directory.Book, error) {
 	type row struct{ kind, doc string }

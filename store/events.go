@@ -4,10 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
+	"callrecordd/internal/ledger"
 	"callrecordd/internal/recorder"
 )
 
@@ -26,8 +28,8 @@ type EventFilter struct {
 	Limit           int
 }
 
-// AppendEvents adds events to the append-only table. Their Data must marshal
-// to JSON. A zero At is now.
+// AppendEvents adds events to the append-only table, chained to those before
+// (docs/ledger.md). Their Data must marshal to JSON. A zero At is now.
 func (t *Tx) AppendEvents(events ...recorder.Event) error {
 	for _, e := range events {
 		data, err := json.Marshal(e.Data)
@@ -37,14 +39,18 @@ func (t *Tx) AppendEvents(events ...recorder.Event) error {
 		if e.At.IsZero() {
 			e.At = t.now
 		}
-		if err := t.exec("INSERT INTO events (at, kind, recording, call, actor, data) VALUES (?, ?, ?, ?, ?, ?)",
-			micros(e.At), e.Kind, e.Recording, e.Call, e.Actor, string(data)); err != nil {
+		if err := t.appendEntry(ledger.Entry{
+			At: micros(e.At), Kind: valid(e.Kind), Recording: valid(e.Recording), Call: valid(e.Call), Actor: valid(e.Actor), Data: string(data),
+		}); err != nil {
 			return fmt.Errorf("store event %s: %w", e.Kind, err)
 		}
 		*t.noted = true
 	}
 	return nil
 }
+
+// valid is a text without what JSON cannot say: a proof has it as JSON.
+func valid(text string) string { return strings.ToValidUTF8(text, "\ufffd") }
 
 // tellAppended passes on that events have been committed.
 func (s *Store) tellAppended() {
@@ -108,17 +114,72 @@ const (
 	EventCDR     = "cdr_saved"         // Data is CDRSaved
 )
 
-// Settled is the Data of EventSettled.
+// Events with the same Data as EventSettled, of which nobody is told: a
+// recording had ended when its row came to be, such as an imported one, or its
+// file is another one now, such as after a repair.
+const (
+	EventImported = "recording_imported"
+	EventRestated = "recording_restated"
+)
+
+// Settled is the Data of EventSettled: what the ledger proves of the file. It is
+// lower-case hex; before version 14 of the schema there was none of a file.
 type Settled struct {
-	State recorder.State `json:"state"`
-	Cause string         `json:"cause,omitempty"`
+	State   recorder.State `json:"state"`
+	Cause   string         `json:"cause,omitempty"`
+	SHA256  string         `json:"sha256,omitempty"`
+	Bytes   int64          `json:"bytes"`
+	Samples int64          `json:"samples"`
+	Rate    int            `json:"rate"`
+	Proves  bool           `json:"proves"` // of this version: SHA256 is empty because there is none
+}
+
+// EventAttached says to which CDR a recording belongs from now on. Data is Attached.
+const EventAttached = "recording_attached"
+
+// Attached is the Data of EventAttached.
+type Attached struct {
+	CDR int64 `json:"cdr"`
+}
+
+// noteAttached appends EventAttached of recordings.
+func (t *Tx) noteAttached(cdrID int64, uuids ...string) error {
+	for _, uuid := range uuids {
+		if err := t.AppendEvents(recorder.Event{Kind: EventAttached, Recording: uuid, Actor: "callrecordd", Data: Attached{cdrID}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// uuids runs a statement that returns some, and stays prepared.
+func (t *Tx) uuids(query string, args ...any) (out []string, err error) {
+	t.ran++
+	st, err := t.prepared(query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := st.QueryContext(t.ctx, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		uuid, err := one[string](rows)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, uuid)
+	}
+	return out, rows.Err()
 }
 
 // CDRSaved is the Data of EventCDR. New is false if the CDR of a call has been
-// derived anew.
+// derived anew. Digest is that of the row (CDRDigest).
 type CDRSaved struct {
-	ID  int64 `json:"cdr"`
-	New bool  `json:"new"`
+	ID     int64  `json:"cdr"`
+	New    bool   `json:"new"`
+	Digest string `json:"digest,omitempty"`
 }
 
 // Settle is the event of a recording whose state is final.
@@ -127,7 +188,9 @@ func Settle(r recorder.Recording) recorder.Event {
 	if len(r.Legs) > 0 {
 		call = r.Legs[0]
 	}
-	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: call, Actor: "callrecordd", Data: Settled{r.State, r.Cause}}
+	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: call, Actor: "callrecordd", Data: Settled{
+		State: r.State, Cause: r.Cause, SHA256: r.SHA256, Bytes: r.Bytes, Samples: r.Samples, Rate: r.Rate, Proves: true,
+	}}
 }
 
 // AppendEvents adds events in one durable transaction, which they may share

@@ -66,7 +66,7 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 		return nil, err
 	}
 	var out []Imported
-	var first, last, stored int64
+	var note CDRsImported
 	for i := range list {
 		if i > 0 && !t.mayGoOn() {
 			break
@@ -81,19 +81,22 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 			return nil, err
 		}
 		if done.Refused == "" && !done.Known {
-			if stored++; stored == 1 {
-				first = done.ID
+			digest, err := cdrDigest(done.ID, &list[i].CDR)
+			if err != nil {
+				return nil, err
 			}
-			last = done.ID
+			if note.Calls++; note.Calls == 1 {
+				note.First = done.ID
+			}
+			note.Last = done.ID
+			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest})
 		}
 		out = append(out, done)
 	}
-	if err := t.endBulk(); err != nil || stored == 0 {
+	if err := t.endBulk(true); err != nil || note.Calls == 0 {
 		return out, err
 	}
-	return out, t.AppendEvents(recorder.Event{
-		Kind: "cdr.imported", Actor: actor, Data: map[string]int64{"calls": stored, "first": first, "last": last},
-	})
+	return out, t.AppendEvents(recorder.Event{Kind: EventCDRsImported, Actor: actor, Data: note})
 }
 
 func (t *Tx) importCDR(im Import) (Imported, error) {

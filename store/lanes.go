@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"time"
+
+	"callrecordd/internal/ledger"
 )
 
 // Priority says which lane a write takes and how durable its commit is.
@@ -84,7 +86,8 @@ type Tx struct {
 	known map[term]int64 // numbers of texts that are in the database
 	terms map[term]int64 // and that this transaction has looked up or made
 	more  func() bool
-	noted *bool // set when it appends events
+	noted *bool        // set when it appends events
+	last  *ledger.Link // what the next entry is chained to, once it was looked up
 }
 
 // mayGoOn says whether bulk work may do more in this transaction.

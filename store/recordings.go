@@ -55,8 +55,36 @@ func (t *Tx) InsertRecording(r recorder.Recording) error {
 	return nil
 }
 
+// InsertGenerated is InsertRecording without entries of the ledger, for those who
+// fill databases with made-up calls.
+func (t *Tx) InsertGenerated(r recorder.Recording) error {
+	if err := t.insertRow(r, 0); err != nil {
+		return fmt.Errorf("store recording %s: %w", r.UUID, err)
+	}
+	return nil
+}
+
 // insertRecording stores a recording of that CDR, 0 if there is none yet.
 func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
+	if err := t.insertRow(r, cdrID); err != nil {
+		return err
+	}
+	switch r.State {
+	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
+		event := Settle(r)
+		event.Kind = EventImported
+		if err := t.AppendEvents(event); err != nil {
+			return err
+		}
+	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing, recorder.Deleted:
+	}
+	if cdrID == 0 {
+		return nil
+	}
+	return t.noteAttached(cdrID, r.UUID)
+}
+
+func (t *Tx) insertRow(r recorder.Recording, cdrID int64) error {
 	args, err := recordingArgs(r)
 	if err != nil {
 		return err
@@ -96,22 +124,40 @@ func (t *Tx) UpdateRecording(r recorder.Recording) error {
 	return nil
 }
 
-// settle notes that a recording becomes final, or final in another way.
+// settle notes that a recording becomes final, or final in another way, and
+// what its file is then.
 func (t *Tx) settle(r recorder.Recording) error {
 	switch r.State {
 	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
 	default:
 		return nil
 	}
-	var before recorder.State
-	err := t.scan(&before, "SELECT state FROM recordings WHERE uuid = ?", r.UUID)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && before == r.State {
+	before, err := t.settled(r.UUID)
+	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	return t.AppendEvents(Settle(r))
+	event := Settle(r)
+	now, ok := event.Data.(Settled)
+	before.Cause, before.Proves = now.Cause, now.Proves
+	switch {
+	case !ok || before == now:
+		return nil
+	case before.State == now.State:
+		event.Kind = EventRestated
+	}
+	return t.AppendEvents(event)
+}
+
+// settled is what the row says, without the cause; sql.ErrNoRows if there is none.
+func (t *Tx) settled(uuid string) (s Settled, err error) {
+	st, err := t.prepared("SELECT state, sha256, bytes, samples, rate FROM recordings WHERE uuid = ?")
+	if err == nil {
+		err = st.QueryRowContext(t.ctx, uuid).Scan(&s.State, &s.SHA256, &s.Bytes, &s.Samples, &s.Rate)
+	}
+	return s, err
 }
 
 func recordingArgs(r recorder.Recording) ([]any, error) {
@@ -153,7 +199,11 @@ func (t *Tx) saveLegs(r recorder.Recording) error {
 	if err != nil || id == 0 {
 		return err
 	}
-	return t.exec("UPDATE recordings SET cdr_id = ? WHERE uuid = ? AND cdr_id IS NULL", id, r.UUID)
+	n, err := t.count("UPDATE recordings SET cdr_id = ? WHERE uuid = ? AND cdr_id IS NULL", id, r.UUID)
+	if err != nil || n == 0 {
+		return err
+	}
+	return t.noteAttached(id, r.UUID)
 }
 
 func (t *Tx) insertLegs(r recorder.Recording) error {
@@ -248,6 +298,12 @@ func (s *Store) Recording(ctx context.Context, uuid string) (recorder.Recording,
 // oldest first: what a start-up has to reconcile.
 func (s *Store) OpenRecordings(ctx context.Context) ([]recorder.Recording, error) {
 	return s.recordings(ctx, " WHERE state IN ('starting', 'recording', 'paused', 'closing') ORDER BY intent_at, uuid")
+}
+
+// UnclosedRecordings returns the recordings whose file nobody has closed and whose
+// header could not be repaired, oldest first.
+func (s *Store) UnclosedRecordings(ctx context.Context) ([]recorder.Recording, error) {
+	return s.recordings(ctx, " WHERE state = 'interrupted' AND cause = 'header_unset' ORDER BY intent_at, uuid")
 }
 
 // RecordingsOf returns the recordings whose talk had one of these uniqueids in

@@ -294,15 +294,28 @@ func (s *Store) DeleteCDRs(ctx context.Context, ids []int64, actor string) (int,
 // deleteCDR deletes a CDR with its deleted recordings, unless it is held or has
 // others.
 func (t *Tx) deleteCDR(id int64, actor string) (bool, error) {
-	res, err := t.run(`INSERT INTO events (at, kind, recording, call, actor, data)
-		SELECT ?, 'cdr.deleted', '', conversation_id, ?, json_object('cdr', id, 'tenant_uuid', tenant_uuid, 'start_at', start_at)
-		FROM cdrs WHERE id = ? AND NOT EXISTS (SELECT 1 FROM cdr_holds WHERE cdr_id = cdrs.id)
+	st, err := t.prepared(`SELECT conversation_id, tenant_uuid, start_at FROM cdrs
+		WHERE id = ? AND NOT EXISTS (SELECT 1 FROM cdr_holds WHERE cdr_id = cdrs.id)
 		AND NOT EXISTS (SELECT 1 FROM recordings WHERE cdr_id = cdrs.id AND (state <> 'deleted'
-			OR EXISTS (SELECT 1 FROM removals WHERE recording_uuid = uuid)))`, []any{micros(t.now), actor, id})
+			OR EXISTS (SELECT 1 FROM removals WHERE recording_uuid = uuid)))`)
 	if err != nil {
 		return false, err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
+	var call string
+	var data struct {
+		CDR        int64  `json:"cdr"`
+		TenantUUID string `json:"tenant_uuid"`
+		Start      int64  `json:"start_at"`
+	}
+	err = st.QueryRowContext(t.ctx, id).Scan(&call, &data.TenantUUID, &data.Start)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	data.CDR = id
+	if err == nil {
+		err = t.AppendEvents(recorder.Event{Kind: "cdr.deleted", Call: call, Actor: actor, Data: data})
+	}
+	if err != nil {
 		return false, err
 	}
 	if err := t.exec("DELETE FROM recordings WHERE cdr_id = ?", id); err != nil {

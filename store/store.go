@@ -3,8 +3,8 @@
 // one writer with lanes by urgency and a pool of read-only connections.
 //
 // It may import the packages that own the types it stores (directory, auth,
-// recorder, cdr, call, export, retention, webhook, dialplan) and nothing else of
-// ours; nobody else writes SQL.
+// recorder, cdr, call, export, retention, webhook, backup, dialplan) and nothing
+// else of ours; nobody else writes SQL.
 package store
 
 import (
@@ -66,6 +66,8 @@ type Store struct {
 	wg                    sync.WaitGroup
 	closeOnce             sync.Once
 	closeErr              error
+
+	longWAL int // of checkpointLoop alone: up to how many frames the log is left as it is
 
 	// Of writeLoop alone:
 	sync    string // the connection's synchronous setting, "" if not known

@@ -331,7 +331,7 @@ func TestEventsAreAppendOnly(t *testing.T) {
 	}
 	for _, q := range []string{
 		"UPDATE events SET actor = 'nobody'", "DELETE FROM events",
-		"INSERT OR REPLACE INTO events VALUES (1, 0, 'x', '', '', '', 'null')",
+		"INSERT OR REPLACE INTO events VALUES (1, 0, 'x', '', '', '', 'null', zeroblob(32))",
 	} {
 		err := s.Write(t.Context(), High, func(tx *Tx) error { return tx.exec(q) })
 		if err == nil || !strings.Contains(err.Error(), "append-only") {

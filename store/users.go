@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"time"
 
 	"callrecordd/internal/directory"
@@ -60,4 +61,25 @@ func nullID(id int64) any {
 		return nil
 	}
 	return id
+}
+
+// UserTenants returns the tenants of whom a uuid is or was: what the directory
+// has ever said or, if it never knew the uuid, those of the calls it took part
+// in. A call between tenants is that of one of them only.
+func (s *Store) UserTenants(ctx context.Context, uuid string) (tenants []string, err error) {
+	err = s.read(ctx, func(q querier) (err error) {
+		tenants, err = collect(ctx, q, one[string],
+			"SELECT DISTINCT json_extract(doc, '$.tenant_uuid') FROM directory_history WHERE kind = 'user' AND key = ?", uuid)
+		if err != nil || len(tenants) > 0 {
+			return err
+		}
+		tenants, err = collect(ctx, q, one[string], `SELECT tenant_uuid FROM cdrs WHERE source_user_uuid = ?1 AND source_user_uuid <> ''
+			UNION SELECT tenant_uuid FROM cdrs WHERE destination_user_uuid = ?1 AND destination_user_uuid <> ''
+			UNION SELECT c.tenant_uuid FROM cdr_participants p JOIN cdrs c ON c.id = p.cdr_id WHERE p.user_uuid = ?1`, uuid)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the tenants of user %s: %w", uuid, err)
+	}
+	return tenants, nil
 }

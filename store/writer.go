@@ -60,8 +60,18 @@ func (s *Store) copyBack() {
 	var busy, frames, copied int
 	ctx := context.Background()
 	err := s.writeDB.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &frames, &copied)
-	if err == nil && frames > largeWAL {
-		err = s.startWAL(ctx)
+	switch {
+	case err != nil:
+	case frames <= largeWAL:
+		s.longWAL = 0
+	case frames > s.longWAL:
+		// Who reads for minutes, as a backup does, keeps all that follows from
+		// beginning anew, and each attempt holds up writers.
+		s.longWAL = 0
+		var reading bool
+		if reading, err = s.startWAL(ctx); reading {
+			s.longWAL = 2 * frames
+		}
 	}
 	if err != nil {
 		s.opt.Log.Warn("cannot copy the write-ahead log back into the database", "error", err)
@@ -70,20 +80,20 @@ func (s *Store) copyBack() {
 
 // startWAL has the next write begin the file anew, if there is nobody who still
 // reads what is in it. Writers wait meanwhile, so it gives up soon; the next
-// checkpoint tries again.
-func (s *Store) startWAL(ctx context.Context) error {
+// checkpoint tries again. reading says that there is somebody.
+func (s *Store) startWAL(ctx context.Context) (reading bool, err error) {
 	conn, err := s.writeDB.Conn(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { _ = conn.Close() }() // only given back
 	if _, err = conn.ExecContext(ctx, "PRAGMA busy_timeout = 20"); err != nil {
-		return err
+		return false, err
 	}
 	var busy, frames, copied int
 	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(RESTART)").Scan(&busy, &frames, &copied)
 	_, again := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA busy_timeout = %d", busyTimeout.Milliseconds()))
-	return errors.Join(err, again)
+	return busy != 0, errors.Join(err, again)
 }
 
 // querier is a transaction of either kind.

@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	defaultTimeout     = 2 * time.Second
-	defaultDialTimeout = 5 * time.Second
+	defaultTimeout     = 3 * time.Second
+	defaultDialTimeout = 15 * time.Second // three answers
 	pingInterval       = 10 * time.Second
 	slowRetry          = 30 * time.Second
 	maxMisses          = 2
@@ -32,9 +32,9 @@ type Config struct {
 	Address string
 	// User and Secret are those of manager.conf. They are not printed.
 	User, Secret string
-	// Timeout is the deadline of an action whose context has none, 2 s by default.
+	// Timeout is the deadline of an action whose context has none, 3 s by default.
 	Timeout time.Duration
-	// DialTimeout bounds connecting and login, 5 s by default.
+	// DialTimeout bounds connecting and login, 15 s by default.
 	DialTimeout time.Duration
 	// PingInterval is how long nothing may come before a ping, 10 s by
 	// default; two pings without answer end the connection.

@@ -20,6 +20,7 @@ import (
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
+	"callrecordd/internal/app"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
@@ -148,7 +149,7 @@ func (h *host) daemon(change ...func(*control.Options)) *directory.Service {
 			return map[string]any{"summary": "degraded: ARI: refused", "ari": map[string]string{"Detail": "refused"}}
 		},
 	}
-	o.Routes = hookRoutes(st, dir)
+	o.Routes = append(hookRoutes(st, dir), app.Backups{Store: st}.Routes()...)
 	for _, c := range change {
 		c(&o)
 	}

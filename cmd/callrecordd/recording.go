@@ -23,6 +23,7 @@ func recordingCmd(e *environment) *cobra.Command {
 		liveRequestCmd(e, "stop", "End the recording of CHANNEL's call, whoever wants it"),
 		liveRequestCmd(e, "pause", "Pause the recording of CHANNEL's call"),
 		liveRequestCmd(e, "resume", "Go on with the recording of CHANNEL's call, whoever paused it"),
+		orphansCmd(e),
 	)
 	return cmd
 }

@@ -52,7 +52,8 @@ func newRoot(env environment) *cobra.Command {
 		serveCmd(e), checkCmd(e), setupCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
 		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e),
 		accountCmd(e), policyCmd(e), tokenCmd(e),
-		recordingCmd(e), cdrCmd(e), rulesCmd(e), exportCmd(e), retentionCmd(e), webhookCmd(e), auditCmd(e),
+		recordingCmd(e), cdrCmd(e), rulesCmd(e), exportCmd(e), retentionCmd(e), webhookCmd(e), verifyCmd(e), ledgerCmd(e), auditCmd(e),
+		backupCmd(e), restoreCmd(e),
 	)
 	return root
 }

@@ -173,10 +173,12 @@ func withDatabase(ctx context.Context, cfg config.Config, fn func(*control.Clien
 		return err
 	}
 	keeping := app.NewKeeping(app.KeepingOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
-	hooks := app.NewHooks(app.HookOptions{Config: cfg, Store: st, Directory: dir, Now: time.Now, NewUUID: uuid.NewString, Log: log})
+	hooks := app.NewHooks(app.HookOptions{Config: cfg, Store: st, Directory: dir, Accounts: accounts, Tokens: tokens, Now: time.Now, NewUUID: uuid.NewString, Log: log})
 	audits := app.NewAudits(app.AuditOptionsOf(cfg, st, dir, time.Now))
+	decided := app.Decided{Store: st, Directory: dir}
 	return fn(control.InProcess(control.NewHandler(control.Options{
-		Directory: dir, Tokens: tokens, Accounts: accounts, Routes: slices.Concat(keeping.Routes(), app.Decided{Store: st, Directory: dir}.Routes(), hooks.Routes(), audits.Routes()), Log: log,
+		Directory: dir, Tokens: tokens, Accounts: accounts, Log: log,
+		Routes: slices.Concat(keeping.Routes(), decided.Routes(), hooks.Routes(), audits.Routes(), app.Backups{Store: st}.Routes()),
 	}), actor()))
 }
 
@@ -222,7 +224,7 @@ func statusCmd(e *environment) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = e.show(s, []string{"PART", "STATE"}, [][]string{
+			err = e.show(s, []string{"PART", "STATE"}, append([][]string{
 				{"daemon", s.Summary},
 				{"ari", s.ARI.Detail},
 				{"ami", s.AMI.Detail},
@@ -230,8 +232,9 @@ func statusCmd(e *environment) *cobra.Command {
 				{"*26", cmp.Or(s.Features, "in Asterisk's dialplan")},
 				{"on demand", fmt.Sprintf("%d presses ignored that came from no user's telephone", s.PressesIgnored)},
 				{"pauses", cmp.Or(s.Pauses, "as configured")},
+				{"ledger", s.Ledger},
 				{"http", strings.Join(s.Addresses, ", ")},
-			})
+			}, statusRows(s)...))
 			if err == nil && !s.Ready {
 				return errTold
 			}

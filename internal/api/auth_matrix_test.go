@@ -177,7 +177,7 @@ func (w *town) furnish(tenant string, cdrs *matrixCDRs) things {
 	}
 	w.must(w.hooks.InsertWebhook(w.t.Context(), hook, "test"))
 	sent := webhook.Delivery{
-		UUID: uuid.NewString(), Subscription: hook.UUID, Event: "x", Payload: []byte(`{"of": "event-of-` + tenant + `"}`), State: webhook.Pending, CreatedAt: start,
+		UUID: uuid.NewString(), Subscription: hook.UUID, Event: "x", Payload: []byte(`{"id": "1-0", "tenant_uuid": "` + w.tenants[tenant] + `", "required_acl": "events.calls.x", "data": {"of": "event-of-` + tenant + `"}}`), State: webhook.Pending, CreatedAt: start,
 	}
 	w.must(w.hooks.Plan(w.t.Context(), 0, []webhook.Delivery{sent}, 10))
 	return things{

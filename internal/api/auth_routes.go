@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"net/http"
 
 	"callrecordd/internal/auth"
@@ -13,6 +14,9 @@ type AccountOptions struct {
 	Accounts  *auth.Accounts
 	Tokens    *auth.Service
 	Directory *directory.Service
+	// UserTenants are the tenants of whom a uuid is or was, as far as the directory's
+	// history or, without one there, calls know it.
+	UserTenants func(ctx context.Context, uuid string) ([]string, error)
 	// StackUUID names this installation in tokens.
 	StackUUID string
 }

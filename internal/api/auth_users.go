@@ -1,7 +1,10 @@
 package api
 
 import (
+	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -179,10 +182,8 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, rc request) 
 	if f.wrong != nil {
 		return f.wrong.told("users")
 	}
-	// An account has its user's uuid. That of another tenant's user would open
-	// that user's calls: /users/me looks across tenants.
-	if u, ok := s.accounts.Directory.Book().User(a.UUID); ok && u.TenantUUID != a.TenantUUID {
-		return told(&auth.ErrTaken{Field: "uuid", Value: a.UUID}, rc, "users")
+	if foreign, err := s.foreign(r.Context(), a); err != nil || foreign {
+		return told(cmp.Or(err, error(&auth.ErrTaken{Field: "uuid", Value: a.UUID})), rc, "users")
 	}
 	a, err = s.accounts.Accounts.Create(r.Context(), rc.by(), a, password)
 	if err != nil {
@@ -190,6 +191,23 @@ func (s *Server) createUser(w http.ResponseWriter, r *http.Request, rc request) 
 	}
 	writeJSON(w, http.StatusOK, userBody(a))
 	return nil
+}
+
+// foreign says whether the uuid of a new account is that of another tenant's
+// user. An account has its user's uuid, and /users/me looks across tenants: it
+// would open that user's calls, also those of one who was deleted.
+func (s *Server) foreign(ctx context.Context, a auth.Account) (bool, error) {
+	if a.UUID == "" {
+		return false, nil
+	}
+	if u, ok := s.accounts.Directory.Book().User(a.UUID); ok {
+		return u.TenantUUID != a.TenantUUID, nil
+	}
+	tenants, err := s.accounts.UserTenants(ctx, a.UUID)
+	if err != nil {
+		return false, fmt.Errorf("look for a user who was: %w", err)
+	}
+	return slices.ContainsFunc(tenants, func(t string) bool { return t != a.TenantUUID }), nil
 }
 
 func (s *Server) getUser(w http.ResponseWriter, r *http.Request, rc request) error {

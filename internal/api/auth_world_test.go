@@ -40,6 +40,7 @@ type town struct {
 	feed     *events.Feed
 	hooks    *webhook.Service
 	log      *memoryLog
+	store    *store.Store
 	tenants  map[string]string // by name
 	admin    string            // token of the first administrator, in master
 	mu       sync.Mutex
@@ -68,6 +69,7 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	st, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "db"), Now: w.now, Log: log})
 	w.must(err)
 	t.Cleanup(func() { w.must(st.Close()) })
+	w.store = st
 	w.dir, err = directory.New(t.Context(), directory.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString})
 	w.must(err)
 	w.calls = &fakeCalls{}
@@ -86,17 +88,17 @@ func newTown(t testing.TB, service Service, cdrs CDRs) *town {
 	w.why = fakeWhy{}
 	w.keep = newFakeKeep(t.TempDir(), func() []Record { return nil })
 	w.log = &memoryLog{}
-	w.feed = events.NewFeed(w.log, 3)
+	w.feed = events.NewFeed(w.log, 12)
 	w.hooks = webhook.New(webhook.Options{Repo: st, Now: w.now, NewUUID: uuid.NewString, Attempts: 3, Log: log})
 	w.server = New(Options{
 		CDRs: cdrs, Tokens: w.tokens, Tenants: treeOf{w.dir}, Keep: w.keep.keep(), Why: w.why, Audit: fakeAudit{every: true}, Root: t.TempDir(), Now: w.now, Log: log,
 		Ready:  func() (bool, string) { return true, "" },
-		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} },
+		Health: func() Health { return Health{Asterisk: true, Journal: true, Database: true} }, Metrics: func(io.Writer) error { return nil },
 		Config: func() map[string]any { return map[string]any{} },
 		Debug:  func(bool, string) {},
 		Signer: auth.NewSigner([]byte("key"), w.now), Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		Calls: w.calls, Directory: w.dir, Toggle: &fakeToggle{code: "*3"}, Feed: w.feed, Webhooks: w.hooks,
-		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
+		Accounts: AccountOptions{Accounts: w.accounts, Tokens: w.tokens, Directory: w.dir, UserTenants: st.UserTenants, StackUUID: "5ac00000-0000-4000-8000-000000000000"},
 	})
 	srv := httptest.NewServer(w.server.Handler(service))
 	t.Cleanup(srv.Close)

@@ -34,8 +34,14 @@ func (s *Server) announcementRoutes() []route {
 
 func (s *Server) getAnnouncements(w http.ResponseWriter, _ *http.Request, rc request) error {
 	t, _ := s.directory.Book().Tenant(rc.tenant)
-	writeJSON(w, http.StatusOK, confAnnouncements{orNull(t.Announce.Start), orNull(t.Announce.Stop)})
+	writeJSON(w, http.StatusOK, AnnouncementsEventData(t.Announce))
 	return nil
+}
+
+// AnnouncementsEventData is the data of the event that a tenant's announcements
+// were changed: what GET /recordings/announcements answers.
+func AnnouncementsEventData(a directory.Announcements) any {
+	return confAnnouncements{orNull(a.Start), orNull(a.Stop)}
 }
 
 func (s *Server) putAnnouncements(w http.ResponseWriter, r *http.Request, rc request) error {

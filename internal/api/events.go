@@ -17,8 +17,9 @@ import (
 // Feed is what is followed by streams.
 type Feed interface {
 	events.Source
-	// Join takes a place among those that follow; ok is false if there is none.
-	Join() (leave func(), ok bool)
+	// Join takes a place for an account among those that follow; ok is false if
+	// there is none, or the account has its share.
+	Join(who string) (leave func(), ok bool)
 	// Last is the newest row.
 	Last(ctx context.Context) (int64, error)
 	// Done is closed when the daemon stops.
@@ -69,7 +70,7 @@ const eventStream = "text/event-stream"
 
 func tooManyStreams() *problem {
 	return &problem{
-		http.StatusServiceUnavailable, "too-many-streams", "Too many clients follow events: end one, or raise http.streams", nil,
+		http.StatusServiceUnavailable, "too-many-streams", "Too many clients, or too many of this account, follow events: end one, or raise http.streams", nil,
 	}
 }
 
@@ -156,7 +157,7 @@ func (s *Server) sendEvents(w http.ResponseWriter, r *http.Request, rc request) 
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	leave, ok := s.feed.Join()
+	leave, ok := s.feed.Join(rc.token.AuthID)
 	if !ok {
 		return tooManyStreams()
 	}

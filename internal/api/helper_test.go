@@ -135,6 +135,10 @@ func newWorld(t *testing.T) *world {
 		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
 		Ready:   func() (bool, string) { return w.ready == "", w.ready },
 		Health:  func() Health { return w.health },
+		Metrics: func(out io.Writer) error {
+			_, err := io.WriteString(out, "callrecordd_ready 1\n")
+			return err
+		},
 		Config:  func() map[string]any { return map[string]any{"debug": w.debug, "log": map[string]any{"level": "info"}} },
 		Debug:   func(on bool, actor string) { w.debug, w.actor = on, actor },
 		Signer:  auth.NewSigner([]byte("0123456789abcdef0123456789abcdef"), func() time.Time { return w.now }),

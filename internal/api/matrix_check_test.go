@@ -275,7 +275,7 @@ func (m *matrix) aclFindings(rows []route, access func(rt route) string) iter.Se
 // masterOnly and tokenInQuery are what auth-and-clients 1.10, 1.12 and 3 say of
 // the rows; the table must agree. Browsers can send no header with a stream.
 func masterOnly(rt route) bool {
-	return rt.path == "/config" || strings.HasPrefix(rt.path, "/extensions/features") || strings.HasPrefix(rt.path, "/asterisk/")
+	return rt.path == "/config" || rt.path == "/metrics" || strings.HasPrefix(rt.path, "/extensions/features") || strings.HasPrefix(rt.path, "/asterisk/")
 }
 
 func tokenInQuery(rt route) bool {

@@ -152,6 +152,7 @@ func (s *Server) routes() []route {
 		s.eventRoutes(),
 		s.webhookRoutes(),
 		s.serviceRoutes(),
+		s.metricRoutes(),
 	)
 	return append(rows, s.describeRoutes(rows)...)
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"errors"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -29,7 +30,9 @@ type Options struct {
 	Ready func() (ok bool, why string)
 	// Health is for /status, Config, without secrets, for /config.
 	Health func() Health
-	Config func() map[string]any
+	// Metrics writes figures for Prometheus.
+	Metrics func(io.Writer) error
+	Config  func() map[string]any
 	// Debug switches debug messages in the log on or off. Config tells of it.
 	Debug func(on bool, actor string)
 	// Signer signs links.
@@ -60,6 +63,7 @@ type Server struct {
 	log     *slog.Logger
 	ready   func() (bool, string)
 	health  func() Health
+	metrics func(io.Writer) error
 	config  func() map[string]any
 	debug   func(on bool, actor string)
 	signer  *auth.Signer
@@ -79,7 +83,7 @@ type Server struct {
 func New(o Options) *Server {
 	s := &Server{
 		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, audit: o.Audit, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
-		health: o.Health, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
+		health: o.Health, metrics: o.Metrics, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 		feed: o.Feed, webhooks: o.Webhooks,
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"callrecordd/internal/events"
 	"callrecordd/internal/webhook"
 )
 
@@ -340,7 +341,7 @@ func (s *Server) listHookLogs(w http.ResponseWriter, r *http.Request, rc request
 	for _, d := range list {
 		item := hookLogJSON{
 			UUID: d.UUID, State: string(d.State), Status: hookStatus(d), CreatedAt: timestamp(d.CreatedAt), StartedAt: timestamp(d.StartedAt),
-			EndedAt: timestamp(d.EndedAt), Attempts: d.Attempts, MaxAttempts: s.webhooks.Attempts(), Event: d.Payload,
+			EndedAt: timestamp(d.EndedAt), Attempts: d.Attempts, MaxAttempts: s.webhooks.Attempts(), Event: visibleEvent(d.Payload, rc),
 			Detail: hookDetailJSON{orNull(d.Status), orNull(d.Detail)},
 		}
 		if d.State == webhook.Pending {
@@ -350,6 +351,24 @@ func (s *Server) listHookLogs(w http.ResponseWriter, r *http.Request, rc request
 	}
 	writeJSON(w, http.StatusOK, out)
 	return nil
+}
+
+// visibleEvent is a delivered event as far as who reads the log may see it: the
+// subscription may be told of more than its reader.
+func visibleEvent(payload []byte, rc request) json.RawMessage {
+	var e events.Event
+	if err := json.Unmarshal(payload, &e); err != nil {
+		return json.RawMessage("null")
+	}
+	if rc.token.Allows(e.RequiredACL) && slices.Contains(rc.visible, e.TenantUUID) {
+		return payload
+	}
+	e.Data = json.RawMessage("null")
+	shown, err := json.Marshal(e)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return shown
 }
 
 // replay has one delivery made again, or all that were given up.

@@ -128,7 +128,7 @@ func TestDeliveryLogs(t *testing.T) {
 	w := newTown(t, Webhookd, nil)
 	x := w.furnish("mid", &matrixCDRs{})
 	y := w.furnish("side", &matrixCDRs{})
-	token := []string{"X-Auth-Token", w.hostToken("mid", "webhookd.#")}
+	token := []string{"X-Auth-Token", w.hostToken("mid", "webhookd.#", "events.#")}
 	one := "/1.0/subscriptions/" + x.values["subscription_uuid"]
 	var got hookLogsJSON
 	w.into(w.ask("GET", one+"/logs", "", token...), 200, &got)
@@ -161,4 +161,36 @@ func TestDeliveryLogs(t *testing.T) {
 	w.problemID(w.ask("POST", one+"/logs/"+y.values["log_uuid"]+"/replay", "", token...), 404, "no-such-subscription-log")
 	w.problemID(w.ask("POST", "/1.0/subscriptions/"+y.values["subscription_uuid"]+"/replay", "", token...), 404, "no-such-subscription")
 	w.problemID(w.ask("GET", one+"/logs?state=x", "", token...), http.StatusBadRequest, "invalid-data")
+}
+
+// TestDeliveryLogShowsNoEventBeyondTheReadersAccess: a subscription may have been
+// told of more than whoever reads its log may see.
+func TestDeliveryLogShowsNoEventBeyondTheReadersAccess(t *testing.T) {
+	w := newTown(t, Webhookd, nil)
+	x := w.furnish("mid", &matrixCDRs{})
+	logs := "/1.0/subscriptions/" + x.values["subscription_uuid"] + "/logs"
+	for acl, sees := range map[string]bool{"events.#": true, "events.calls.x": true, "events.call_log.#": false, "webhookd.#": false} {
+		var got hookLogsJSON
+		w.into(w.ask("GET", logs, "", "X-Auth-Token", w.hostToken("mid", "webhookd.#", acl)), 200, &got)
+		if len(got.Items) != 1 || strings.Contains(string(got.Items[0].Event), "event-of-mid") != sees || !strings.Contains(string(got.Items[0].Event), `"1-0"`) {
+			t.Errorf("with %s: %s", acl, got.Items[0].Event)
+		}
+	}
+}
+
+// TestContentTypeOfAWebhookHasNoControlCharacters: it is sent as a header.
+func TestContentTypeOfAWebhookHasNoControlCharacters(t *testing.T) {
+	w := newTown(t, Webhookd, nil)
+	token := w.hostToken("mid", "webhookd.#", "events.#")
+	with := func(contentType string) reply {
+		js, err := json.Marshal(contentType)
+		w.must(err)
+		return w.ask("POST", "/1.0/subscriptions", strings.Replace(hookBody, `"method"`, `"content_type": `+string(js)+`, "method"`, 1), "X-Auth-Token", token)
+	}
+	for _, bad := range []string{"text/plain\r\nX-Evil: 1", "text/plain\n", "a\x00b", "a\x1fb", "a\x7fb", "\t"} {
+		if r := with(bad); r.status != http.StatusBadRequest || !strings.Contains(r.body, "content_type") {
+			t.Errorf("%q: %d %s", bad, r.status, r.body)
+		}
+	}
+	w.into(with("application/cloudevents+json; charset=utf-8"), http.StatusCreated, nil)
 }

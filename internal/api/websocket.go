@@ -94,7 +94,7 @@ func (s *Server) websocket(w http.ResponseWriter, r *http.Request, rc request) e
 	p := newParams(queryOf(r))
 	recurse := p.boolean("recurse", rc.token.TenantUUID == s.tenants.Master())
 	version := p.count("version", 1)
-	leave, ok := s.feed.Join()
+	leave, ok := s.feed.Join(rc.token.AuthID)
 	if !ok {
 		return tooManyStreams()
 	}

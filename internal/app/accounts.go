@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +21,7 @@ import (
 // OpenAccounts returns who may log in. The command line uses it too, when no
 // daemon runs.
 func OpenAccounts(ctx context.Context, cfg config.Config, st *store.Store, tokens *auth.Service, dir *directory.Service, now func() time.Time) (*auth.Accounts, error) {
-	key, err := refreshKey(cfg.State.RefreshKey())
+	key, err := refreshKey(keyFile(cfg.State.Dir, filepath.Base(cfg.State.RefreshKey())))
 	if err != nil {
 		return nil, err
 	}

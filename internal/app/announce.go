@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/api"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/events"
@@ -36,7 +37,7 @@ var errNoRow = errors.New("the recording is not stored yet")
 func announced() []string {
 	return []string{
 		recorder.EventStarted, recorder.EventPaused, recorder.EventResumed, recorder.EventClosing,
-		store.EventSettled, store.EventCDR, "export.created", "export.updated",
+		store.EventSettled, store.EventCDR, "export.created", "export.updated", eventAlarmRaised, eventAlarmCleared, directory.EventTenantChanged,
 	}
 }
 
@@ -56,6 +57,9 @@ func (a announcer) After(ctx context.Context, row int64, limit int) (out []event
 			return out, true, nil
 		case errors.Is(err, store.ErrNotFound):
 			a.log.Debug("an event is not announced: what it is about is gone", "id", e.ID, "kind", e.Kind, "err", err)
+		case undecodable(err):
+			// It will not become better, and those behind it must be told.
+			a.log.Error("an event is not announced: what is stored of it cannot be read", "id", e.ID, "kind", e.Kind, "err", err)
 		case err != nil:
 			return nil, false, fmt.Errorf("announce event %d: %w", e.ID, err)
 		}
@@ -84,8 +88,12 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 	case recorder.EventResumed:
 		return a.recording(ctx, e, events.RecordingResumed, store.Settled{})
 	case recorder.EventClosing:
-		// What never ran does not stop.
+		// What never ran does not stop, and what a killed daemon had already noted
+		// does not stop again.
 		if ran, err := a.store.SawBefore(ctx, e.ID, recorder.EventStarted, e.Recording); err != nil || !ran {
+			return nil, err
+		}
+		if again, err := a.store.SawBefore(ctx, e.ID, e.Kind, e.Recording); err != nil || again {
 			return nil, err
 		}
 		return a.recording(ctx, e, events.RecordingStopped, store.Settled{})
@@ -108,8 +116,34 @@ func (a announcer) events(ctx context.Context, e store.Event) ([]events.Event, e
 		return a.export(ctx, e, events.ExportCreated)
 	case "export.updated":
 		return a.export(ctx, e, events.ExportUpdated)
+	case eventAlarmRaised:
+		return a.alarm(e, events.AlarmRaised)
+	case eventAlarmCleared:
+		return a.alarm(e, events.AlarmCleared)
+	case directory.EventTenantChanged:
+		return announcementsEdited(e)
 	}
 	return nil, nil
+}
+
+// undecodable says that stored JSON is not what it should be.
+func undecodable(err error) bool {
+	_, syntax := errors.AsType[*json.SyntaxError](err)
+	_, kind := errors.AsType[*json.UnmarshalTypeError](err)
+	return syntax || kind
+}
+
+// announcementsEdited tells that a tenant's parties are told by other sounds.
+func announcementsEdited(e store.Event) ([]events.Event, error) {
+	var change struct {
+		Key           string
+		Before, After directory.Tenant
+	}
+	if err := decode(e, &change); err != nil || change.Before.Announce == change.After.Announce {
+		return nil, err
+	}
+	out, err := event(events.AnnouncementsEdited, change.Key, "", api.AnnouncementsEventData(change.After.Announce))
+	return []events.Event{out}, err
 }
 
 func decode(e store.Event, v any) error {
@@ -221,6 +255,20 @@ func (a announcer) export(ctx context.Context, e store.Event, name string) ([]ev
 	return []events.Event{out}, err
 }
 
+// alarm announces one to its tenant; what concerns everybody is the master's.
+func (a announcer) alarm(e store.Event, name string) ([]events.Event, error) {
+	var c alarm.Change
+	if err := decode(e, &c); err != nil {
+		return nil, err
+	}
+	tenant := c.Tenant
+	if tenant == "" {
+		tenant = a.directory.Book().Master().UUID
+	}
+	out, err := event(name, tenant, "", c)
+	return []events.Event{out}, err
+}
+
 // tellEvery is how long what is committed waits at the most until others are
 // told: each look costs as much as a commit.
 const tellEvery = 200 * time.Millisecond
@@ -246,7 +294,7 @@ func (a *App) startEvents() {
 		}
 	})
 	a.hooks = NewHooks(HookOptions{
-		Config: cfg, Store: a.store, Directory: a.directory, Feed: a.feed, Version: a.opt.Version, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
+		Config: cfg, Store: a.store, Directory: a.directory, Accounts: a.accounts, Tokens: a.tokens, Feed: a.feed, Version: a.opt.Version, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
 	})
 	a.stack.goStep("webhooks", a.failed, a.hooks.Run)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"net/http"
 	"slices"
 	"strings"
@@ -104,7 +105,9 @@ type AuditPage struct {
 
 const (
 	// auditPart is how many calls one answer is about.
-	auditPart = 1000
+	auditPart = 4000
+	// auditAhead of them are read while as many are judged.
+	auditAhead = 250
 	// auditLoose is how many recordings without a call one audit looks at.
 	auditLoose = 10_000
 )
@@ -176,30 +179,78 @@ func (a *Audits) Part(ctx context.Context, req AuditRequest) (page AuditPage, er
 			return page, err
 		}
 	}
-	left := auditPart
-	for _, tenant := range tenants {
-		if tenant < place.tenant {
-			continue
+	look, n := newLooker(a.opt.Root, req), 0
+	for piece := range a.read(ctx, req, tenants, place) {
+		if piece.err != nil {
+			return page, piece.err
 		}
-		q := store.AuditQuery{Since: req.Since, Until: req.Until, Tenant: tenant, Limit: left, Kinds: audit.Kinds(), MoreKinds: removalKinds()}
-		if tenant == place.tenant {
-			q.After = place.AuditPlace
-		}
-		list, err := a.opt.Store.AuditCalls(ctx, q)
-		if err != nil {
+		if err := a.judge(ctx, req, look, seen, piece.calls, &page); err != nil {
 			return page, err
 		}
-		if err := a.judge(ctx, req, seen, list, &page); err != nil {
-			return page, err
-		}
-		if left -= len(list); left <= 0 {
-			last := list[len(list)-1]
-			page.Next = auditPlace{tenant, store.AuditPlace{Start: last.Start, ID: last.ID}}.String()
+		if n += len(piece.calls); n >= auditPart {
+			last := piece.calls[len(piece.calls)-1]
+			page.Next = auditPlace{last.TenantUUID, store.AuditPlace{Start: last.Start, ID: last.ID}}.String()
 			break
 		}
 	}
 	a.name(page.Sums)
-	return page, nil
+	return page, ctx.Err()
+}
+
+// auditPiece is what is judged while the next one is read.
+type auditPiece struct {
+	calls []store.AuditCall
+	err   error
+}
+
+// read reads the calls of tenants behind a place, in order, one piece ahead.
+func (a *Audits) read(ctx context.Context, req AuditRequest, tenants []string, place auditPlace) iter.Seq[auditPiece] {
+	return func(yield func(auditPiece) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		pieces := make(chan auditPiece, 1)
+		defer func() {
+			cancel()
+			for range pieces { // until it has ended
+			}
+		}()
+		go func() {
+			defer close(pieces)
+			for _, tenant := range tenants {
+				if tenant >= place.tenant && !a.readTenant(ctx, req, tenant, place, pieces) {
+					return
+				}
+			}
+		}()
+		for p := range pieces {
+			if !yield(p) {
+				return
+			}
+		}
+	}
+}
+
+// readTenant says whether there may be more of others.
+func (a *Audits) readTenant(ctx context.Context, req AuditRequest, tenant string, place auditPlace, to chan<- auditPiece) bool {
+	q := store.AuditQuery{Since: req.Since, Until: req.Until, Tenant: tenant, Limit: auditAhead, Kinds: audit.Kinds(), MoreKinds: removalKinds()}
+	if tenant == place.tenant {
+		q.After = place.AuditPlace
+	}
+	for {
+		list, err := a.opt.Store.AuditCalls(ctx, q)
+		if len(list) == 0 && err == nil {
+			return true
+		}
+		select {
+		case to <- auditPiece{list, err}:
+		case <-ctx.Done():
+			return false
+		}
+		if err != nil || len(list) < auditAhead {
+			return err == nil
+		}
+		last := list[len(list)-1]
+		q.After = store.AuditPlace{Start: last.Start, ID: last.ID}
+	}
 }
 
 // removalKinds are the events that say who had a recording removed.
@@ -222,8 +273,7 @@ func (a *Audits) name(sums audit.Sums) {
 }
 
 // judge adds calls to a page.
-func (a *Audits) judge(ctx context.Context, req AuditRequest, world audit.World, list []store.AuditCall, page *AuditPage) error {
-	look := newLooker(a.opt.Root, req)
+func (a *Audits) judge(ctx context.Context, req AuditRequest, look *looker, world audit.World, list []store.AuditCall, page *AuditPage) error {
 	for i := range list {
 		v, err := audit.Judge(auditCall(ctx, &list[i], look), world)
 		if err != nil {

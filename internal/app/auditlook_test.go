@@ -122,3 +122,20 @@ func TestLongPeriodsTakeWhatIsStored(t *testing.T) {
 		t.Errorf("asked for: %s", got)
 	}
 }
+
+// Whoever goes on with an audit names a place that was given; anything else is
+// refused and nothing worse.
+func FuzzAuditPlace(f *testing.F) {
+	f.Add("00000000-0000-4000-8000-0000000000aa.1796095364328523.7")
+	f.Add("..")
+	f.Add("a.b.c.d")
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := readAuditPlace(text)
+		if err != nil || text == "" {
+			return
+		}
+		if again, err := readAuditPlace(p.String()); err != nil || again != p {
+			t.Errorf("%q is %+v, and then %+v, %v", text, p, again, err)
+		}
+	})
+}

@@ -38,6 +38,7 @@ func (a *App) startManagerLink(s *sink) {
 // must find that its talk is already being recorded.
 func (a *App) managerBack(ctx context.Context, s *sink) {
 	defer a.reducer.deliver(recorder.Reachable{})
+	a.claimSoon()
 	if a.stream.State().Kind != ari.StateConnected {
 		return // its Connected searches
 	}
@@ -119,8 +120,9 @@ type stray struct {
 // (asterisk-facts 1): so those that are known to be closed are not asked for.
 func (s *sink) strays(ctx context.Context, marks []mark, known []recorder.Recording) ([]stray, error) {
 	var out []stray
+	have := uuids(known)
 	for _, m := range marks {
-		if has(known, m.uuid) {
+		if have[m.uuid] {
 			continue
 		}
 		var st stray

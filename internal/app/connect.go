@@ -34,6 +34,9 @@ type sink struct {
 	alive func(context.Context)
 	// note stores an event of the daemon's own life; it does not block.
 	note func(kind string, data any)
+	// alone is an error if another daemon records here, claim says that we do.
+	alone func(context.Context) error
+	claim func()
 	// watch is whether events are seen.
 	watch *watch
 	// star26 serves calls of *26; it does not block.
@@ -64,17 +67,24 @@ func (s *sink) Connected(ctx context.Context, session ari.Session) error {
 	if !session.GapSince.IsZero() {
 		s.log.Warn("events may have been missed", "since", session.GapSince, "reconnects", session.Reconnects)
 	}
+	if err := s.alone(ctx); err != nil {
+		return err
+	}
 	s.alive(ctx)
 	snap, err := s.look(ctx, session.Info)
 	if err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
-	s.restarted(session.Info.StartupTime)
+	snap.unseen = session.GapSince
 	if err := s.reducer.do(ctx, func() { s.reducer.resync(snap) }); err != nil {
 		return fmt.Errorf("resync: %w", err)
 	}
+	// Behind the resync, which ends what a restart of Asterisk has cut off: the
+	// journal's follower asks for it.
+	s.restarted(session.Info.StartupTime)
 	s.watch.begin(s.reducer.now())
 	s.seen(session)
+	s.claim()
 	s.log.Info("connected to Asterisk", "version", session.Info.Version, "channels", len(snap.picture.Channels))
 	return nil
 }
@@ -94,7 +104,10 @@ func (s *sink) Disconnected(cause error) {
 	s.watch.end()
 	s.unseen(cause)
 	select {
-	case s.reducer.steps <- func() { s.reducer.step(recorder.Blind{}) }:
+	case s.reducer.steps <- func() {
+		s.reducer.witness.Lose(s.reducer.now())
+		s.reducer.step(recorder.Blind{})
+	}:
 	case <-s.stopped:
 	}
 }
@@ -157,12 +170,18 @@ func (s *sink) openRows(ctx context.Context) ([]recorder.Recording, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows = slices.DeleteFunc(rows, func(row recorder.Recording) bool { return has(own, row.UUID) })
+	ours := uuids(own)
+	rows = slices.DeleteFunc(rows, func(row recorder.Recording) bool { return ours[row.UUID] })
 	return append(rows, own...), nil
 }
 
-func has(rows []recorder.Recording, uuid string) bool {
-	return slices.ContainsFunc(rows, func(r recorder.Recording) bool { return r.UUID == uuid })
+// uuids are those of recordings: after a crash there may be thousands.
+func uuids(rows []recorder.Recording) map[string]bool {
+	out := make(map[string]bool, len(rows))
+	for _, r := range rows {
+		out[r.UUID] = true
+	}
+	return out
 }
 
 func (s *sink) path(r recorder.Recording) string {
@@ -173,28 +192,56 @@ func (s *sink) path(r recorder.Recording) string {
 // runs: the id is in the channel's variable CALLRECORD_<uuid>, and MIXMONITOR
 // answers with the file only while it lives (asterisk-facts 1).
 func (s *sink) recorders(ctx context.Context, channels []call.Channel, rows []recorder.Recording, marks []mark) ([]recorder.Channel, error) {
-	out := make([]recorder.Channel, 0, len(channels))
-	for _, c := range channels {
+	may := candidates(rows, marks)
+	out := make([]recorder.Channel, len(channels))
+	err := each(ctx, len(channels), questions, func(ctx context.Context, i int) error {
+		c := channels[i]
 		rc := recorder.Channel{ID: c.ID, Name: c.Name}
-		for _, row := range rows {
-			// A masquerade may have taken the recorder along to a channel
-			// of another uniqueid, which then has the old name.
-			marked := slices.ContainsFunc(marks, func(m mark) bool { return m.channel == c.ID && m.uuid == row.UUID })
-			if row.Hook != c.ID && row.HookName != c.Name && !marked {
-				continue
-			}
+		for _, row := range may(c) {
 			id, err := s.runningID(ctx, c.ID, row)
 			if err != nil {
-				return nil, err
+				return err
 			}
 			if id != "" {
 				rc.Recorders = append(rc.Recorders, recorder.Recorder{UUID: row.UUID, MixMonitorID: id, Tenant: row.TenantUUID})
 			}
 		}
-		out = append(out, rc)
-	}
-	return out, nil
+		out[i] = rc
+		return nil
+	})
+	return out, err
 }
+
+// candidates finds the rows whose recorder may run on a channel: it is their hook,
+// or it bears its name (a masquerade may have taken the recorder along to a
+// channel of another uniqueid, which then has the old name), or is marked.
+func candidates(rows []recorder.Recording, marks []mark) func(call.Channel) []recorder.Recording {
+	byUUID, byChannel := map[string]recorder.Recording{}, map[string][]string{}
+	for _, row := range rows {
+		byUUID[row.UUID] = row
+		for _, key := range []string{"id " + row.Hook, "name " + row.HookName} {
+			byChannel[key] = append(byChannel[key], row.UUID)
+		}
+	}
+	for _, m := range marks {
+		byChannel["id "+m.channel] = append(byChannel["id "+m.channel], m.uuid)
+	}
+	return func(c call.Channel) (out []recorder.Recording) {
+		seen := map[string]bool{}
+		for _, uuid := range slices.Concat(byChannel["id "+c.ID], byChannel["name "+c.Name]) {
+			if row, ok := byUUID[uuid]; ok && !seen[uuid] {
+				seen[uuid] = true
+				out = append(out, row)
+			}
+		}
+		return out
+	}
+}
+
+// questions is how many Asterisk is asked at once, of the eight connections that
+// ari keeps at most: one that answers slowly would
+// keep us away for as long as it takes for all recordings together.
+const questions = 6
 
 func (s *sink) runningID(ctx context.Context, channel string, row recorder.Recording) (string, error) {
 	id, err := s.client.ChannelVar(ctx, channel, "CALLRECORD_"+strings.ReplaceAll(row.UUID, "-", "_"))

@@ -7,6 +7,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"callrecordd/internal/recorder/exec"
 )
 
 // diskTime is how long a disk may take to tell of a file before it counts as
@@ -18,11 +20,12 @@ var errDiskHangs = errors.New("the disk does not answer")
 // disk looks at files without being held up by a disk that hangs. A look that
 // hangs cannot be ended, so there is one at a time.
 type disk struct {
-	stat func(path string) (fs.FileInfo, error)
-	busy atomic.Bool
+	stat  func(path string) (fs.FileInfo, error)
+	probe func(dir string) error
+	busy  atomic.Bool
 }
 
-func newDisk() *disk { return &disk{stat: os.Stat} }
+func newDisk() *disk { return &disk{stat: os.Stat, probe: exec.Probe} }
 
 // sizes returns the sizes in bytes of those files (key → path) that are there.
 // One that could not be looked at, with the reason in failed, has -1: it may be
@@ -113,4 +116,30 @@ func (d *disk) lackOf(root string) string {
 			"(install -d -m 2750), or set another one; until then nothing is recorded", root)
 	}
 	return ""
+}
+
+// refuses says why the root takes no file, empty if it does. A full or read-only
+// disk is told before the next call is to be recorded, and its end as well.
+func (d *disk) refuses(root string) string {
+	if !d.busy.CompareAndSwap(false, true) {
+		return fmt.Sprintf("recordings.root %s: %v", root, errDiskHangs)
+	}
+	done := make(chan error, 1)
+	go func() {
+		err := d.probe(root)
+		d.busy.Store(false)
+		done <- err
+	}()
+	timer := time.NewTimer(diskTime)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		// The folders of tenants may be writable although the root is not.
+		if err != nil && !errors.Is(err, fs.ErrPermission) {
+			return fmt.Sprintf("recordings.root %s takes no file (%v): make room, or look at the disk it is on; until then nothing is recorded", root, err)
+		}
+		return ""
+	case <-timer.C:
+		return fmt.Sprintf("recordings.root %s: %v", root, errDiskHangs)
+	}
 }

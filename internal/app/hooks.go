@@ -25,6 +25,8 @@ type HookOptions struct {
 	Config    config.Config
 	Store     *store.Store
 	Directory *directory.Service
+	Accounts  *auth.Accounts
+	Tokens    *auth.Service
 	Feed      webhook.Feed
 	Version   string
 	Now       func() time.Time
@@ -45,13 +47,7 @@ func NewHooks(o HookOptions) *Hooks {
 	return &Hooks{opt: o, Service: webhook.New(webhook.Options{
 		Repo: o.Store, Feed: o.Feed, Workers: c.Workers, Timeout: c.Timeout, Attempts: c.Attempts, Keep: c.Keep,
 		AllowPrivate: c.AllowPrivate, Agent: "callrecordd/" + o.Version, Now: o.Now, NewUUID: o.NewUUID, Log: o.Log,
-		Sees: func(s webhook.Subscription) ([]string, interface{ Allows(string) bool }) {
-			tenants := []string{s.TenantUUID}
-			if s.Recurse {
-				tenants = o.Directory.Book().Subtree(s.TenantUUID)
-			}
-			return tenants, auth.Compile(s.ACL, auth.Identity{AuthID: s.AuthID})
-		},
+		Sees: (&makers{opt: o, tokens: map[string]bool{}}).sees,
 	})}
 }
 

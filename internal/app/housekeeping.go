@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/recorder"
 	"callrecordd/store"
 )
@@ -38,8 +39,7 @@ func (a *App) warnUnattached(ctx context.Context) {
 		return
 	}
 	for _, r := range list {
-		a.log.Error("a recording has no CDR after 10 minutes; look at the journal's state (callrecordd status)",
-			"recording_uuid", r.UUID, "channel", r.Hook)
+		a.alarms.Happened(alarm.Unattached, r.TenantUUID, r.UUID, "the recording of channel "+r.Hook+" has no CDR after 10 minutes")
 		event := recorder.Event{Kind: store.EventUnattached, Recording: r.UUID, Actor: "callrecordd", Data: r.Legs}
 		if err := a.store.AppendEvents(ctx, event); err != nil {
 			a.log.Error("event could not be stored", "kind", event.Kind, "err", err)

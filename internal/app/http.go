@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -72,7 +71,11 @@ func (a *App) bind(ctx context.Context) error {
 	var err error
 	if len(a.opt.Config.HTTP.ListenTLS) > 0 {
 		c := a.opt.Config.HTTP
-		if a.certs, err = newCertificates(c.Certificate, c.CertificateKey, a.log.With("part", "https")); err != nil {
+		key, err := c.CertificateKeyFile()
+		if err != nil {
+			return err
+		}
+		if a.certs, err = newCertificates(c.Certificate, key, a.log.With("part", "https")); err != nil {
 			return err
 		}
 	}
@@ -100,10 +103,10 @@ func (a *App) serveAll() error {
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Keep: a.keeping.api(), Why: a.decided(), Audit: apiAudit{a.audits},
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
-		Health: a.health, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
+		Health: a.health, Metrics: a.writeMetrics, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
 		Calls: apiCalls{a}, Directory: a.directory, Toggle: toggleKey{a}, Feed: a.feed, Webhooks: a.hooks,
-		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, StackUUID: a.stackUUID},
+		Accounts: api.AccountOptions{Accounts: a.accounts, Tokens: a.tokens, Directory: a.directory, UserTenants: a.store.UserTenants, StackUUID: a.stackUUID},
 	})
 	var servers []*http.Server
 	for _, l := range a.listeners {
@@ -119,7 +122,7 @@ func (a *App) serveAll() error {
 		Directory: a.directory, Tokens: a.tokens, Accounts: a.accounts, Log: a.log.With("part", "control"),
 		Discover: func(ctx context.Context) (directory.Found, error) { return discover(ctx, a.ari, a.ami) },
 		Status:   func() any { return a.Status() },
-		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes(), a.audits.Routes()),
+		Live:     liveControl{a}.list, Request: liveControl{a}.request, Routes: slices.Concat(a.keeping.Routes(), a.decided().Routes(), a.hooks.Routes(), a.audits.Routes(), a.orphanRoutes(), Backups{a.store}.Routes()),
 	}))
 	a.serve("control", socket, listener{Listener: a.control})
 	a.stack.push("control", stopServers([]*http.Server{socket}))
@@ -182,10 +185,13 @@ func (a *App) health() api.Health {
 	return api.Health{Asterisk: s.ARI.Kind == ari.StateConnected, Journal: s.Journal.Ready, Database: s.Database == ""}
 }
 
+// linkKeyName is that of the key of signed links in the state directory.
+const linkKeyName = "link.key"
+
 // linkKey reads the secret of signed links, or makes it at the first start.
 func linkKey(dir string) ([]byte, error) {
 	const length = 32
-	path := filepath.Join(dir, "link.key")
+	path := keyFile(dir, linkKeyName)
 	key, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		key = make([]byte, length)

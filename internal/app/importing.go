@@ -58,6 +58,12 @@ func (k *Keeping) importItems(r *http.Request, body []byte) (any, error) {
 	if err := control.Strict(body, &req); err != nil {
 		return nil, err
 	}
+	select {
+	case k.importing <- struct{}{}:
+		defer func() { <-k.importing }()
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 	answer := ImportAnswer{Refused: []history.Refusal{}}
 	bounds := retention.Bounds{}
 	if k.opt.Config.Retention.Every > 0 { // otherwise nothing is removed unasked

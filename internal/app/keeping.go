@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/config"
@@ -38,11 +39,25 @@ type Keeping struct {
 	opt     KeepingOptions
 	remover *retention.Remover
 	purger  *retention.Purger
+	unsure  atomic.Pointer[time.Time] // until then the clock is not trusted
+	// importing is held by the import that runs: one takes back the copies of what
+	// is refused, and must not meet another that counts on them.
+	importing chan struct{}
+}
+
+// distrust has nothing removed for want of age before that time, which is told by
+// the clock that nobody sets: what is removed too early is gone.
+func (k *Keeping) distrust(until time.Time) { k.unsure.Store(&until) }
+
+// trusts says whether what is too old by the clock is too old.
+func (k *Keeping) trusts(now time.Time) bool {
+	until := k.unsure.Load()
+	return until == nil || !now.Before(*until)
 }
 
 // NewKeeping fits the parts together.
 func NewKeeping(o KeepingOptions) *Keeping {
-	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log)}
+	k := &Keeping{opt: o, remover: retention.NewRemover(o.Store, o.Config.Recordings.Root, o.Log), importing: make(chan struct{}, 1)}
 	k.purger = &retention.Purger{
 		Repo: o.Store, Remover: k.remover, Defaults: k.defaults(), Now: o.Now, Log: o.Log, Exports: k.removeExports,
 		Tenants: func() []string {
@@ -105,7 +120,7 @@ func (a *App) startKeeping(ctx context.Context) error {
 			Host: cfg.Mail.Host, Port: cfg.Mail.Port, TLS: cfg.Mail.TLS, Username: cfg.Mail.Username,
 			Password: cfg.Mail.Password.Reveal(), Timeout: cfg.Mail.Timeout, FromName: cfg.Mail.FromName, From: cfg.Mail.FromAddress,
 		}),
-		Words: words, Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
+		Words: words, Prover: a.prover(), Now: a.opt.Now, NewUUID: a.opt.NewUUID, Log: log,
 	})
 	a.keeping = NewKeeping(KeepingOptions{
 		Config: cfg, Store: a.store, Directory: a.directory, Exports: exports, Now: a.opt.Now, NewUUID: a.opt.NewUUID,
@@ -138,6 +153,11 @@ func (k *Keeping) purge(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-next.C:
+		}
+		if now := k.opt.Now(); !k.trusts(now) {
+			k.opt.Log.Warn("nothing is removed: the clock was set forward, and what seems too old may not be", "until", *k.unsure.Load())
+			next.Reset(min(time.Hour, k.opt.Config.Retention.Every))
+			continue
 		}
 		reports, err := k.purger.Run(ctx, false)
 		if ctx.Err() != nil {

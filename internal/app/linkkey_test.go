@@ -23,3 +23,26 @@ func TestKeyOfLinksIsWhole(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestKeysMayBeCredentialsOfTheService, and then none is made in the state
+// directory.
+func TestKeysMayBeCredentialsOfTheService(t *testing.T) {
+	given, state := t.TempDir(), t.TempDir()
+	t.Setenv("CREDENTIALS_DIRECTORY", given)
+	want := bytes.Repeat([]byte{7}, 32)
+	if err := os.WriteFile(filepath.Join(given, "link.key"), want, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	if key, err := linkKey(state); err != nil || !bytes.Equal(key, want) {
+		t.Errorf("%x %v", key, err)
+	}
+	if list, _ := os.ReadDir(state); len(list) != 0 {
+		t.Errorf("made: %v", list)
+	}
+	if _, err := refreshKey(keyFile(state, "refresh.key")); err != nil { // there is no such credential
+		t.Error(err)
+	}
+	if list, _ := os.ReadDir(state); len(list) != 1 {
+		t.Errorf("made: %v", list)
+	}
+}

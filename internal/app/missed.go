@@ -55,6 +55,7 @@ type missedCalls struct {
 	*store.Store
 	app      *App
 	patience *patience
+	past     *pastBooks
 }
 
 // SaveCDR implements cdr.Store.
@@ -141,6 +142,7 @@ func (m missedCalls) keep(ctx context.Context, list []explanation) error {
 	if err != nil {
 		return err
 	}
+	m.app.reached(CrashExplained)
 	for _, e := range list {
 		m.app.log.Error("a talk that had to be recorded was not: nobody saw it", "recording_uuid", e.row.UUID,
 			"from", e.row.IntentAt, "to", e.row.EndedAt, "channel", e.row.HookName, "cause", e.row.Cause)
@@ -174,7 +176,30 @@ func (m missedCalls) bookAt(ctx context.Context, at time.Time) (*directory.Book,
 	if err != nil || !changed {
 		return m.app.directory.Book(), err
 	}
-	return m.BookAt(ctx, at)
+	return m.past.at(ctx, m.Store, at)
+}
+
+// pastBooks keeps the directory of the past that was asked for last: after a long
+// absence thousands of calls ask for the same one. It is for one goroutine.
+type pastBooks struct {
+	from, to time.Time // while it was so
+	book     *directory.Book
+}
+
+func (p *pastBooks) at(ctx context.Context, s *store.Store, at time.Time) (*directory.Book, error) {
+	if p.book != nil && !at.Before(p.from) && at.Before(p.to) {
+		return p.book, nil
+	}
+	from, to, err := s.DirectorySpan(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	book, err := s.BookAt(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	p.from, p.to, p.book = from, to, book
+	return book, nil
 }
 
 // missed is the row of a span that nobody saw, nil if no rule wanted it.

@@ -86,7 +86,7 @@ func TestMissedTalksAreJudgedByTheRulesOfThen(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	m := missedCalls{st, &App{opt: Options{Now: clock, NewUUID: uuid.NewString}, log: slog.New(slog.DiscardHandler), store: st, directory: dir}, nil}
+	m := missedCalls{st, &App{opt: Options{Now: clock, NewUUID: uuid.NewString}, log: slog.New(slog.DiscardHandler), store: st, directory: dir}, nil, new(pastBooks)}
 	talk := func(id string) int {
 		span := call.Span{From: now, To: now.Add(time.Minute), Legs: aliceAndBob(id)}
 		now = now.Add(time.Hour)

@@ -10,6 +10,7 @@ import (
 
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
+	"callrecordd/internal/recorder"
 )
 
 // journalModule writes the journal.
@@ -52,6 +53,13 @@ func (n *needs) lacking() (recorder, journal string) {
 	return n.recorder + n.root, n.journal
 }
 
+// parts is lacking, with what concerns the recordings' root apart.
+func (n *needs) parts() (recorder, root string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.recorder, n.root
+}
+
 func (a *App) startNeeds() {
 	a.stack.goStep("asterisk needs", a.failed, func(ctx context.Context) error {
 		tick := time.NewTicker(needsEvery)
@@ -75,8 +83,11 @@ func (a *App) tryNeeds(ctx context.Context) {
 	defer cancel()
 	n := a.needs
 	root := n.disk.lackOf(a.opt.Config.Recordings.Root)
+	if root == "" {
+		root = n.disk.refuses(a.opt.Config.Recordings.Root)
+	}
 	n.mu.Lock()
-	recorder, journal := n.recorder, n.journal
+	lacks, journal := n.recorder, n.journal
 	before := [...]string{n.recorder, n.journal, n.root}
 	n.mu.Unlock()
 	if a.ami.State().Kind == ami.StateConnected {
@@ -85,9 +96,9 @@ func (a *App) tryNeeds(ctx context.Context) {
 		_, err := a.ami.MixMonitor(ctx, "callrecordd/none", filepath.Join(a.opt.Config.Recordings.Root, "none.wav"), "")
 		switch {
 		case errors.Is(err, ami.ErrPermission), errors.Is(err, ami.ErrUnknownAction):
-			recorder = err.Error() + "; until then nothing is recorded"
+			lacks = err.Error() + "; until then nothing is recorded"
 		case err == nil, errors.Is(err, ami.ErrNoChannel):
-			recorder = ""
+			lacks = ""
 		}
 	}
 	if a.stream.State().Kind == ari.StateConnected {
@@ -95,19 +106,22 @@ func (a *App) tryNeeds(ctx context.Context) {
 		switch {
 		case errors.Is(err, ari.ErrNotFound), errors.Is(err, ari.ErrNotInStasis):
 			journal = fmt.Sprintf("Asterisk does not run %s, so it writes nothing into the journal %s: put the module into "+
-				"modules.conf and `module load` it; calls that end until then get no CDR", journalModule, a.opt.Config.Asterisk.Journal)
+				"modules.conf and `module load` it; calls that end until then get their CDR from its events alone", journalModule, a.opt.Config.Asterisk.Journal)
 		case err == nil:
 			journal = ""
 		}
 	}
 	n.mu.Lock()
-	n.recorder, n.journal, n.root = recorder, journal, root
+	n.recorder, n.journal, n.root = lacks, journal, root
 	n.mu.Unlock()
-	for i, now := range []string{recorder, journal, root} {
+	for i, now := range []string{lacks, journal, root} {
 		if now != before[i] && now != "" {
 			a.log.Error("something is lacking that recording needs", "detail", now)
 		} else if now != before[i] {
 			a.log.Info("what was lacking is there", "lacked", before[i])
 		}
+	}
+	if lacks == "" && root == "" {
+		a.reducer.deliver(recorder.Able{})
 	}
 }

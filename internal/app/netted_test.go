@@ -84,7 +84,7 @@ func newNetRig(t *testing.T, answered bool, content int) *netRig {
 	wg.Go(func() { _ = r.app.reducer.run(ctx) })
 	t.Cleanup(wg.Wait)
 	t.Cleanup(cancel)
-	r.calls = missedCalls{st, r.app, new(patience)}
+	r.calls = missedCalls{st, r.app, new(patience), new(pastBooks)}
 	master := dir.Book().Master().UUID
 	r.call = cdr.CDR{
 		TenantUUID: master, Start: now().Add(-time.Minute), End: now(), CallDirection: cdr.DirectionInternal, CallStatus: cdr.StatusUnknown,

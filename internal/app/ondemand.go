@@ -109,7 +109,8 @@ func whispered(w *tones.Whisperer, ev ari.Event) {
 	}
 }
 
-// startTones makes the Whisperer; its channels enter our own application.
+// startTones makes the Whisperer, which startReducer has closed; its channels
+// enter our own application.
 func (a *App) startTones() *tones.Whisperer {
 	app := a.opt.Config.Asterisk.App
 	w := tones.New(tones.Config{
@@ -117,8 +118,16 @@ func (a *App) startTones() *tones.Whisperer {
 		Early: func(err error) bool { return errors.Is(err, ari.ErrNotInStasis) },
 		Gone:  func(err error) bool { return errors.Is(err, ari.ErrNotFound) },
 	})
-	a.stack.push("tones", w.Close)
 	return w
+}
+
+// startReducer starts what notes how announcements end, so they end first: one
+// that an orderly stop cuts short has its end in the events, too.
+func (a *App) startReducer(w *tones.Whisperer) {
+	a.stack.goStep("reducer", a.failed, a.reducer.run)
+	a.stack.push("tones", func(ctx context.Context) error {
+		return errors.Join(w.Close(ctx), a.reducer.do(ctx, a.reducer.takeResults))
+	})
 }
 
 // perform whispers the tones, if they are wanted, and hands the rest to exec.

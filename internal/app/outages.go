@@ -91,8 +91,13 @@ func (a *App) note(kind string, data any) {
 	}
 }
 
+// farewell bounds the last word: a database that hangs must not hold up a stop.
+const farewell = 500 * time.Millisecond
+
 // noteStop is the last word of an orderly stop.
 func (a *App) noteStop(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, farewell)
+	defer cancel()
 	a.keepNote(ctx, recorder.Event{At: a.opt.Now(), Kind: audit.EventDaemonStopped, Actor: "callrecordd", Data: struct{}{}})
 }
 

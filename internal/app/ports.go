@@ -57,8 +57,16 @@ func notSent(err error) bool { return errors.Is(err, ami.ErrNotSent) }
 // execStore is what recorder/exec asks of the store.
 type execStore struct{ *store.Store }
 
+// SaveIntent is tried until it is stored, so a row that is there is none to wait
+// for.
 func (s execStore) SaveIntent(ctx context.Context, r recorder.Recording) error {
-	return s.InsertIntent(ctx, r)
+	err := s.InsertIntent(ctx, r)
+	if err != nil {
+		if _, there := s.Recording(ctx, r.UUID); there == nil {
+			return nil
+		}
+	}
+	return err
 }
 
 func (s execStore) SaveRecording(ctx context.Context, r recorder.Recording) error {

@@ -10,6 +10,7 @@ import (
 
 	"callrecordd/ari"
 	"callrecordd/internal/call"
+	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/live"
 	"callrecordd/internal/recorder"
@@ -20,6 +21,7 @@ import (
 // linkedids and bridges merge in mid-call, so nothing is sharded (design 2.1).
 type reducer struct {
 	model   *call.Model
+	witness *cdr.Witness
 	machine *recorder.Machine // nil until Asterisk has been seen once
 	boot    time.Time
 	ended   []recorder.Recording // wait for the machine
@@ -50,6 +52,9 @@ func newReducer(r reducer) *reducer {
 	r.steps = make(chan func())
 	r.results = newMailbox()
 	r.pauses = new(atomic.Pointer[string])
+	if r.witness == nil {
+		r.witness = cdr.NewWitness(nil)
+	}
 	return &r
 }
 
@@ -76,9 +81,7 @@ func (r *reducer) run(ctx context.Context) error {
 		case step := <-r.steps:
 			step()
 		case <-r.results.ready:
-			for _, in := range r.results.take() {
-				r.step(in)
-			}
+			r.takeResults()
 		case <-timer.C:
 			if r.untilDeadline() > 0 {
 				continue // it was only time to look for it
@@ -123,6 +126,12 @@ func (r *reducer) do(ctx context.Context, fn func()) error {
 // while the reducer hands it new effects.
 func (r *reducer) deliver(in recorder.Input) { r.results.put(in) }
 
+func (r *reducer) takeResults() {
+	for _, in := range r.results.take() {
+		r.step(in)
+	}
+}
+
 func (r *reducer) step(in recorder.Input) {
 	if r.machine == nil {
 		return
@@ -145,6 +154,7 @@ func (r *reducer) event(ev ari.Event) {
 		if e.Kind == call.ChannelEnded {
 			r.channelEnded(e.Channel)
 		}
+		r.witness.Apply(r.now(), e)
 		r.changes(r.model.Apply(e))
 	}
 	if ev.Type == "ChannelEnteredBridge" && ev.Channel != nil {
@@ -168,10 +178,18 @@ func (r *reducer) channelEnded(c call.Channel) {
 	r.step(recorder.ChannelGone{Leg: c.ID})
 }
 
-func (r *reducer) changes(changes []call.Change) {
+func (r *reducer) changes(changes []call.Change) { r.found(changes, nil) }
+
+// found tells changes; since says of a talk that was found going on how long it
+// may have gone on without anybody here, nil if it was not found.
+func (r *reducer) found(changes []call.Change, since func([]call.Leg) time.Time) {
 	for _, c := range changes {
 		r.log.Debug("talk", "talk", uint64(c.Talk), "change", c.Kind.String(), "legs", legNames(c.Legs))
-		r.step(recorder.TalkChange{Change: c, Parties: parties(r.book(), c.Legs)})
+		in := recorder.TalkChange{Change: c, Parties: parties(r.book(), c.Legs)}
+		if since != nil && c.Kind == call.Began {
+			in.Found = since(c.Legs)
+		}
+		r.step(in)
 	}
 }
 
@@ -192,6 +210,7 @@ type snapshot struct {
 	legs     []recorder.LegState
 	channels []recorder.Channel
 	files    map[string]int64
+	unseen   time.Time // since when no events were seen, zero at the first connect
 }
 
 // resync makes model and machine agree with what Asterisk says is there:
@@ -210,9 +229,11 @@ func (r *reducer) resync(s snapshot) {
 	case !s.boot.Equal(r.boot):
 		r.log.Warn("asterisk has been restarted", "since", s.boot)
 		r.step(recorder.Restarted{Boot: s.boot, NoMute: noMute})
+		r.witness.Apply(now, call.Event{At: now, Kind: call.Restarted})
 		r.changes(r.model.Apply(call.Event{At: now, Kind: call.Restarted}))
 	}
 	r.boot = s.boot
+	r.witness.Resync(now, s.boot, s.picture)
 	for _, c := range s.picture.Channels {
 		r.tones.Sweep(c.ID)
 	}
@@ -221,7 +242,7 @@ func (r *reducer) resync(s snapshot) {
 	}
 	r.finish(r.ended...)
 	r.ended = nil
-	r.changes(r.model.Resync(now, s.picture))
+	r.found(r.model.Resync(now, s.picture), func(legs []call.Leg) time.Time { return unseenSince(now, s.unseen, legs) })
 }
 
 // known are the legs of this Asterisk as the model has them.

@@ -16,12 +16,14 @@ import (
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
 	"callrecordd/config"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/auth"
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/events"
 	"callrecordd/internal/lamp"
+	"callrecordd/internal/notary"
 	"callrecordd/internal/recorder"
 	"callrecordd/internal/recorder/exec"
 	"callrecordd/internal/toggle"
@@ -56,6 +58,9 @@ type Options struct {
 	// WatchdogEvery is how often the service manager wants to hear from us,
 	// zero for never.
 	WatchdogEvery time.Duration
+	// Reached, if set, is told of each CrashPoint, in the goroutine that has reached
+	// it and that goes on only when it returns. Tests die there.
+	Reached func(CrashPoint)
 }
 
 // App is a running daemon.
@@ -86,15 +91,25 @@ type App struct {
 	disk      *disk                         // for the journal's follower
 	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
 	amiBack   chan struct{}                 // the manager has connected
+	claims    chan struct{}                 // it is to be said that we record here
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper
 	keeping   *Keeping
 	feed      *events.Feed
 	hooks     *Hooks
+	notary    *notary.Service // nil without a key, and unsigned says why
+	unsigned  string
 	audits    *Audits
 	notes     notes       // of the daemon's own life
 	managerUp atomic.Bool // as it was noted last
+	witness   *cdr.Witness
+	stalled   stalled
+	alarms    *alarms
+	disks     *disks
+	orphans   orphanSearch
+	guard     guard
+	growth    func() exec.Growth
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -131,7 +146,8 @@ func Start(ctx context.Context, opt Options) (*App, error) {
 	}
 	a := &App{
 		opt: opt, log: opt.Log, stack: stack{log: opt.Log}, failed: make(chan error, 1), started: opt.Now(),
-		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), features: newFeatures(), notes: make(notes, manyNotes),
+		needs: newNeeds(), disk: newDisk(), amiBack: make(chan struct{}, 1), claims: make(chan struct{}, 1), features: newFeatures(), notes: make(notes, manyNotes),
+		alarms: newAlarms(opt.Now, opt.Log.With("part", "alarms")), disks: newDisks(),
 	}
 	a.config.Store(&opt.Config)
 	if err := a.start(ctx); err != nil {
@@ -159,6 +175,9 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.stack.push("store", func(context.Context) error { return a.store.Close() })
+	if err = a.startLedger(ctx); err != nil {
+		return err
+	}
 	a.startNotes(ctx)
 
 	if a.directory, err = directory.New(ctx, directory.Options{
@@ -206,6 +225,7 @@ func (a *App) start(ctx context.Context) error {
 	incoming := &sink{
 		reducer: a.reducer, client: a.ari, store: a.store, root: cfg.Recordings.Root, disk: newDisk(), marks: a.marks,
 		log: a.log.With("part", "ari"), restarted: a.connected, star26: a.star26, watch: &a.watch, alive: a.aliveBeforeLook, note: a.note,
+		alone: a.lookAround, claim: a.claimSoon,
 	}
 	// Stopped after the stream: as long as we start recorders Asterisk must not.
 	a.stack.push("word to the safety net", a.leaveToNet)
@@ -217,13 +237,18 @@ func (a *App) start(ctx context.Context) error {
 	a.stack.push("toggle", a.desk.Close)
 	a.startManagerLink(incoming)
 	a.startAlive()
+	a.startPresence()
 	a.startNeeds()
 	a.startHousekeeping()
 	if err = a.startKeeping(ctx); err != nil {
 		return err
 	}
+	a.startRecovery()
 	a.startEvents()
 	a.startProbe()
+	a.startAlarms()
+	a.startSpace()
+	a.startOrphans()
 	a.startHeartbeat()
 	return a.serveAll()
 }
@@ -241,32 +266,36 @@ func (a *App) startRecorder() error {
 	if err != nil {
 		return fmt.Errorf("on_demand.code: %w", err)
 	}
+	a.witness = cdr.NewWitness(a.opt.Config.Asterisk.Technologies)
 	whisperer := a.startTones()
 	a.reducer = newReducer(reducer{
 		presses: presses, tones: whisperer, beeps: a.opt.Config.OnDemand.Tones, config: machineConfig(a.opt.Config),
-		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}),
-		book:  a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
+		model: call.New(call.Config{Technologies: a.opt.Config.Asterisk.Technologies}), witness: a.witness,
+		book: a.directory.Book, announcements: a.announcements, newUUID: a.opt.NewUUID, now: a.opt.Now, log: a.log.With("part", "recorder"),
 	})
 	ex, err := exec.New(exec.Config{
-		Root: a.opt.Config.Recordings.Root, AMI: a.ami, ARI: execARI{a.ari}, Store: execStore{a.store},
+		Root: a.opt.Config.Recordings.Root, AMI: toldAMI{a.ami, a}, ARI: execARI{a.ari}, Store: toldStore{execStore{a.store}, a},
 		Clock: a.opt.Now, Log: a.log.With("part", "recorder"), Deliver: a.reducer.deliver, NoChannel: noChannel,
-		Refused: refused, NotSent: notSent,
+		Refused: refused, NotSent: notSent, Alarm: a.alarms.recording, Storage: a.alarms.storage,
 	})
 	if err != nil {
 		return err
 	}
 	a.stack.push("recorder/exec", ex.Close)
+	a.growth = ex.Growth
+	a.guard = guard{talks: map[string]*bareTalk{}, tones: whisperer}
 	a.reducer.perform = a.perform(whisperer, ex.Apply)
-	a.stack.goStep("reducer", a.failed, a.reducer.run)
+	a.startReducer(whisperer)
 	return nil
 }
 
 func (a *App) startJournal() error {
 	var err error
 	a.follower, err = cdr.NewFollower(cdr.FollowerConfig{
-		Path: a.opt.Config.Asterisk.Journal, Store: missedCalls{a.store, a, new(patience)}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
+		Path: a.opt.Config.Asterisk.Journal, Store: toldCalls{missedCalls{a.store, a, new(patience), new(pastBooks)}, a}, Watched: a.watched, Poll: a.opt.Config.Journal.Poll, Keep: a.opt.Config.Journal.Keep,
 		Lookup:       func() cdr.Lookup { return lookup{a.directory.Book()} },
 		Live:         liveCalls{a},
+		Witness:      a.witness,
 		Logger:       a.log.With("part", "journal"),
 		Now:          a.opt.Now,
 		Technologies: a.opt.Config.Asterisk.Technologies,
@@ -283,6 +312,7 @@ func (a *App) startJournal() error {
 func (a *App) noteGap(g cdr.Gap) {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
+	a.alarms.Happened(alarm.JournalGap, "", "", g.Detail)
 	event := recorder.Event{At: g.At, Kind: "journal_gap", Actor: "callrecordd", Data: g}
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("a gap of the journal could not be stored", "detail", g.Detail, "err", err)
@@ -292,6 +322,7 @@ func (a *App) noteGap(g cdr.Gap) {
 // Stop stops all parts, the last one started first.
 func (a *App) Stop() error {
 	a.opt.Notify("STOPPING=1")
+	a.reached(CrashBeforeStop)
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	a.noteStop(ctx)

@@ -9,6 +9,7 @@ import (
 
 	"callrecordd/ari"
 	"callrecordd/ari/ami"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/cdr"
 )
 
@@ -37,8 +38,15 @@ type Status struct {
 	// Pauses is empty while Asterisk can mute one recorder alone, else how they
 	// are made. They work, so it does not count for Ready.
 	Pauses string `json:"pauses,omitempty"`
+	// Ledger is its newest checkpoint, or why there is none. Recording works
+	// without it, so it does not count for Ready.
+	Ledger string `json:"ledger"`
 	// Audits are the last nightly ones, of each tenant.
 	Audits []LastAudit `json:"audits,omitempty"`
+	// Alarms are those that are up, Disks those that calls depend on. They do not
+	// count for Ready, which is whether calls are recorded now.
+	Alarms []alarm.Alarm `json:"alarms"`
+	Disks  []DiskStatus  `json:"disks"`
 }
 
 // Status asks every part.
@@ -46,7 +54,9 @@ func (a *App) Status() Status {
 	s := Status{Version: a.opt.Version, Since: a.started, Addresses: a.Addresses(), Features: a.features.lacking()}
 	s.Audits = a.audits.Last()
 	s.ARI, s.AMI, s.Journal = a.stream.State(), a.ami.State(), a.follower.State()
+	s.Ledger = a.ledgerStatus()
 	s.PressesIgnored = a.reducer.presses.ignored.Load()
+	s.Alarms, s.Disks = a.alarms.Up(), a.disks.status()
 	if p := a.reducer.pauses.Load(); p != nil {
 		s.Pauses = *p
 	}
@@ -66,6 +76,9 @@ func (a *App) Status() Status {
 	}
 	if unwritten != "" && s.Journal.Ready {
 		s.Journal.Ready, s.Journal.Detail = false, unwritten
+	}
+	if lacks := a.stalled.text(); lacks != "" && s.Journal.Ready {
+		s.Journal.Ready, s.Journal.Detail = false, lacks
 	}
 	if !s.Journal.Ready {
 		wrong = append(wrong, "journal: "+s.Journal.Detail)

@@ -47,14 +47,25 @@ const (
 	maxRate = 768000
 )
 
-// Final says whether a file whose first 8 bytes or more are head, size bytes
-// long, has a RIFF size that agrees with it: Asterisk sets it at close only.
+// HeadSize is how many bytes of a file Final looks at, if there are as many.
+const HeadSize = 44
+
+// Final says whether a file that begins with head, size bytes long, has a header
+// whose sizes agree with it: Asterisk sets them at close only. It writes that of
+// the RIFF chunk first and that of the audio with another write, so a file with
+// the first alone is not final.
 func Final(head []byte, size int64) bool {
 	if len(head) < 8 || string(head[:4]) != "RIFF" {
 		return false
 	}
 	riff := binary.LittleEndian.Uint32(head[4:])
-	return riff != 0 && riff != unset32 && agrees(riff, size)
+	if riff == 0 || riff == unset32 || !agrees(riff, size) {
+		return false
+	}
+	if len(head) < HeadSize || string(head[36:40]) != "data" {
+		return true // not as Asterisk writes it
+	}
+	return agrees(binary.LittleEndian.Uint32(head[40:])+HeadSize-8, size)
 }
 
 // agrees allows for the pad byte that some writers leave out of the size.
@@ -93,6 +104,8 @@ type meter struct {
 	data  bool      // a data chunk was there
 	whole bool      // and it was as long as it said
 	audio io.Writer // takes the audio, if set
+	// begin, if set, ends the reading where the audio begins, with this error.
+	begin error
 }
 
 func (m *meter) full(b []byte) error {
@@ -194,6 +207,9 @@ func (m *meter) samples(n, riff uint32) error {
 	if m.align == 0 {
 		return fmt.Errorf("data before fmt: %w", ErrFormat)
 	}
+	if m.begin != nil {
+		return m.begin
+	}
 	want := int64(n)
 	if n == unset32 || n == 0 && (riff == 0 || riff == unset32) {
 		want = -1
@@ -203,6 +219,19 @@ func (m *meter) samples(n, riff uint32) error {
 		return err
 	}
 	m.data, m.whole = true, got == want
+	if m.whole && n&1 == 0 && m.read == int64(riff)+8 {
+		// The file should end here. If it goes on, its writer had appended to it
+		// and died before it wrote the header anew: that is audio as well. A single
+		// byte is none, see agrees.
+		more, err := m.take(-1)
+		if err != nil {
+			return err
+		}
+		if more > 1 {
+			m.whole = false
+			got += more
+		}
+	}
 	m.info.DataBytes, m.info.Samples = got, got/m.align
 	rate := int64(m.info.Rate)
 	m.info.Duration = time.Duration(m.info.Samples/rate)*time.Second +

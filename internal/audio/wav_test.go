@@ -82,7 +82,7 @@ func TestMeasure(t *testing.T) {
 			if want := time.Duration(tc.samples) * time.Second / 8000; i.Duration != want {
 				t.Errorf("duration %v, want %v", i.Duration, want)
 			}
-			if riffOK := tc.w.riff != 0 && int64(tc.w.riff)+8 == int64(len(b)); Final(b, int64(len(b))) != riffOK {
+			if riffOK := tc.w.riff != 0 && tc.w.data != unset32 && int64(tc.w.riff)+8 == int64(len(b)); Final(b, int64(len(b))) != riffOK {
 				t.Errorf("Final is %v", !riffOK)
 			}
 		})
@@ -120,4 +120,35 @@ func FuzzMeasure(f *testing.F) {
 			t.Errorf("complete, but not final: %+v", i)
 		}
 	})
+}
+
+// Asterisk writes the size of the whole at close, and then that of the audio. Who
+// looked in between took a recording for an empty one (TestProgram, on a loaded
+// machine: empty, no_audio, with all the audio in the file).
+func TestHeaderThatIsHalfWrittenIsNotFinal(t *testing.T) {
+	head := func(riff, data uint32) []byte {
+		le := binary.LittleEndian
+		b := le.AppendUint32([]byte("RIFF"), riff)
+		b = append(b, "WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x80\x3e\x00\x00\x02\x00\x10\x00data"...)
+		return le.AppendUint32(b, data)
+	}
+	for _, c := range []struct {
+		riff, data uint32
+		size       int64
+		final      bool
+	}{
+		{0, 0, 44 + 320, false},
+		{36 + 320, 0, 44 + 320, false},
+		{36 + 320, 320, 44 + 320, true},
+		{36 + 160, 160, 44 + 320, false}, // it goes on, after a cut
+		{36, 0, 44, true},                // nothing was said
+		{36, 0, 44 + 320, false},
+	} {
+		if got := Final(head(c.riff, c.data), c.size); got != c.final {
+			t.Errorf("riff %d, data %d, %d bytes: %t", c.riff, c.data, c.size, got)
+		}
+	}
+	if !Final(head(36+320, 0)[:12], 44+320) {
+		t.Error("who has only the beginning of a file is told what that says")
+	}
 }

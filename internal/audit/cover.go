@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"callrecordd/dialplan"
+	"callrecordd/internal/call"
 	"callrecordd/internal/recorder"
 )
 
@@ -27,10 +28,11 @@ func begin(r recorder.Recording) time.Time {
 }
 
 // covers places the audio of each recording on the clock: from its start on, for
-// as long as there is audio. Of a recorder that was found running only the end is
-// known. A pause that was cut out takes no audio. While a leg was on hold Asterisk
+// as long as there is audio. Of a recorder that was found running only the end
+// may be known, and that only as far as talks tell it: who was away has found it
+// later. A pause that was cut out takes no audio. While a leg was on hold Asterisk
 // may have written nothing, so audio that lacks is put there.
-func covers(list []Recording, holds []stretch) []cover {
+func covers(list []Recording, talks []call.TalkHistory, holds []stretch) []cover {
 	out := make([]cover, 0, len(list))
 	for i := range list {
 		r := &list[i]
@@ -40,16 +42,23 @@ func covers(list []Recording, holds []stretch) []cover {
 		}
 		c.altered = r.File.Reread && r.SHA256 != "" && r.File.SHA256 != r.SHA256
 		if audio := r.File.length(); audio > 0 && r.File.Exists && r.File.Broken == "" && r.State != recorder.Deleted {
-			c.parts = c.place(audio, holds)
+			c.parts = c.place(audio, talks, holds)
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-func (c cover) place(audio time.Duration, holds []stretch) []stretch {
+func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stretch) []stretch {
 	if c.StartedAt.IsZero() && !c.EndedAt.IsZero() {
-		return []stretch{{c.EndedAt.Add(-audio), c.EndedAt}}
+		end := c.talked(talks)
+		if end.IsZero() || end.After(c.EndedAt) {
+			end = c.EndedAt
+		}
+		// Its row may be from before its start, or from when it was found.
+		if c.IntentAt.Add(audio).After(end.Add(clocks)) {
+			return []stretch{{end.Add(-audio), end}}
+		}
 	}
 	if lacks := c.clock.length() - audio; lacks > 0 {
 		audio += min(lacks, total(within(holds, c.clock)))
@@ -68,6 +77,21 @@ func (c cover) place(audio time.Duration, holds []stretch) []stretch {
 		at = p.To
 	}
 	return append(parts, stretch{at, at.Add(audio)})
+}
+
+// talked is when the last talk of a recording ended, zero if that is not known.
+func (c cover) talked(talks []call.TalkHistory) (end time.Time) {
+	for _, t := range talks {
+		for _, s := range t.Spans {
+			if slices.ContainsFunc(s.Legs, func(l call.Leg) bool { return l.ID == c.Hook || slices.Contains(c.Legs, l.ID) }) {
+				if t.EndUnknown {
+					return time.Time{}
+				}
+				end = later(end, s.To)
+			}
+		}
+	}
+	return end
 }
 
 // pauses are the times in which nothing had to be recorded because somebody had

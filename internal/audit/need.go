@@ -42,10 +42,19 @@ func (n Need) stretch() stretch { return stretch{n.From, n.To} }
 // differ by before the talk counts as not seen.
 const clocks = time.Second
 
+// decisionData is what is read of recorder.DecisionData: the verdicts follow from
+// the input.
+type decisionData struct {
+	Talk   call.TalkID      `json:"talk"`
+	Change string           `json:"change"`
+	Input  dialplan.Input   `json:"input"`
+	Claims []recorder.Claim `json:"claims"`
+}
+
 // decision is a stored one.
 type decision struct {
 	at     time.Time
-	data   recorder.DecisionData
+	data   decisionData
 	legs   []string // sorted
 	events int      // how many events were stored up to it
 }

@@ -163,7 +163,7 @@ func (j *judging) judge() error {
 		return nil
 	}
 	j.pauses = pauses(j.call, j.told)
-	j.covers = covers(j.call.Recordings, onHold(j.call, j.told))
+	j.covers = covers(j.call.Recordings, j.call.Talks, onHold(j.call, j.told))
 	j.endTalks()
 	list, err := needs(j.call, j.told, j.world)
 	if err != nil {
@@ -302,7 +302,7 @@ func (j *judging) unknown(cause, why string) {
 
 // recordless judges recordings whose call has no CDR.
 func (j *judging) recordless() {
-	j.covers = covers(j.call.Recordings, nil)
+	j.covers = covers(j.call.Recordings, nil, nil)
 	for i := range j.covers {
 		c := &j.covers[i]
 		f := Finding{Class: Unverifiable, From: c.clock.from, To: c.clock.to, Cause: CauseNoRecord, Recording: c.UUID}
@@ -375,7 +375,7 @@ func (j *judging) conclude() {
 // noneReason is why nothing had to be recorded, by the last decision.
 func noneReason(list []decision) dialplan.Reason {
 	for _, d := range slices.Backward(list) {
-		for _, v := range d.data.Decision.Verdicts {
+		for _, v := range dialplan.Decide(d.data.Input).Verdicts {
 			if !v.Records {
 				return v.Reason
 			}

@@ -292,11 +292,18 @@ func TestHoldIsNoLoss(t *testing.T) {
 func TestAdoptedRecorderIsPlacedByItsEnd(t *testing.T) {
 	d := newDrawing(t, 0, 30, out)
 	d.decided(0, "began", nil, "1.1", "1.2")
-	r := d.recorded(20, 30, 29.9, recorder.Ready, "")
+	r := d.recorded(20, 33, 29.9, recorder.Ready, "") // its end was found later
 	r.StartedAt = time.Time{}
 	if v := d.verdict(); v.Class != Covered {
 		t.Errorf("%s: %s", v.Class, v.Explanation)
 	}
+	// Its row is from before its start, and its start was not stored.
+	r.IntentAt = at(0.01)
+	if v := d.verdict(); v.Class != Covered {
+		t.Errorf("%s: %s", v.Class, v.Explanation)
+	}
+	r.Samples, r.File.Samples = 20*8000, 20*8000
+	has(t, d.verdict(), Gap, CauseFewFrames, 10)
 }
 
 // A recording that no call has is told of.

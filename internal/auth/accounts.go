@@ -474,6 +474,18 @@ func (a *Accounts) acl(v Account) []string {
 	return slices.Compact(out)
 }
 
+// AccessOf returns the tenant of an account and what it may do now; ok is false
+// if there is no such account, or it is disabled.
+func (a *Accounts) AccessOf(uuid string) (tenant string, acl *ACL, ok bool) {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	v, ok := a.accounts[uuid]
+	if !ok || !v.Enabled {
+		return "", nil, false
+	}
+	return v.TenantUUID, Compile(a.acl(v), Identity{AuthID: uuid}), true
+}
+
 // IsAdmin says whether an account has the policy of administrators.
 func (a *Accounts) IsAdmin(uuid string) bool {
 	a.mu.RLock()

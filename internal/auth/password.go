@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 )
@@ -31,12 +32,23 @@ type hasher struct {
 	slots chan struct{}
 	// dummy is the hash of no password: who has none costs the same time.
 	dummy string
-	// freeing says that the memory of hashes is being given back.
+	// freeing says that the memory of hashes is being given back, or will be.
 	freeing atomic.Bool
+	freed   atomic.Int64 // when it was last given back, in nanoseconds
+	collect func()
+	after   func(time.Duration, func())
+	now     func() time.Time
 }
 
+// freeEvery is how often memory is given back at most: each time is a full
+// collection, and who guesses passwords would have one for each guess.
+const freeEvery = 3 * time.Second
+
 func newHasher() *hasher {
-	h := &hasher{slots: make(chan struct{}, hashesAtOnce)}
+	h := &hasher{
+		slots: make(chan struct{}, hashesAtOnce), collect: debug.FreeOSMemory, now: time.Now,
+		after: func(d time.Duration, f func()) { time.AfterFunc(d, f) },
+	}
 	h.dummy = phc(make([]byte, saltLength), make([]byte, hashLength))
 	return h
 }
@@ -62,14 +74,19 @@ func (h *hasher) slot(ctx context.Context) (release func(), err error) {
 // free gives the memory of a hash back. It is several times what the daemon has
 // in use otherwise: a collection that meets it takes it for the size of the heap
 // and lets that grow to a multiple, with three hundred recordings to 120 MB.
+// What comes soon after another waits for its time, together with all that follow
+// meanwhile.
 func (h *hasher) free() {
 	if !h.freeing.CompareAndSwap(false, true) {
 		return
 	}
-	go func() { // nobody waits for it
-		defer h.freeing.Store(false)
-		debug.FreeOSMemory()
-	}()
+	// Not more than that, if the clock was set back.
+	wait := min(freeEvery, freeEvery-h.now().Sub(time.Unix(0, h.freed.Load())))
+	h.after(max(0, wait), func() { // nobody waits for it
+		h.freed.Store(h.now().UnixNano())
+		h.freeing.Store(false) // before: a hash of now needs another
+		h.collect()
+	})
 }
 
 // hash returns the text to store for a password.

@@ -189,7 +189,7 @@ func (v *vault) imports(ctx context.Context) error {
 }
 
 // fill writes recordings where they belong and has them imported.
-func (v *vault) fill(ctx context.Context, files int) error {
+func (v *vault) fill(ctx context.Context, files int, flags ...string) error {
 	monitor := filepath.Join(v.dir, "recordings", exportTenant, "monitor")
 	if err := os.MkdirAll(monitor, 0o750); err != nil {
 		return fmt.Errorf("create the folder of recordings: %w", err)
@@ -216,7 +216,7 @@ func (v *vault) fill(ctx context.Context, files int) error {
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("write the list of calls: %w", err)
 	}
-	return v.command(ctx, nil, "cdr", "import", list.Name())
+	return v.command(ctx, nil, append([]string{"cdr", "import", list.Name()}, flags...)...)
 }
 
 // noise is a WAV file that cannot be made smaller.

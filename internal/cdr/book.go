@@ -18,6 +18,12 @@ type book struct {
 	// clockBack: the last start seems to be later than now, so nothing can be
 	// said about which Asterisk wrote a row.
 	clockBack bool
+	// newest is the latest time of the rows read so far, in their order, and
+	// passed are the starts that rows have gone behind before the clock was set
+	// back: by their times alone nothing can be told from what was before them.
+	newest  time.Time
+	passed  map[time.Time]bool
+	learned time.Time // the start that was told of last
 }
 
 // group is one call that is not yet saved.
@@ -37,7 +43,7 @@ type entryKey struct {
 }
 
 func newBook() *book {
-	return &book{groups: map[*group]struct{}{}, byLinked: map[string]*group{}, byUnique: map[string]*group{}}
+	return &book{groups: map[*group]struct{}{}, passed: map[time.Time]bool{}, byLinked: map[string]*group{}, byUnique: map[string]*group{}}
 }
 
 // add puts the row into its call, joining two calls that turn out to be one.
@@ -77,8 +83,26 @@ func (b *book) find(index map[string]*group, id string, at time.Time) *group {
 // restarted reports whether Asterisk started after last and not after at.
 func (b *book) restarted(last, at time.Time) bool {
 	return slices.ContainsFunc(b.boots, func(boot time.Time) bool {
-		return last.Before(boot) && !boot.After(at)
+		return last.Before(boot) && !boot.After(at) && !b.passed[boot]
 	})
+}
+
+// setBack is how much earlier than the row before it a row must be to show that
+// the clock was set back; rows of two threads may be out of order by less.
+const setBack = time.Second
+
+// pass takes note of the time of the next row of the journal.
+func (b *book) pass(at time.Time) {
+	if b.newest.Sub(at) > setBack {
+		for _, boot := range b.boots {
+			if boot.After(at) && !boot.After(b.newest) {
+				b.passed[boot] = true
+			}
+		}
+	}
+	if at.After(b.newest) {
+		b.newest = at
+	}
 }
 
 func (b *book) join(into, from *group) *group {
@@ -152,6 +176,7 @@ func (b *book) abandon(start time.Time) {
 
 // addBoot reports whether that start was not known before.
 func (b *book) addBoot(boot time.Time) (added bool) {
+	b.learned = boot
 	if slices.ContainsFunc(b.boots, boot.Equal) {
 		return false
 	}
@@ -166,6 +191,9 @@ func (b *book) bootOf(at time.Time) time.Time {
 	var found time.Time
 	if b.clockBack {
 		return found
+	}
+	if len(b.passed) > 0 && at.Before(b.newest) {
+		return b.learned // a time that has been twice
 	}
 	for _, boot := range b.boots {
 		if !boot.After(at) {
@@ -217,10 +245,25 @@ func (g *group) first() entryKey {
 // rows returns the call's rows in the order in which Asterisk wrote them.
 func (g *group) rows() []Row {
 	rows := make([]Row, 0, len(g.entries))
+	seen := map[rowContent]int{} // epoch + 1
 	for _, key := range g.keys() {
-		rows = append(rows, g.entries[key])
+		row := g.entries[key]
+		// A journal that is read again from its beginning has the same rows.
+		content := rowContent{row.At, row.Type, row.UniqueID, row.Channel, row.App, row.AppData, row.Extra}
+		if epoch := seen[content]; epoch > 0 && epoch != key.epoch+1 {
+			continue
+		}
+		seen[content] = key.epoch + 1
+		rows = append(rows, row)
 	}
 	return rows
+}
+
+// rowContent is what tells a row from others of its call.
+type rowContent struct {
+	at                                    time.Time
+	kind, uniqueID, channel, app, appData string
+	extra                                 Extra
 }
 
 // span is the call's range in its newest journal.

@@ -39,6 +39,7 @@ const (
 	GapReplaced     GapReason = "journal_replaced"
 	GapOtherJournal GapReason = "journal_other_id"
 	GapRowsVanished GapReason = "journal_rows_vanished"
+	GapCorrupt      GapReason = "journal_corrupt"
 )
 
 // Gap declares that calls may lack their CDR, or part of it.
@@ -72,6 +73,8 @@ type FollowerConfig struct {
 	Store  Store
 	Lookup func() Lookup // a snapshot of the directory for each batch of CDRs
 	Live   Live          // optional
+	// Witness knows calls that the journal lacks. Optional.
+	Witness *Witness
 	// Watched says whether the calls between two times were followed live, and by
 	// nobody else. Optional: without it all count as watched.
 	Watched func(from, to time.Time) bool
@@ -112,6 +115,7 @@ type Follower struct {
 	loaded   bool       // saved has been read from the store
 	saved    Checkpoint // what the store has
 	position int64      // last AcctId read
+	mark     string     // of the row there
 	ids      []int64    // journal ids by epoch
 	behind   bool       // there is more to read
 	force    bool       // save the checkpoint even without CDRs
@@ -119,11 +123,13 @@ type Follower struct {
 	written  int64      // AcctId of the newest row of the journal
 	gap      string     // detail of the gap that is still open
 	swept    time.Time
+	asked    time.Time   // when the witness was
 	pruned   time.Time   // when there was last nothing left to prune
 	starts   []time.Time // starts of Asterisk whose earlier calls are not yet ended
 
 	mu    sync.Mutex
 	boots []time.Time
+	jumps []Jump
 	state State
 }
 
@@ -273,6 +279,7 @@ func (f *Follower) step(ctx context.Context) (more bool, err error) {
 		}
 	}
 	f.endAbandoned()
+	f.endStalled()
 	f.sweep()
 	if err := f.flush(ctx); err != nil {
 		return false, err
@@ -316,7 +323,7 @@ func (f *Follower) endAbandoned() {
 // sweep ends the calls none of whose channels exists any more.
 func (f *Follower) sweep() {
 	now := f.cfg.Now()
-	if f.cfg.Live == nil || f.behind || now.Sub(f.swept) < sweepEvery {
+	if f.cfg.Live == nil || f.behind || now.Sub(f.swept).Abs() < sweepEvery {
 		return
 	}
 	f.swept = now
@@ -359,16 +366,19 @@ func (f *Follower) flush(ctx context.Context) error {
 
 func (f *Follower) save(ctx context.Context, batch []*group) error {
 	lookup := f.cfg.Lookup()
+	jumps := f.knownJumps()
 	var cdrs []CDR
 	for _, g := range batch {
-		c, ok := Derive(g.rows(), lookup, f.cfg.Technologies)
+		rows := straighten(g.rows(), jumps)
+		c, ok := Derive(rows, lookup, f.cfg.Technologies)
 		if !ok {
 			continue
 		}
+		f.complete(&c, g, lookup)
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
 		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
-		c.Talks = Talks(g.rows(), f.cfg.Technologies)
+		c.Talks = Talks(rows, f.cfg.Technologies)
 		cdrs = append(cdrs, c)
 	}
 	// The position never goes back: a call that a late row has opened again is
@@ -379,6 +389,10 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 	}
 	if len(cdrs) == 0 && !f.force && at.Position < f.saved.Position+checkpointEvery {
 		return nil // calls without real legs are not worth a commit each
+	}
+	var err error
+	if at.Mark, err = f.journal.mark(ctx, at.Position); err != nil {
+		f.cfg.Logger.Debug("journal's position is kept without a mark", "error", err)
 	}
 	if err := f.cfg.Store.SaveCDR(ctx, cdrs, at); err != nil {
 		return fmt.Errorf("save %d cdrs: %w", len(cdrs), err)

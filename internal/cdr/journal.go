@@ -163,9 +163,12 @@ func (j *journal) changed(ctx context.Context) (bool, error) {
 
 // position returns the journal's id and its largest AcctId, 0 if it is empty.
 func (j *journal) position(ctx context.Context) (id, newest int64, err error) {
-	err = j.conn.QueryRowContext(ctx,
-		"SELECT (SELECT user_version FROM pragma_user_version), coalesce((SELECT max(AcctId) FROM cel), 0)").
-		Scan(&id, &newest)
+	const query = "SELECT (SELECT user_version FROM pragma_user_version), coalesce((SELECT max(AcctId) FROM cel), 0)"
+	if err = j.conn.QueryRowContext(ctx, query).Scan(&id, &newest); corrupt(err) {
+		// The end of the table is damaged. SQLite keeps its largest id elsewhere, too.
+		err = j.conn.QueryRowContext(ctx,
+			"SELECT (SELECT user_version FROM pragma_user_version), (SELECT seq FROM sqlite_sequence WHERE name = 'cel')").Scan(&id, &newest)
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("read journal position: %w", err)
 	}
@@ -196,16 +199,16 @@ func (j *journal) query(ctx context.Context, where string, args ...any) ([]RawRo
 		return nil, fmt.Errorf("read journal: %w", err)
 	}
 	defer rows.Close()
-	var found []RawRow
+	var found []RawRow // also returned with an error: what lies before a damage
 	for rows.Next() {
 		row, err := scanRow(rows)
 		if err != nil {
-			return nil, err
+			return found, err
 		}
 		found = append(found, row)
 	}
 	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("read journal: %w", err)
+		return found, fmt.Errorf("read journal: %w", err)
 	}
 	return found, nil
 }

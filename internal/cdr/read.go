@@ -44,8 +44,12 @@ func (f *Follower) resume(ctx context.Context) error {
 	if first {
 		f.ids = []int64{id}
 		if f.saved.Journal == id || f.saved == (Checkpoint{}) {
-			f.position = f.saved.Position
+			f.position, f.mark = f.saved.Position, f.saved.Mark
 		}
+	}
+	other, err := f.journal.isOther(ctx, f.mark)
+	if err != nil {
+		return err
 	}
 	switch {
 	case first && f.saved != (Checkpoint{}) && f.saved.Journal != id, f.ids[f.epoch()] != id:
@@ -56,6 +60,10 @@ func (f *Follower) resume(ctx context.Context) error {
 		f.startOver(id, GapRowsVanished, fmt.Sprintf(
 			"journal %s ends with row %d, but row %d had been read: rows have been removed",
 			f.cfg.Path, newest, f.position))
+	case other:
+		f.startOver(id, GapRowsVanished, fmt.Sprintf(
+			"journal %s has another row %d than the one that had been read: rows have been removed and their ids are used again",
+			f.cfg.Path, f.position))
 	}
 	return nil
 }
@@ -67,31 +75,49 @@ func (f *Follower) startOver(id int64, reason GapReason, detail string) {
 	f.cfg.Logger.Warn("journal starts over", "reason", string(reason), "detail", detail)
 	f.gap = "" // reading goes on: the gap is over
 	f.ids = append(f.ids, id)
-	f.position, f.behind, f.force = 0, true, true
+	f.position, f.mark, f.behind, f.force = 0, "", true, true
 }
 
 // read takes over one batch of rows.
 func (f *Follower) read(ctx context.Context) error {
 	raws, err := f.journal.after(ctx, f.position, f.cfg.BatchRows)
-	if err != nil {
+	switch {
+	case err == nil:
+		f.behind = len(raws) == f.cfg.BatchRows
+	case !corrupt(err):
 		return err
+	case len(raws) == 0:
+		return f.skipCorrupt(ctx, err)
+	default:
+		f.behind = true // those before the damage; it is next
 	}
-	f.behind = len(raws) == f.cfg.BatchRows
 	rows := f.parse(raws)
 	earlier, err := f.earlier(ctx, rows)
 	if err != nil {
 		return err
 	}
-	for _, row := range slices.Concat(earlier, rows) {
-		f.book.add(f.epoch(), row)
-		if row.At.After(f.newest) {
-			f.newest = row.At
-		}
+	for _, row := range earlier {
+		f.add(row)
+	}
+	for _, row := range rows {
+		f.book.pass(row.At)
+		f.add(row)
+	}
+	if f.cfg.Witness != nil {
+		f.cfg.Witness.Read(rows)
 	}
 	if len(raws) > 0 {
-		f.position = raws[len(raws)-1].ID
+		last := raws[len(raws)-1]
+		f.position, f.mark = last.ID, markOf(last)
 	}
 	return nil
+}
+
+func (f *Follower) add(row Row) {
+	f.book.add(f.epoch(), row)
+	if row.At.After(f.newest) {
+		f.newest = row.At
+	}
 }
 
 // parse decodes rows and counts those it skips.
@@ -127,7 +153,9 @@ func (f *Follower) earlier(ctx context.Context, batch []Row) ([]Row, error) {
 	want := f.strangers(batch, known)
 	for len(want) > 0 && f.position > 0 {
 		raws, err := f.journal.about(ctx, max(0, f.position-f.cfg.LateRows), f.position, want)
-		if err != nil {
+		if corrupt(err) {
+			f.cfg.Logger.Warn("earlier rows of a call cannot be read: the journal is damaged", "error", err)
+		} else if err != nil {
 			return nil, err
 		}
 		want = nil

@@ -123,4 +123,7 @@ type Participant struct {
 type Checkpoint struct {
 	Journal  int64 // PRAGMA user_version of the journal file
 	Position int64
+	// Mark tells the last of those rows from any other with the same id: ids come
+	// back in a journal that was emptied (asterisk-facts 4). Empty if not known.
+	Mark string
 }

@@ -226,7 +226,7 @@ func Fill(ctx context.Context, s *store.Store, n int, told func(done int)) error
 func fill(ctx context.Context, s *store.Store, cdrs []cdr.CDR, recordings []recorder.Recording) error {
 	return s.Write(ctx, store.Bulk, func(t *store.Tx) error {
 		for _, r := range recordings { // first, as in life
-			if err := t.InsertRecording(r); err != nil {
+			if err := t.InsertGenerated(r); err != nil {
 				return err
 			}
 		}

@@ -269,6 +269,9 @@ func remove[T any, P entity[T]](ctx context.Context, s *Service, actor string, l
 	return nil
 }
 
+// EventTenantChanged is the kind of the event that keeps a Change of a tenant.
+const EventTenantChanged = "directory.tenant.changed"
+
 func event(k Kind, what string) string { return "directory." + string(k) + "." + what }
 
 // clone copies the lines of a user: the caller's or the Book's must not change.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"callrecordd/config"
 	"callrecordd/dialplan"
+	"callrecordd/internal/audio"
 	"callrecordd/internal/directory"
 	"callrecordd/internal/lab"
 )
@@ -316,6 +318,39 @@ func TestWrongPasswordsAndASecondDaemonAreToldApart(t *testing.T) {
 	second.ready() // takes over by itself
 }
 
+// A second daemon that was configured by somebody else has another application,
+// so Asterisk takes both; it must not record the same calls.
+func TestSecondDaemonOfAnotherNameRecordsNothing(t *testing.T) {
+	t.Parallel()
+	pbx := newPBX(t, lab.Config{})
+	first := siteAt(t, pbx)
+	first.start()
+	first.populate()
+	first.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	second := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.App = "other" })
+	second.open()
+	second.populate()
+	second.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	second.says("another callrecordd records on this Asterisk", "stop it")
+	alice, bob := first.phone("alice", lab.Manual()), first.phone("bob", lab.AutoAnswer(0))
+	first.recordsNext(alice, bob, 1)
+	if st := first.app.Status(); !st.Ready || st.ARI.Reconnects != 0 || len(second.files()) > 0 {
+		t.Errorf("the first: %s; the second: %v", st.Summary, second.files())
+	}
+	first.stop()
+	second.ready() // takes over by itself
+	caller, _ := second.talk(alice, bob, "1002")
+	second.eventually("it records", func() error {
+		for _, r := range second.stored() {
+			if r.state == "recording" {
+				return nil
+			}
+		}
+		return fmt.Errorf("rows: %+v", second.stored())
+	})
+	second.hangup(caller)
+}
+
 func TestManagerWithoutClassSystemSaysSo(t *testing.T) {
 	t.Parallel()
 	s := siteAt(t, newPBX(t, lab.Config{AMIWrite: "call"}))
@@ -437,6 +472,7 @@ func TestAsteriskKilledInARecordedCall(t *testing.T) {
 	caller, _ := s.talk(alice, bob, "1002")
 	rec := s.recording(1)
 	must(t, caller.Talk(within(t), 1500*time.Millisecond))
+	killed := time.Now()
 	must(t, s.pbx.Kill())
 	s.says("no event stream from Asterisk", "no manager interface", "see that Asterisk runs")
 	must(t, s.pbx.Restart(within(t)))
@@ -447,9 +483,39 @@ func TestAsteriskKilledInARecordedCall(t *testing.T) {
 	if !cdr.Answered || cdr.DestinationUserUUID != s.users["bob"].UUID {
 		t.Errorf("cdr is %+v", cdr)
 	}
-	if got.UUID != rec.uuid || got.State != "interrupted" || got.Cause != "header_unset" || got.MediaDuration == nil || *got.MediaDuration < 1.5 {
+	if ended, err := time.Parse(time.RFC3339, cdr.End); err != nil || ended.Sub(killed).Abs() > 2*time.Second {
+		t.Errorf("the call ended %s, Asterisk was killed %s: %v", cdr.End, killed.UTC(), err)
+	}
+	if got.UUID != rec.uuid || got.State != "interrupted" || got.Cause != "header_repaired" || got.MediaDuration == nil || *got.MediaDuration < 1.5 {
 		t.Errorf("recording is %+v", got)
 	}
-	s.hears(s.media(cdr, got), toneA, toneB)
+	file := s.media(cdr, got)
+	s.hears(file, toneA, toneB)
+	info, err := os.Stat(file)
+	must(t, err)
+	head := make([]byte, 8)
+	must(t, readHead(file, head))
+	if !audio.Final(head, info.Size()) {
+		t.Error("other players find no audio in the file: its header has no sizes")
+	}
+	if n := len(s.events("recording_repaired", "")); n != 1 {
+		t.Errorf("%d events tell of the repair", n)
+	}
+	s.eventually("the original goes when the row is stored", func() error {
+		if left, err := filepath.Glob(filepath.Join(s.cfg.Recordings.Root, "*", "repair", "*")); err != nil || len(left) > 0 {
+			return fmt.Errorf("left: %v, %w", left, err)
+		}
+		return nil
+	})
 	s.recordsNext(alice, bob, 2)
+}
+
+func readHead(file string, head []byte) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.ReadFull(f, head)
+	return err
 }

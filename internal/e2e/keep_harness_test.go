@@ -3,6 +3,8 @@ package e2e
 import (
 	"archive/zip"
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -218,7 +220,8 @@ func (v *vault) putInto(s *store.Store, list ...made) (uuids [][]string) {
 				IntentAt: start, StartedAt: start.Add(time.Duration(i) * time.Second), EndedAt: start.Add(5 * time.Second),
 			}
 			data := wavOf(time.Second, byte(m.id))
-			r.Bytes = int64(len(data))
+			sum := sha256.Sum256(data)
+			r.Bytes, r.SHA256 = int64(len(data)), hex.EncodeToString(sum[:])
 			must(v.t, s.InsertIntent(v.t.Context(), r))
 			if !m.noFile {
 				v.write(r.UUID, m.tenant, data)
@@ -391,6 +394,7 @@ func (v *vault) entries(e exported, headers ...string) map[string][]byte {
 	return unzip(v.t, r.body)
 }
 
+// unzip returns what is in an archive but the proofs, which clients leave alone.
 func unzip(t testing.TB, data []byte) map[string][]byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
@@ -405,6 +409,10 @@ func unzip(t testing.TB, data []byte) map[string][]byte {
 		out[f.Name], err = io.ReadAll(r) // checks the checksum, too
 		must(t, err)
 	}
+	if proofs, there := out["proofs.json"]; there && !json.Valid(proofs) {
+		t.Errorf("proofs.json: %s", last(string(proofs), 500))
+	}
+	delete(out, "proofs.json")
 	return out
 }
 

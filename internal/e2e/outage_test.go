@@ -239,7 +239,7 @@ func TestFiveCallsWhenAsteriskDies(t *testing.T) {
 		rec := c.Recordings[0]
 		switch {
 		case i < 5:
-			if rec.UUID != o.rows[i].uuid || rec.State != "interrupted" || rec.Cause != "header_unset" || !c.Answered {
+			if rec.UUID != o.rows[i].uuid || rec.State != "interrupted" || rec.Cause != "header_repaired" || !c.Answered {
 				t.Errorf("call %d: %+v has %+v", i, c, rec)
 			}
 			s.hears(s.media(c, rec), toneA, toneB)
@@ -247,6 +247,43 @@ func TestFiveCallsWhenAsteriskDies(t *testing.T) {
 			s.hears(s.media(c, rec), toneA, toneB)
 		case rec.State != "missing" || rec.Cause == "":
 			t.Errorf("the call after the restart has %+v", rec)
+		}
+	}
+}
+
+// A daemon that starts while only one of Asterisk's two interfaces answers takes
+// up the calls that it finds when the other one does.
+func TestDaemonThatStartsWithHalfOfAsterisk(t *testing.T) {
+	t.Parallel()
+	pbx := newPBX(t, lab.Config{})
+	rest := newProxy(t, strings.TrimSuffix(strings.TrimPrefix(pbx.ARIURL, "http://"), "/ari"))
+	manager := newProxy(t, pbx.AMIAddr)
+	s := siteAt(t, pbx, func(c *config.Config) {
+		c.Asterisk.ARIURL = "http://" + rest.listener.Addr().String()
+		c.Asterisk.AMIAddress = manager.listener.Addr().String()
+	})
+	s.start()
+	s.populate()
+	s.rules("alice", dialplan.Flags{OutgoingInternal: true})
+	alice, bob := s.phone("alice", lab.Manual()), s.phone("bob", lab.AutoAnswer(0))
+	for n, half := range []struct {
+		away  *proxy
+		words string
+	}{{manager, "no manager interface"}, {rest, "no event stream"}} {
+		s.stop()
+		half.away.cut()
+		s.open()
+		s.says(half.words)
+		caller, _ := s.talk(alice, bob, "1002")
+		half.away.restore()
+		s.ready()
+		s.runs()
+		must(t, caller.Talk(within(t), 1500*time.Millisecond))
+		s.hangup(caller)
+		if c := s.waitCDRs(n + 1)[n]; len(c.Recordings) != 1 || c.Recordings[0].State != "ready" {
+			t.Errorf("%s: %+v", half.words, c.Recordings)
+		} else {
+			s.hears(s.media(c, c.Recordings[0]), toneA, toneB)
 		}
 	}
 }

@@ -71,6 +71,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "callrecordd: sandbox:", enterSandbox(text)) // does not return if all went well
 		os.Exit(1)
 	}
+	if file := os.Getenv(mortalVariable); file != "" {
+		fmt.Fprintln(os.Stderr, "callrecordd:", beMortal(file))
+		os.Exit(1)
+	}
 	os.Exit(m.Run())
 }
 

@@ -127,13 +127,15 @@ func TestInstallIntoAFolder(t *testing.T) {
 	}
 	install()
 	modes := map[string]os.FileMode{
-		"opt/rec/bin/callrecordd":                          0o755,
-		"opt/rec/lib/systemd/system/callrecordd.service":   0o644,
-		"opt/rec/share/callrecordd/asterisk/features.conf": 0o644,
-		"opt/rec/share/callrecordd/callrecordd.yaml":       0o644,
-		"opt/rec/share/doc/callrecordd/README.md":          0o644,
-		"etc/callrecordd/callrecordd.yaml":                 0o640,
-		"srv/rec":                                          os.ModeDir | os.ModeSetgid | 0o750,
+		"opt/rec/bin/callrecordd":                               0o755,
+		"opt/rec/lib/systemd/system/callrecordd.service":        0o644,
+		"opt/rec/lib/systemd/system/callrecordd-backup.service": 0o644,
+		"opt/rec/lib/systemd/system/callrecordd-backup.timer":   0o644,
+		"opt/rec/share/callrecordd/asterisk/features.conf":      0o644,
+		"opt/rec/share/callrecordd/callrecordd.yaml":            0o644,
+		"opt/rec/share/doc/callrecordd/README.md":               0o644,
+		"etc/callrecordd/callrecordd.yaml":                      0o640,
+		"srv/rec":                                               os.ModeDir | os.ModeSetgid | 0o750,
 	}
 	for path, want := range modes {
 		info, err := os.Stat(filepath.Join(dest, path))

@@ -29,13 +29,18 @@ const (
 	CallLogUpdated     = "call_log_updated" // ours: derived anew
 	ExportCreated      = "call_logd_export_created"
 	ExportUpdated      = "call_logd_export_updated"
+	AlarmRaised        = "alarm_raised"  // ours
+	AlarmCleared       = "alarm_cleared" // ours
+
+	AnnouncementsEdited = "recordings_announcements_edited"
 )
 
 // Names are all of them.
 func Names() []string {
 	return []string{
 		RecordingStarted, RecordingPaused, RecordingResumed, RecordingStopped, RecordingReady, RecordingFailed,
-		CallLogCreated, CallLogUserCreated, CallLogUpdated, ExportCreated, ExportUpdated,
+		CallLogCreated, CallLogUserCreated, CallLogUpdated, ExportCreated, ExportUpdated, AlarmRaised, AlarmCleared,
+		AnnouncementsEdited,
 	}
 }
 
@@ -69,6 +74,12 @@ func Access(name, userUUID string) string {
 		return "events.call_logd.export.created"
 	case ExportUpdated:
 		return "events.call_logd.export.updated"
+	case AlarmRaised:
+		return "events.alarms.raised"
+	case AlarmCleared:
+		return "events.alarms.cleared"
+	case AnnouncementsEdited:
+		return "events.config.recordings.announcements.edited"
 	}
 	if userUUID == "" {
 		userUUID = "unknown"

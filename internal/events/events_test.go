@@ -242,19 +242,38 @@ func TestLongHistoryIsReadInTurnAndCanBeEnded(t *testing.T) {
 }
 
 func TestRoomOfAFeed(t *testing.T) {
-	feed := NewFeed(&rows{}, 2)
-	first, ok1 := feed.Join()
-	_, ok2 := feed.Join()
-	_, ok3 := feed.Join()
+	feed := NewFeed(&rows{}, 8)
+	first, ok1 := feed.Join("somebody")
+	_, ok2 := feed.Join("somebody")
+	_, ok3 := feed.Join("somebody")
 	if !ok1 || !ok2 || ok3 {
 		t.Errorf("joined %t %t %t", ok1, ok2, ok3)
 	}
 	first()
 	first() // gives its own place back, and no other
-	if _, ok := feed.Join(); !ok {
+	if _, ok := feed.Join("somebody"); !ok {
 		t.Error("the place is not given back")
 	}
-	if _, ok := feed.Join(); ok {
+	if _, ok := feed.Join("somebody"); ok {
 		t.Error("a place was given back twice")
+	}
+}
+
+// TestOneAccountDoesNotTakeAllStreams.
+func TestOneAccountDoesNotTakeAllStreams(t *testing.T) {
+	feed := NewFeed(&rows{}, 8)
+	for who, want := range map[string]int{"greedy": 2, "other": 2} {
+		got := 0
+		for range 20 {
+			if _, ok := feed.Join(who); ok {
+				got++
+			}
+		}
+		if got != want {
+			t.Errorf("%s has %d of 8 places, want %d", who, got, want)
+		}
+	}
+	if _, ok := NewFeed(&rows{}, 1).Join("alone"); !ok {
+		t.Error("the only place is nobody's")
 	}
 }

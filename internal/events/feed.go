@@ -41,9 +41,10 @@ type Feed struct {
 
 	mu     sync.Mutex
 	joined int
-	kept   []Entry // without a gap
-	base   int64   // the row before the first of them
-	dry    bool    // there was nothing behind them since the last Wake
+	share  map[string]int // by who follows
+	kept   []Entry        // without a gap
+	base   int64          // the row before the first of them
+	dry    bool           // there was nothing behind them since the last Wake
 	news   chan struct{}
 	again  *time.Timer
 	done   chan struct{}
@@ -52,21 +53,26 @@ type Feed struct {
 
 // NewFeed returns a Feed for so many followers at a time.
 func NewFeed(log Log, room int) *Feed {
-	return &Feed{log: log, room: room, turn: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
+	return &Feed{log: log, room: room, share: map[string]int{}, turn: make(chan struct{}, 1), news: make(chan struct{}), done: make(chan struct{})}
 }
 
-// Join takes a place, if there is one; leave gives it back.
-func (f *Feed) Join() (leave func(), ok bool) {
+// Join takes a place for somebody, if there is one; leave gives it back. Nobody
+// gets more than a quarter of the places: the others are for others.
+func (f *Feed) Join(who string) (leave func(), ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.joined >= f.room {
+	if f.joined >= f.room || f.share[who] >= (f.room+3)/4 {
 		return nil, false
 	}
 	f.joined++
+	f.share[who]++
 	return sync.OnceFunc(func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.joined--
+		if f.share[who]--; f.share[who] == 0 {
+			delete(f.share, who)
+		}
 	}), true
 }
 

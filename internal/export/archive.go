@@ -48,8 +48,11 @@ type archiver struct {
 	files   int
 	bytes   int64
 	missing missing
+	proofs  proofs
 	note    func(it Item, err error) // of a file that could not be read
 	done    func()                   // with an item
+	// unproved is told why there are no proofs.
+	unproved func(err error)
 }
 
 // loaded is an item on its way to the writer. Without a cause it has either all
@@ -68,6 +71,9 @@ type loaded struct {
 // items writes all of them, in their order.
 func (a *archiver) items(ctx context.Context, repo Repo, uuid string) error {
 	ctx, cancel := context.WithCancel(ctx)
+	if err := a.proofs.begin(ctx); err != nil {
+		a.unproved(err)
+	}
 	p := newPipeline(ctx, a.root)
 	go p.feed(repo, uuid)
 	defer func() {
@@ -76,7 +82,7 @@ func (a *archiver) items(ctx context.Context, repo Repo, uuid string) error {
 	}()
 	for place := range p.order {
 		l := <-place
-		err := a.item(l)
+		err := a.item(ctx, l)
 		p.release(l)
 		if err != nil {
 			return fmt.Errorf("recording %s: %w", l.it.Recording.UUID, err)
@@ -88,7 +94,7 @@ func (a *archiver) items(ctx context.Context, repo Repo, uuid string) error {
 
 // item writes one file, or notes that it is missing. An error is one of the
 // archive.
-func (a *archiver) item(l loaded) error {
+func (a *archiver) item(ctx context.Context, l loaded) error {
 	if l.err != nil {
 		a.note(l.it, l.err)
 	}
@@ -109,7 +115,7 @@ func (a *archiver) item(l loaded) error {
 	}
 	a.files++
 	a.bytes += l.size
-	return nil
+	return a.proofs.add(ctx, l.it)
 }
 
 // large reads a file for the second time, now to write it.
@@ -138,22 +144,34 @@ func (a *archiver) entry(name string, at time.Time, crc uint32, size int64) (io.
 	return a.zip.CreateRaw(h)
 }
 
-// finish adds missing.json if something is, and the directory.
+// finish adds missing.json if something is, proofs.json, and the directory.
 func (a *archiver) finish(at time.Time) error {
 	if a.missing.n > 0 {
-		list, err := a.missing.finish()
-		if err != nil {
+		if err := a.list("missing.json", at, &a.missing.aside, a.missing.finish); err != nil {
 			return err
 		}
-		w, err := a.entry("missing.json", at, a.missing.crc.Sum32(), a.missing.size)
-		if err != nil {
+	}
+	if a.proofs.n > 0 {
+		if err := a.list("proofs.json", at, &a.proofs.aside, a.proofs.finish); err != nil {
 			return err
-		}
-		if _, err := io.Copy(w, list); err != nil {
-			return fmt.Errorf("copy missing.json: %w", err)
 		}
 	}
 	return a.zip.Close()
+}
+
+func (a *archiver) list(name string, at time.Time, from *aside, finish func() (io.Reader, error)) error {
+	list, err := finish()
+	if err != nil {
+		return err
+	}
+	w, err := a.entry(name, at, from.crc.Sum32(), from.size)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(w, list); err != nil {
+		return fmt.Errorf("copy %s: %w", name, err)
+	}
+	return nil
 }
 
 // absent says why a recording in that state has no file.

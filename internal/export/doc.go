@@ -6,8 +6,8 @@
 // and with the lowest priority, and a disk that becomes full ends the export
 // before it could end a recording.
 //
-// It must not import anything of ours but internal/recorder. Storage, mail and
-// tokens come through interfaces.
+// It must not import anything of ours but internal/recorder and internal/ledger.
+// Storage, mail, tokens and proofs come through interfaces.
 package export
 
 import (

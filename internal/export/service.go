@@ -41,6 +41,7 @@ type Options struct {
 	Tokens       Tokens
 	Mailer       Mailer
 	Words        *Words
+	Prover       Prover // nil: archives have no proofs
 	Now          func() time.Time
 	NewUUID      func() string
 	Log          *slog.Logger
@@ -195,10 +196,11 @@ func (s *Service) Run(ctx context.Context) error {
 func (s *Service) tidy() error {
 	halves, err := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.tmp"))
 	lists, err2 := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.missing.tmp"))
-	if err := errors.Join(err, err2); err != nil {
+	proofs, err3 := filepath.Glob(filepath.Join(s.opt.Dir, "*.zip.proofs.tmp"))
+	if err := errors.Join(err, err2, err3); err != nil {
 		return fmt.Errorf("look for unfinished archives: %w", err)
 	}
-	for _, h := range append(halves, lists...) {
+	for _, h := range slices.Concat(halves, lists, proofs) {
 		if err := os.Remove(h); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove an unfinished archive: %w", err)
 		}
@@ -337,12 +339,16 @@ func (s *Service) make(ctx context.Context, e *Export, p *progress) (err error) 
 	}
 	out := &sink{f: f, keepFree: s.opt.KeepFree, spaceOf: space, afterWriting: func(n int64) { p.bytes.Add(n) }}
 	a := archiver{
-		root: root, zip: zip.NewWriter(out), done: func() { p.items.Add(1) }, missing: missing{path: s.path(e.UUID) + ".missing.tmp", export: e.UUID},
+		root: root, zip: zip.NewWriter(out), done: func() { p.items.Add(1) }, missing: missing{aside: aside{path: s.path(e.UUID) + ".missing.tmp"}, export: e.UUID},
+		proofs: proofs{aside: aside{path: s.path(e.UUID) + ".proofs.tmp"}, prover: s.opt.Prover},
+		unproved: func(err error) {
+			s.opt.Log.Error("an archive has no proofs", "export", e.UUID, "err", err)
+		},
 		note: func(it Item, err error) {
 			s.opt.Log.Warn("a recording cannot be exported", "export", e.UUID, "recording_uuid", it.Recording.UUID, "err", err)
 		},
 	}
-	defer func() { err = errors.Join(err, a.missing.remove()) }()
+	defer func() { err = errors.Join(err, a.missing.remove(), a.proofs.remove()) }()
 	if err := a.items(ctx, s.opt.Repo, e.UUID); err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@
 package live
 
 import (
+	"time"
+
 	"callrecordd/ari"
 	"callrecordd/internal/call"
 )
@@ -44,11 +46,28 @@ func Bridge(b *ari.Bridge) call.Bridge {
 	return out
 }
 
+// longest is how much later than it happened an event may arrive. More means
+// that the clock was set meanwhile.
+const longest = time.Minute
+
+// at is when an event happened: by Asterisk's clock, and as our monotonic clock
+// has it, so that what waits for two seconds does so whatever the time is set to.
+func at(ev ari.Event) time.Time {
+	if ev.Arrived.IsZero() {
+		return ev.Timestamp
+	}
+	took := ev.Arrived.Round(0).Sub(ev.Timestamp)
+	if took < 0 || took > longest {
+		return ev.Arrived
+	}
+	return ev.Arrived.Add(-took)
+}
+
 // Events converts one ARI event. Most give none or one; an event that carries
 // snapshots of several channels refreshes them all.
 func Events(ev ari.Event) []call.Event {
 	one := func(e call.Event) []call.Event {
-		e.At = ev.Timestamp
+		e.At = at(ev)
 		return []call.Event{e}
 	}
 	switch ev.Type {

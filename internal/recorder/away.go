@@ -97,7 +97,7 @@ func (m *Machine) Adopt(now time.Time, rows []Recording, channels []Channel) []E
 		if m.recs[f.Row.UUID] != nil || f.Fate != Keep {
 			continue
 		}
-		m.apply(now, f, gap{channels: channels})
+		m.apply(now, f, gap{living: living(channels)})
 		m.join(now, m.recs[f.Row.UUID])
 	}
 	return m.take()

@@ -24,6 +24,7 @@ const (
 	CauseSilent      = "silent"             // no RTP, no audio
 	CauseNoAudio     = "no_audio"           // a proper file without a sample
 	CauseHeaderUnset = "header_unset"       // Asterisk died before it closed the file
+	CauseRepaired    = "header_repaired"    // the same, and its header was set right since
 	CauseUnreadable  = "unreadable"         // the file is there but cannot be read
 	CauseRestarted   = "asterisk_restarted" // the channels went with the old Asterisk
 	CauseDaemonDown  = "daemon_down"        // it happened while nobody watched
@@ -54,6 +55,9 @@ type Input interface{ input() }
 type TalkChange struct {
 	Change  call.Change
 	Parties []dialplan.Party
+	// Found is set for a talk that was found going on after a gap: since when, at
+	// the earliest, it has gone on without anybody here.
+	Found time.Time
 }
 
 // ChannelHanging says that a channel has been asked to hang up: no stop is
@@ -87,6 +91,10 @@ type Blind struct{}
 
 // Reachable says that Asterisk's manager takes actions again.
 type Reachable struct{}
+
+// Able says that everything that recording needs is there: what was given up for
+// want of it is tried again.
+type Able struct{}
 
 // Tick says that the time of NextDeadline has come.
 type Tick struct{}
@@ -159,8 +167,16 @@ type Finalised struct {
 	Rate          int
 	SHA256        string // lower-case hex
 	Cause, Detail string // why a file that is there could not be read
+	// Drift is by how much its audio is longer than its time by the clock, less
+	// what was cut out; negative if it is shorter. 0 if that cannot be said.
+	Drift time.Duration
 	// Pauses are those of the row with Silence and Loudest as found.
 	Pauses []Pause
+	// Repaired says that nobody closed the file and that a copy with a right
+	// header is in its place, of which all else tells.
+	Repaired       bool
+	OriginalBytes  int64
+	OriginalSHA256 string
 }
 
 func (TalkChange) input()     {}
@@ -172,6 +188,7 @@ func (Bridged) input()        {}
 func (Restarted) input()      {}
 func (Blind) input()          {}
 func (Reachable) input()      {}
+func (Able) input()           {}
 func (Tick) input()           {}
 func (Started) input()        {}
 func (StartLost) input()      {}
@@ -264,8 +281,13 @@ type Legs struct{ Changed []LegState }
 // Log appends an event.
 type Log struct{ Event Event }
 
-// Alarm is something that a person should know now.
-type Alarm struct{ Recording, Cause, Detail string }
+// Alarm is something that a person should know now. Broken says that a recording
+// broke off in the middle of a talk.
+type Alarm struct {
+	Recording, Cause, Detail string
+	Tenant                   string // uuid, of the recording
+	Broken                   bool
+}
 
 func (SaveIntent) effect() {}
 func (Save) effect()       {}
@@ -295,7 +317,9 @@ const (
 	EventClosing     = "recording_closing"   // stop sent or close awaited
 	EventStopFailed  = "recording_stop_fail" // a stop was refused or lost
 	EventFinal       = "recording_final"     // ready, empty, interrupted, missing
+	EventRepaired    = "recording_repaired"  // its header was; Note has the hashes of both files
 	EventAdopted     = "recording_adopted"   // found running after a gap
+	EventLate        = "recording_late"      // it runs, and did not before although it should; Note.Since
 	EventMoved       = "recording_moved"     // a masquerade took it along
 	EventPaused      = "recording_paused"    // asked for; Data is Pause
 	EventResumed     = "recording_resumed"   // asked for; Data is Pause
@@ -343,4 +367,11 @@ type Note struct {
 	Bytes   int64  `json:"bytes,omitempty"`
 	Samples int64  `json:"samples,omitempty"`
 	SHA256  string `json:"sha256,omitempty"`
+	// The file as its writer had left it, of EventRepaired.
+	OriginalBytes  int64  `json:"original_bytes,omitempty"`
+	OriginalSHA256 string `json:"original_sha256,omitempty"`
+
+	Since time.Time `json:"since,omitzero"` // of EventLate
+	// Drift is by how many milliseconds the file is longer than its time.
+	Drift int64 `json:"drift_ms,omitempty"`
 }

@@ -91,7 +91,8 @@ type Machine struct {
 	now        time.Time                // of the step
 	out        []Effect
 	// blind: see Blind. Rechecks of talks wait for Reconcile.
-	blind bool
+	blind   bool
+	blindAt time.Time // since when
 }
 
 // rec is a recording that is not final, or that is but whose start is still
@@ -107,9 +108,12 @@ type rec struct {
 	stopOpen      bool // Stop has no answer yet
 	stopped       bool // nothing is left to stop
 	finalising    bool
-	try           int  // number of the Finalise whose result counts
-	proved        bool // the file has grown
-	failed        bool // never proved: without audio it is missing
+	vanished      bool          // its file is known not to be there
+	try           int           // number of the Finalise whose result counts
+	proved        bool          // the file has grown
+	failed        bool          // never proved: without audio it is missing
+	broke         bool          // it was proved, and broke off
+	drift         time.Duration // by how much its file is longer than its time
 	adopted       bool
 	muting        muting
 	cut           bool // its file is closed for a while: no recorder runs
@@ -198,12 +202,15 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 		m.restarted(now, in)
 	case Blind:
 		m.blind = true
+		m.blindAt = sooner(m.blindAt, now)
 	case Announced:
 		m.announced(in)
 	case Whispered:
 		m.whispered(now, in.Leg)
 	case Reachable:
 		m.reachable(now)
+	case Able:
+		m.able(now)
 	case Tick:
 		m.expire(now)
 	default:
@@ -220,7 +227,15 @@ func (m *Machine) take() []Effect {
 	return out
 }
 
-func (m *Machine) emit(e ...Effect) { m.out = append(m.out, e...) }
+func (m *Machine) emit(list ...Effect) {
+	for _, e := range list {
+		if a, ok := e.(Alarm); ok && m.recs[a.Recording] != nil {
+			a.Tenant = m.recs[a.Recording].TenantUUID
+			e = a
+		}
+		m.out = append(m.out, e)
+	}
+}
 
 // sorted returns the recordings in a fixed order: effects must not depend on
 // the order of a map, or a replay would differ.
@@ -368,6 +383,7 @@ func (m *Machine) hanging(now time.Time, leg string) {
 	}
 	for _, t := range m.talksOf(leg) {
 		t.gone[leg] = true
+		t.explained()
 	}
 }
 
@@ -380,6 +396,7 @@ func (m *Machine) channelGone(now time.Time, leg string) {
 	delete(m.memory.found, leg)
 	for _, t := range m.talksOf(leg) {
 		t.gone[leg] = true
+		t.explained()
 	}
 	for _, r := range m.hooked(leg) {
 		r.gone = true

@@ -453,7 +453,7 @@ func (m *Machine) keepPause(now time.Time, r *rec, g gap) {
 	p := r.Pauses[len(r.Pauses)-1]
 	for _, leg := range r.Legs {
 		s, stored := m.memory.stored[leg]
-		if !lives(g.channels, leg) || g.records[leg] || stored && (!s.Talking || !s.At.Before(p.From)) {
+		if !g.living[leg] || g.records[leg] || stored && (!s.Talking || !s.At.Before(p.From)) {
 			continue
 		}
 		if f, ok := m.memory.found[leg]; ok {

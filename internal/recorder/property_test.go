@@ -192,6 +192,8 @@ func (w *world) perform(effects []Effect) {
 			u := e.Row.UUID
 			w.answer(u, Finalised{UUID: u, Try: e.Try}, Finalised{UUID: u, Try: e.Try, Found: true, Complete: true, Samples: 9},
 				Finalised{UUID: u, Try: e.Try, Found: true})
+		case AwaitStorage:
+			w.later(StorageBack{e.Row.TenantUUID})
 		case SaveIntent:
 			w.final[e.Row.UUID], w.rows[e.Row.UUID] = e.Row.State, e.Row
 		case Save:
@@ -306,11 +308,25 @@ func (w *world) legs(t *rapid.T, not call.TalkID) string {
 	return out
 }
 
+// breaks is what the watch of running recordings may tell at any time, of any.
+func (w *world) breaks(t *rapid.T) {
+	var list []string
+	for _, r := range w.m.sorted() {
+		list = append(list, r.UUID)
+	}
+	if len(list) > 0 {
+		cause := rapid.SampledFrom([]string{CauseFileGone, CauseRecorderGone, CauseNoGrowth, CauseNoSpace, CauseNoDirectory}).Draw(t, "cause")
+		w.step(Broken{UUID: rapid.SampledFrom(list).Draw(t, "which"), Cause: cause, Since: w.now.Add(-time.Second)})
+	}
+}
+
 func (w *world) act(t *rapid.T) {
 	id := call.TalkID(rapid.IntRange(1, 3).Draw(t, "talk"))
 	_, there := w.talks[id]
 	leg := rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "leg")
-	switch rapid.IntRange(0, 17).Draw(t, "act") {
+	switch rapid.IntRange(0, 18).Draw(t, "act") {
+	case 18:
+		w.breaks(t)
 	case 13:
 		w.step(Reachable{})
 	case 14:

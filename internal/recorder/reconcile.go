@@ -1,6 +1,7 @@
 package recorder
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -50,7 +51,7 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 		ch  Channel
 		rec Recorder
 	}
-	running := map[string]place{}
+	running, living := map[string]place{}, living(channels)
 	for _, ch := range channels {
 		for _, r := range ch.Recorders {
 			running[r.UUID] = place{ch, r}
@@ -64,7 +65,7 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 		_, file := files[row.UUID]
 		f := Found{Row: row, Cause: CauseDaemonDown}
 		switch {
-		case !alive && row.cutPaused() && row.Boot.Equal(boot) && lives(channels, row.Hook):
+		case !alive && row.cutPaused() && row.Boot.Equal(boot) && living[row.Hook]:
 			f.Fate, f.Row.MixMonitorID = Keep, "" // waits for the end of its pause
 		case alive:
 			f.Fate = Keep
@@ -103,28 +104,30 @@ func Plan(now, boot time.Time, rows []Recording, channels []Channel, files map[s
 // channels must tell of the recorders of rows and of Recordings.
 func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel, files map[string]int64) []Effect {
 	m.now, m.blind = now, false
+	defer func() { m.blindAt = time.Time{} }()
 	all := slices.Clone(rows)
+	known := make(map[string]bool, len(all))
 	answered := map[string]bool{} // while channels were looked at: they may not tell of it
 	for i, row := range all {
+		known[row.UUID] = true
 		if r := m.recs[row.UUID]; r != nil {
 			answered[row.UUID] = row.MixMonitorID == "" && r.MixMonitorID != ""
 			all[i] = r.snapshot() // ours is the newer one
 		}
 	}
 	for _, r := range m.sorted() {
-		if (r.active() || r.State == Closing) &&
-			!slices.ContainsFunc(all, func(o Recording) bool { return o.UUID == r.UUID }) {
+		if (r.active() || r.State == Closing) && !known[r.UUID] {
 			all = append(all, r.snapshot())
 		}
 	}
 	m.recollect(now, channels)
 	plan := Plan(now, m.cfg.Boot, all, channels, files)
-	g := gap{channels, recording(plan)}
+	g := gap{living(channels), recording(plan)}
 	for _, f := range plan {
 		switch {
 		case f.Fate == Keep || !answered[f.Row.UUID]:
 			m.apply(endOf(now, f), f, g)
-		case !lives(channels, f.Row.Hook):
+		case !g.living[f.Row.Hook]:
 			m.channelGone(now, f.Row.Hook)
 		}
 	}
@@ -139,7 +142,7 @@ func (m *Machine) Reconcile(now time.Time, rows []Recording, channels []Channel,
 			m.steer(now, r) // it has waited for events
 		}
 	}
-	m.forgetLegs(now, channels)
+	m.forgetLegs(now, g.living)
 	return m.take()
 }
 
@@ -152,11 +155,19 @@ func endOf(now time.Time, f Found) time.Time {
 	return f.Row.EndedAt
 }
 
-// gap is what is there after one: channels, and of them those that are the hook
-// of a recording that goes on and hears.
+// gap is what is there after one: the channels that live, and of them those that
+// are the hook of a recording that goes on and hears.
 type gap struct {
-	channels []Channel
-	records  map[string]bool
+	living, records map[string]bool
+}
+
+// living are the uniqueids of channels: there may be thousands, and as many rows.
+func living(channels []Channel) map[string]bool {
+	out := make(map[string]bool, len(channels))
+	for _, c := range channels {
+		out[c.ID] = true
+	}
+	return out
 }
 
 func recording(plan []Found) map[string]bool {
@@ -170,11 +181,10 @@ func recording(plan []Found) map[string]bool {
 }
 
 func (m *Machine) apply(now time.Time, f Found, g gap) {
-	channels := g.channels
 	r := m.recs[f.Row.UUID]
 	if r != nil && (r.startOpen || r.cutting() || r.stopOpen || r.unsent || r.State == Closing) {
 		// Its results are on the way; only the channel's end may be news.
-		if !lives(channels, r.Hook) {
+		if !g.living[r.Hook] {
 			m.channelGone(now, r.Hook)
 		}
 		return
@@ -208,9 +218,11 @@ func (m *Machine) apply(now time.Time, f Found, g gap) {
 	m.keepPause(now, r, g)
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		// The talk may go on without a change of its own.
-		t.gone[r.Hook] = t.gone[r.Hook] || !lives(channels, r.Hook)
+		t.gone[r.Hook] = t.gone[r.Hook] || !g.living[r.Hook]
 		t.recheck = now.Add(m.cfg.Recheck)
+		t.lacks(sooner(m.blindAt, now), cmp.Or(r.Cause, f.Cause))
 	}
+	r.vanished = f.Fate == Lose
 	m.close(now, r, f.Cause)
 	m.finish(now, r) // a row that was closing before
 	if f.Fate == Lose {
@@ -218,17 +230,10 @@ func (m *Machine) apply(now time.Time, f Found, g gap) {
 	}
 }
 
-func lives(channels []Channel, id string) bool {
-	return slices.ContainsFunc(channels, func(c Channel) bool { return c.ID == id })
-}
-
-// withdraw replaces the Finalise just planned by the end it would report.
+// withdraw gives a recording whose file is known not to be there the end that a
+// Finalise would report.
 func (m *Machine) withdraw(now time.Time, r *rec) {
-	m.out = slices.DeleteFunc(m.out, func(e Effect) bool {
-		f, ok := e.(Finalise)
-		return ok && f.Row.UUID == r.UUID
-	})
-	r.finalising, r.State = false, Missing
+	r.finalising, r.vanished, r.State = false, false, Missing
 	m.final(now, r)
 }
 

@@ -35,6 +35,13 @@ func (m *Machine) start(now time.Time, t *talk) {
 	t.records(r)
 	m.toTell(t)
 	m.add(r)
+	if t.cutOff != "" && t.cutOff == r.Follows {
+		m.emit(Alarm{
+			Recording: r.Follows, Tenant: r.TenantUUID, Cause: CauseClosedEarly, Broken: true,
+			Detail: "its file was closed in the middle of the talk; " + r.UUID + " goes on",
+		})
+	}
+	t.cutOff = ""
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
 	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
@@ -78,6 +85,7 @@ func (m *Machine) close(now time.Time, r *rec, why string) {
 // answer, stop the recorder, look at the file.
 func (m *Machine) finish(now time.Time, r *rec) {
 	switch {
+	case r.vanished: // there is nothing to look at
 	case r.kept != nil:
 		m.conclude(now, r)
 	case r.finalising || r.stopOpen:
@@ -126,6 +134,10 @@ func (m *Machine) result(now time.Time, in Input) {
 		m.with(in.UUID, func(r *rec) { m.muteFailed(now, r, in) })
 	case Finalised:
 		m.with(in.UUID, func(r *rec) { m.finalised(now, r, in) })
+	case Broken:
+		m.with(in.UUID, func(r *rec) { m.broken(now, r, in) })
+	case StorageBack:
+		m.storageBack(now, in)
 	}
 }
 
@@ -145,6 +157,7 @@ func (m *Machine) started(now time.Time, r *rec, in Started) {
 	}
 	if r.Cause == CauseNoManager {
 		r.Detail = fmt.Sprintf("started %s late: %s", in.At.Sub(r.IntentAt).Round(100*time.Millisecond), r.Detail)
+		m.log(now, EventLate, r, Note{Cause: r.Cause, Detail: r.Detail, Since: r.IntentAt})
 	}
 	m.log(now, EventStarted, r, Note{ID: in.MixMonitorID, Hook: r.Hook})
 	if !r.active() {
@@ -193,6 +206,7 @@ func (m *Machine) startedLate(now time.Time, r *rec) {
 func (m *Machine) promote(r *rec) {
 	if r.State == Starting && !r.startOpen && (r.proved || r.Silent) {
 		r.State, r.deadline = Live, time.Time{}
+		m.noteLate(r)
 		if r.paused() {
 			r.State = Paused
 		}
@@ -206,7 +220,8 @@ func (m *Machine) grew(now time.Time, r *rec) {
 	}
 	r.proved, r.Silent = true, false
 	if t := m.talks[r.talk]; t != nil {
-		t.attempt, t.firstAt = 0, time.Time{}
+		t.attempt, t.firstAt, t.revived = 0, time.Time{}, 0
+		m.goesOn(now, t, r)
 	}
 	m.promote(r)
 	m.emit(Save{Row: r.snapshot()})
@@ -287,6 +302,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 		return
 	}
 	t.attempt++
+	t.lacks(r.IntentAt, r.Cause)
+	if t.revived > 0 {
+		r.alarmed = r.Cause // by an attempt before
+	}
 	switch {
 	case (cause == CauseNoAnswer || cause == CauseNoGrowth) && t.attempt > 1:
 		// Whatever keeps Asterisk from answering or writing, such as a load that
@@ -296,7 +315,10 @@ func (m *Machine) fail(now time.Time, r *rec, cause, detail string) {
 			r.alarmed = cause // by an attempt before
 		}
 	case Storage(cause) || t.attempt > 1:
-		t.blocked = true
+		t.blocked, t.blockedAt = true, now
+		if Storage(cause) {
+			m.awaitStorage(t, r)
+		}
 		if t.starter != "" {
 			t.beep, t.starter = false, "" // nothing has worked
 		}
@@ -320,6 +342,10 @@ func (m *Machine) closed(now time.Time, r *rec) {
 	}
 	if t := m.talks[r.talk]; t != nil && t.current == r.UUID {
 		t.recheck = now.Add(m.cfg.Recheck)
+		t.lacks(now, CauseClosedEarly)
+		if r.Cause == CauseClosedEarly && r.proved { // else its verdict is an alarm
+			t.cutOff = r.UUID
+		}
 	}
 	m.leave(r)
 	m.close(now, r, "file_closed")
@@ -396,7 +422,15 @@ func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	r.drift = in.Drift
+	m.timed(r, in)
 	m.listened(now, r, in.Pauses)
+	if in.Repaired {
+		m.log(now, EventRepaired, r, Note{
+			State: r.State, Detail: in.Detail, Bytes: in.Bytes, Samples: in.Samples, SHA256: in.SHA256,
+			OriginalBytes: in.OriginalBytes, OriginalSHA256: in.OriginalSHA256,
+		})
+	}
 	m.final(now, r)
 }
 
@@ -419,9 +453,11 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Empty, or(CauseSilent)
 	case in.Samples == 0:
 		return Empty, or(CauseNoAudio)
+	case in.Repaired:
+		return Interrupted, CauseRepaired
 	case !in.Complete:
 		return Interrupted, CauseHeaderUnset
-	case r.failed:
+	case r.failed, r.broke:
 		return Ready, r.Cause // audio after all; say what it went through
 	case r.Cause == CauseNoManager:
 		return Ready, r.Cause // the beginning is missing
@@ -434,7 +470,7 @@ func (m *Machine) final(now time.Time, r *rec) {
 	m.emit(Save{Row: r.snapshot(), Sync: true})
 	m.log(now, EventFinal, r, Note{
 		State: r.State, Cause: r.Cause, Detail: r.Detail,
-		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256,
+		Bytes: r.Bytes, Samples: r.Samples, SHA256: r.SHA256, Drift: r.drift.Milliseconds(),
 	})
 	cut := r.Cause == CauseHungUp || r.Cause == CauseTalkEnded
 	if (r.State == Interrupted || r.State == Missing && !cut) && r.alarmed != r.Cause {

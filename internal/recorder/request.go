@@ -478,13 +478,13 @@ func (m *Machine) moveOwners(from, to string) {
 }
 
 // forgetLegs drops what belongs to legs that ended in a gap.
-func (m *Machine) forgetLegs(now time.Time, channels []Channel) {
+func (m *Machine) forgetLegs(now time.Time, living map[string]bool) {
 	for _, leg := range slices.Sorted(maps.Keys(m.held)) {
-		if !lives(channels, leg) {
+		if !living[leg] {
 			m.release(now, leg)
 		}
 	}
-	maps.DeleteFunc(m.pausedLegs, func(leg string, _ Pause) bool { return !lives(channels, leg) })
-	maps.DeleteFunc(m.told, func(leg string, _ bool) bool { return !lives(channels, leg) })
-	maps.DeleteFunc(m.spoken, func(leg string, _ int) bool { return !lives(channels, leg) })
+	maps.DeleteFunc(m.pausedLegs, func(leg string, _ Pause) bool { return !living[leg] })
+	maps.DeleteFunc(m.told, func(leg string, _ bool) bool { return !living[leg] })
+	maps.DeleteFunc(m.spoken, func(leg string, _ int) bool { return !living[leg] })
 }

@@ -20,7 +20,10 @@ type talk struct {
 	follows   string // uuid that the next recording continues
 	suspended bool
 	attempt   int       // failed starts since the last decision or proof
-	blocked   bool      // no more starts before the next decision
+	blocked   bool      // no more starts before the next decision, or Able
+	blockedAt time.Time // when that began
+	revived   int       // how often Able has ended it since
+	lack      lack
 	firstAt   time.Time // of the first attempt
 	recheck   time.Time
 
@@ -36,6 +39,11 @@ type talk struct {
 	misled       bool    // the owner of the pause has heard beeperr for it
 	again        bool    // all its legs were talking before a restart of ours
 	heirs        []Claim // claims by *3 and API whose legs have left
+
+	gap    Gap       // what is on no file since a recording broke off, until one goes on
+	cutOff string    // the recording whose file was closed by nobody knows whom
+	awaits string    // the tenant whose folder is waited for
+	bare   time.Time // since when it has been wanted on file and is not
 }
 
 func (t *talk) has(leg string) bool {
@@ -117,7 +125,10 @@ func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	maps.DeleteFunc(t.gone, func(leg string, _ bool) bool { return !t.has(leg) })
 	m.recallTalk(t)
 	m.inheritPause(now, t)
-	t.attempt, t.blocked, t.recheck, t.firstAt = 0, false, time.Time{}, time.Time{}
+	t.attempt, t.blocked, t.recheck, t.firstAt, t.revived = 0, false, time.Time{}, time.Time{}, 0
+	if !in.Found.IsZero() {
+		t.lacks(in.Found, CauseDaemonDown)
+	}
 	m.takeOver(now, t)
 	d := dialplan.Decide(dialplan.Input{Parties: t.parties})
 	old := t.claims
@@ -134,6 +145,9 @@ func (m *Machine) decide(now time.Time, t *talk, in TalkChange) {
 	m.emit(Log{Event{At: now, Kind: EventDecision, Recording: t.current, Call: callID, Data: data}})
 	m.logClaims(now, callID, t.current, old, t.claims)
 	t.hushStarter(m.held)
+	if len(t.claims) == 0 {
+		t.lack = lack{} // nobody has lacked anything
+	}
 	m.ensure(now, t)
 }
 
@@ -230,7 +244,7 @@ func (m *Machine) takeOver(now time.Time, t *talk) {
 }
 
 func (m *Machine) attach(now time.Time, t *talk, r *rec) {
-	t.current, r.talk = r.UUID, t.id
+	t.current, r.talk, t.lack = r.UUID, t.id, lack{}
 	t.records(r)
 	for _, c := range r.Claims {
 		if !r.adopted || !t.has(c.Leg) {

@@ -60,7 +60,7 @@ func TestClockThatWasSetBackHoldsUpNoDelivery(t *testing.T) {
 	x := newTarget(t, ok)
 	s := d.subscribe(d.tenant, x.URL, "#")
 	must(t, d.store.Plan(t.Context(), 0, []webhook.Delivery{{
-		UUID: uuid.NewString(), Subscription: s.UUID, Event: "x", Payload: []byte(`{"id":"1-0"}`), CreatedAt: time.Now(), NextAt: time.Now().Add(24 * time.Hour),
+		UUID: uuid.NewString(), Subscription: s.UUID, Event: "x", Payload: []byte(`{"id":"1-0","tenant_uuid":"` + d.tenant + `","required_acl":"x"}`), CreatedAt: time.Now(), NextAt: time.Now().Add(24 * time.Hour),
 	}}, 10))
 	d.happens(d.tenant, events.RecordingReady, "{}") // wakes it
 	if list := d.settled(s, 2); list[0].State != webhook.Delivered || list[1].State != webhook.Delivered {

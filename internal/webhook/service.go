@@ -3,6 +3,7 @@ package webhook
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -33,7 +34,8 @@ const (
 type Options struct {
 	Repo Repo
 	Feed Feed
-	// Sees returns the tenants that a subscription may be told of, and its ACL.
+	// Sees returns the tenants that a subscription may be told of, and its ACL, as
+	// the rights of its maker are now. Without tenants it is told of nothing.
 	Sees func(Subscription) ([]string, interface{ Allows(string) bool })
 	// Workers is how many targets are talked to at a time.
 	Workers int
@@ -284,6 +286,23 @@ func (s *Service) start(ctx context.Context, workers *sync.WaitGroup) (next time
 	return purgeEvery, nil
 }
 
+// errNotAllowed is why a delivery is given up at once.
+var errNotAllowed = errors.New("whoever made or last changed the subscription may not see this event, or not any more")
+
+// allowed looks again at the rights, when the event is sent: they may be others
+// than when it happened, and so may who has changed the subscription.
+func (s *Service) allowed(h Head) error {
+	var e events.Event
+	if err := json.Unmarshal(h.Delivery.Payload, &e); err != nil {
+		return fmt.Errorf("read the event: %w", err)
+	}
+	tenants, acl := s.opt.Sees(h.Subscription)
+	if !slices.Contains(tenants, e.TenantUUID) || !acl.Allows(e.RequiredACL) {
+		return errNotAllowed
+	}
+	return nil
+}
+
 // attempt makes one, and stores what became of it. If that cannot be stored the
 // target may be told again, with the same id.
 func (s *Service) attempt(ctx context.Context, h Head) {
@@ -291,7 +310,10 @@ func (s *Service) attempt(ctx context.Context, h Head) {
 	if d.StartedAt.IsZero() {
 		d.StartedAt = s.opt.Now()
 	}
-	status, err := s.sender.send(ctx, h)
+	status, err := 0, s.allowed(h)
+	if err == nil {
+		status, err = s.sender.send(ctx, h)
+	}
 	if ctx.Err() != nil {
 		return // it is made again after the next start
 	}
@@ -302,7 +324,7 @@ func (s *Service) attempt(ctx context.Context, h Head) {
 	switch {
 	case err == nil:
 		d.State, d.EndedAt = Delivered, now
-	case d.Attempts >= s.opt.Attempts:
+	case d.Attempts >= s.opt.Attempts, errors.Is(err, errNotAllowed):
 		d.State, d.EndedAt, d.Detail = Dead, now, err.Error()
 		log.Warn("a webhook was given up; callrecordd webhook replay tries it again", "err", err)
 	default:

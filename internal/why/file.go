@@ -13,7 +13,9 @@ func plain(kind string) (string, bool) {
 	text, ok := map[string]string{
 		recorder.EventStarted:     "Asterisk has started the recorder.",
 		recorder.EventProved:      "The file exists and grows.",
+		recorder.EventGap:         "This recording goes on where another one broke off or could not begin; what was said between is on no file.",
 		recorder.EventSilent:      "No audio arrives at the recorder.",
+		recorder.EventRepaired:    "The file, which nobody had closed, was given a right header; its audio is the same, byte by byte.",
 		recorder.EventMoved:       "The recorder has moved to another channel with the call.",
 		recorder.EventMuteFailed:  "A pause, or the end of one, could not be carried out.",
 		recorder.EventStopFailed:  "The recorder could not be stopped and is tried again.",
@@ -27,7 +29,7 @@ func plain(kind string) (string, bool) {
 // aboutFile are the events whose data is a recorder.Note worth telling.
 func aboutFile(kind string) bool {
 	switch kind {
-	case recorder.EventStartFailed, recorder.EventClosing, recorder.EventFinal, recorder.EventAdopted, eventNetUnknown:
+	case recorder.EventStartFailed, recorder.EventBroken, recorder.EventClosing, recorder.EventLate, recorder.EventFinal, recorder.EventAdopted, eventNetUnknown:
 		return true
 	}
 	return false
@@ -55,6 +57,10 @@ func file(kind string, n recorder.Note) Step {
 	switch {
 	case kind == recorder.EventStartFailed:
 		return Step{Outcome: Failed, Text: "The recorder could not be started: " + cause(n) + "."}
+	case kind == recorder.EventLate:
+		return Step{Text: "The recording began late: " + cause(n) + "."}
+	case kind == recorder.EventBroken:
+		return Step{Outcome: Failed, Text: "The recording broke off in the middle of the call: " + cause(n) + "."}
 	case kind == recorder.EventClosing:
 		return Step{Text: "The recording ends: " + closing(n.Why) + "."}
 	case kind == recorder.EventAdopted && n.Why == string(dialplan.SafetyNetMade):
@@ -76,6 +82,7 @@ func closing(why string) string {
 		recorder.CauseHungUp:          "the call is over",
 		"no_talk":                     "nobody talks there any more",
 		"file_closed":                 "the file was closed",
+		recorder.EventBroken:          "it broke off",
 		"start_failed":                "its start has failed",
 		"renew_failed":                "a new recorder that was to go on with the file could not be started",
 		"recorded":                    "another recording has taken its place",
@@ -115,29 +122,31 @@ func final(n recorder.Note) string {
 // cause puts a cause into words; the detail is what the machine said.
 func cause(n recorder.Note) string {
 	text, ok := map[string]string{
-		recorder.CauseMuteFailed:  "a pause or its end could not be carried out",
-		recorder.CauseHungUp:      "the call was over before there was audio",
-		recorder.CauseTalkEnded:   "the talk was over before there was audio",
-		recorder.CauseNoChannel:   "Asterisk did not know the channel any more",
-		recorder.CauseNoManager:   "there was no connection to Asterisk's manager",
-		recorder.CauseNoAnswer:    "Asterisk did not answer",
-		recorder.CauseRefused:     "Asterisk refused",
-		recorder.CauseTimeout:     "Asterisk did not answer in time",
-		recorder.CauseNoFile:      "Asterisk said yes and made no file",
-		recorder.CauseNoGrowth:    "audio arrived and the file stayed empty",
-		recorder.CauseNoProof:     "nobody could say whether the file grew",
-		recorder.CauseClosedEarly: "somebody else has ended the recorder",
-		recorder.CauseSilent:      "no audio arrived",
-		recorder.CauseNoAudio:     "the file was closed without audio",
-		recorder.CauseHeaderUnset: "Asterisk ended before it closed the file",
-		recorder.CauseUnreadable:  "the file cannot be read",
-		recorder.CauseRestarted:   "Asterisk was restarted",
-		recorder.CauseDaemonDown:  "callrecordd was not running or not connected",
-		recorder.CauseReadOnly:    "the disk of the recordings was read-only",
-		recorder.CauseNoSpace:     "the disk of the recordings was full",
-		recorder.CausePermission:  "Asterisk may not write in the folder of the recordings",
-		recorder.CauseNoDirectory: "the folder of the recordings was not there",
-		recorder.CauseStalled:     "the disk of the recordings did not answer",
+		recorder.CauseMuteFailed:   "a pause or its end could not be carried out",
+		recorder.CauseHungUp:       "the call was over before there was audio",
+		recorder.CauseTalkEnded:    "the talk was over before there was audio",
+		recorder.CauseNoChannel:    "Asterisk did not know the channel any more",
+		recorder.CauseNoManager:    "there was no connection to Asterisk's manager",
+		recorder.CauseNoAnswer:     "Asterisk did not answer",
+		recorder.CauseRefused:      "Asterisk refused",
+		recorder.CauseTimeout:      "Asterisk did not answer in time",
+		recorder.CauseNoFile:       "Asterisk said yes and made no file",
+		recorder.CauseNoGrowth:     "audio arrived and the file stayed empty",
+		recorder.CauseNoProof:      "nobody could say whether the file grew",
+		recorder.CauseClosedEarly:  "somebody else has ended the recorder",
+		recorder.CauseSilent:       "no audio arrived",
+		recorder.CauseNoAudio:      "the file was closed without audio",
+		recorder.CauseHeaderUnset:  "Asterisk ended before it closed the file",
+		recorder.CauseUnreadable:   "the file cannot be read",
+		recorder.CauseFileGone:     "the file was deleted, renamed or replaced while it was written",
+		recorder.CauseRecorderGone: "the recorder was gone",
+		recorder.CauseRestarted:    "Asterisk was restarted",
+		recorder.CauseDaemonDown:   "callrecordd was not running or not connected",
+		recorder.CauseReadOnly:     "the disk of the recordings was read-only",
+		recorder.CauseNoSpace:      "the disk of the recordings was full",
+		recorder.CausePermission:   "Asterisk may not write in the folder of the recordings",
+		recorder.CauseNoDirectory:  "the folder of the recordings was not there",
+		recorder.CauseStalled:      "the disk of the recordings did not answer",
 	}[n.Cause]
 	switch {
 	case !ok && n.Cause != "":

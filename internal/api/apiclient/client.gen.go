@@ -3038,6 +3038,17 @@ type CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponse
 	union json.RawMessage
 }
 
+// CallLogdGetMetricsParams defines parameters for CallLogdGetMetrics.
+type CallLogdGetMetricsParams struct {
+	// WazoTenant The tenant, if not the token's own.
+	WazoTenant *openapi_types.UUID `json:"Wazo-Tenant,omitempty"`
+}
+
+// CallLogdGetMetricsdefaultJSONResponseBody defines parameters for CallLogdGetMetrics.
+type CallLogdGetMetricsdefaultJSONResponseBody struct {
+	union json.RawMessage
+}
+
 // CallLogdGetRetentionParams defines parameters for CallLogdGetRetention.
 type CallLogdGetRetentionParams struct {
 	// WazoTenant The tenant, if not the token's own.
@@ -8190,6 +8201,68 @@ func (t CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONRespo
 }
 
 func (t *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediadefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsProblem returns the union data inside the CallLogdGetMetricsdefaultJSONResponseBody as a Problem
+func (t CallLogdGetMetricsdefaultJSONResponseBody) AsProblem() (Problem, error) {
+	var body Problem
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromProblem overwrites any union data inside the CallLogdGetMetricsdefaultJSONResponseBody as the provided Problem
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) FromProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeProblem performs a merge with any union data inside the CallLogdGetMetricsdefaultJSONResponseBody, using the provided Problem
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) MergeProblem(v Problem) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsMessageBody returns the union data inside the CallLogdGetMetricsdefaultJSONResponseBody as a MessageBody
+func (t CallLogdGetMetricsdefaultJSONResponseBody) AsMessageBody() (MessageBody, error) {
+	var body MessageBody
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromMessageBody overwrites any union data inside the CallLogdGetMetricsdefaultJSONResponseBody as the provided MessageBody
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) FromMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeMessageBody performs a merge with any union data inside the CallLogdGetMetricsdefaultJSONResponseBody, using the provided MessageBody
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) MergeMessageBody(v MessageBody) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallLogdGetMetricsdefaultJSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallLogdGetMetricsdefaultJSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -14104,6 +14177,11 @@ type ClientInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallLogdGetMetrics Get figures for Prometheus
+	//
+	// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+	CallLogdGetMetrics(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// CallLogdGetRetention Say how long things are kept
 	//
 	// Corresponds with GET /api/call-logd/1.0/retention (the `CallLogdGetRetention` operationId).
@@ -15788,6 +15866,21 @@ func (c *Client) CallLogdGetExportsByExportUuidDownload(ctx context.Context, exp
 // Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 func (c *Client) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(c.Server, cdrId, recordingUuid, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallLogdGetMetrics Get figures for Prometheus
+//
+// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+func (c *Client) CallLogdGetMetrics(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallLogdGetMetricsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -22075,6 +22168,48 @@ func NewCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaRequest(server s
 	return req, nil
 }
 
+// NewCallLogdGetMetricsRequest constructs an http.Request for the CallLogdGetMetrics method
+func NewCallLogdGetMetricsRequest(server string, params *CallLogdGetMetricsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/call-logd/1.0/metrics")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.WazoTenant != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Wazo-Tenant", *params.WazoTenant, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: "uuid"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Wazo-Tenant", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewCallLogdGetRetentionRequest constructs an http.Request for the CallLogdGetRetention method
 func NewCallLogdGetRetentionRequest(server string, params *CallLogdGetRetentionParams) (*http.Request, error) {
 	var err error
@@ -27815,6 +27950,13 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/call-logd/1.0/links/cdr/{cdr_id}/recordings/{recording_uuid}/media (the `CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMedia` operationId).
 	CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaWithResponse(ctx context.Context, cdrId int64, recordingUuid openapi_types.UUID, params *CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaParams, reqEditors ...RequestEditorFn) (*CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse, error)
 
+	// CallLogdGetMetricsWithResponse Get figures for Prometheus
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+	CallLogdGetMetricsWithResponse(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*CallLogdGetMetricsResponse, error)
+
 	// CallLogdGetRetentionWithResponse Say how long things are kept
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -31180,6 +31322,47 @@ func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) Status
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CallLogdGetMetricsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSONDefault the response for an HTTP default `application/json` response
+	JSONDefault *CallLogdGetMetricsdefaultJSONResponseBody
+}
+
+// GetJSONDefault returns the response for an HTTP default `application/json` response
+func (r CallLogdGetMetricsResponse) GetJSONDefault() *CallLogdGetMetricsdefaultJSONResponseBody {
+	return r.JSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallLogdGetMetricsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallLogdGetMetricsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallLogdGetMetricsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallLogdGetMetricsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -35527,6 +35710,19 @@ func (c *ClientWithResponses) CallLogdGetLinksCdrByCdrIdRecordingsByRecordingUui
 	return ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp)
 }
 
+// CallLogdGetMetricsWithResponse Get figures for Prometheus
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/call-logd/1.0/metrics (the `CallLogdGetMetrics` operationId).
+func (c *ClientWithResponses) CallLogdGetMetricsWithResponse(ctx context.Context, params *CallLogdGetMetricsParams, reqEditors ...RequestEditorFn) (*CallLogdGetMetricsResponse, error) {
+	rsp, err := c.CallLogdGetMetrics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallLogdGetMetricsResponse(rsp)
+}
+
 // CallLogdGetRetentionWithResponse Say how long things are kept
 //
 // Returns a wrapper object for the known response body format(s).
@@ -38798,6 +38994,35 @@ func ParseCallLogdGetLinksCdrByCdrIdRecordingsByRecordingUuidMediaResponse(rsp *
 	return response, nil
 }
 
+// ParseCallLogdGetMetricsResponse parses an HTTP response from a CallLogdGetMetricsWithResponse call
+func ParseCallLogdGetMetricsResponse(rsp *http.Response) (*CallLogdGetMetricsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallLogdGetMetricsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest CallLogdGetMetricsdefaultJSONResponseBody
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSONDefault = &dest
+
+	case true:
+		// Content-type (text/html) unsupported
+
+	}
+
+	return response, nil
+}
+
 // ParseCallLogdGetRetentionResponse parses an HTTP response from a CallLogdGetRetentionWithResponse call
 func ParseCallLogdGetRetentionResponse(rsp *http.Response) (*CallLogdGetRetentionResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -41363,202 +41588,203 @@ func ParseWebsocketdPatchConfigResponse(rsp *http.Response) (*WebsocketdPatchCon
 // const string: with thousands of chunks the chained `+` fold is several
 // times slower for the Go compiler than parsing a slice literal.
 var swaggerSpec = []string{
-	"7H1rbxs51uZfIbQLdA+gWE5mdrBwsB/sJJ3Ju+npbJye3kGjIVBVlMRxqVhDsixrjPz3F7zVlaxilSTf",
-	"xE+ypSpeDp9z4TmHh/eTiGwykqKUs8nF/YRFa7SB8s/LOKaIyT8zSjJEOUbyvwjznfjkuwxNLn6fME5x",
-	"uppMJ2meJJM/vk8nEclTTnseSnCK5q89nnnT/QzjkKPuR/6Ds3lE4s6nvk8nFP07xxTF4mc9umIIUzVt",
-	"0105x0rrf0x16xOy+BeK+OT7dHIFoxuUxhYyxpBD8Yk52rByZGZg34vGIKVwN2kOUL5u7XHX7gulcUZw",
-	"yq3dJGhl/T6FG2T9gSLISGofMkphyud5jmPr7zlD1PVrcwWQWB3dl22i72CSWNAJk2Tu6F38hugcx3Pn",
-	"3CqP5JsFovaHKIIck3TO8aYHejGGCYrn6I6jlGEH1TCbq34rvy4ISRBMJ4YL1JSWhG4gn1xMcMr/+pfJ",
-	"tOgZpxytEK12ncGcoXi+6OHDDCE696BM8zk3eSiKCI3nDcZsPYDTVQMKLvbOHfwBkxvRCCfiZxjHWCwK",
-	"TL7UAOFiqxJII0DbKz8MDFugs0DMvgYuijfhV5CoiiML8Eoc1ShXn351so2FbC1bFWEu/vyMGW/zaCHy",
-	"ij/+J0XLycXkf8xKdTTTumgm+bxPHKqWnMMgq/i6AFJ9MIuczSOSsnyj4Nw5FPOVaJgheosjNOfkBqWD",
-	"3uSQ3cz/naMcDXitMeHasJuDqXXhIoqTIpDiQdN5cAo2SCHGO+0miJUGMbXMPWXbqliziST1DIrt0lpy",
-	"fowpinhN3lsNJfFsh4SLSHqLKFPc3icpY8Q4TtWzMeIQJ6xDLtoEYbUFi8bq61ToIJrCRCwDR3d8xJsj",
-	"eh2pHatN1HVeX4de6mA6iXMKDQKGDAylPQ13zrVosapm/WXtV/lKW9oqhkOMo9hvdcvHPZe0fGEYjCzv",
-	"De6xf/3LZz1Xn5GcRsh3KPrpYTNvvjSyr/7J6zdGMpp+27sbXwJzSHsIxGED+T07rD5LsGlyxC3jSQ1K",
-	"8XBFT5g/JxWp0FIUdW3Qlv12Ae8S2j2SuVf82mWsRWy6ZGOLv2wixC4nOoVBD8fbWdXCj26mc7BIF8O1",
-	"eKQOewu2NTprQtphpNht6CVOuDFCPHTBQJM7pjb2SNEdn0c5ZaTHQuKEw8RrZFYz3jQwLWdZ79xKqcI+",
-	"bNHKaWE1etfP2VtPl5dpSvI0QhvjLav3Um6PPGRT9WGSDdhYNntpNeUa/Yeqemj4TJrqpiIiJcj7Sace",
-	"mxZNuUbxE4I8p8jmooKLxGVTuwYxnSzL9tr7di8xrtnRTMA0OC1G5JrKR0ryzLKDyDmZqzWxjirmm6X+",
-	"fc7JapWgjjmL9RrAtrVltjCwt+mYwAVKuhHsdBT1ulP8tasRlTUlq0WqGqKVntPaItRI6VrMzzhFA/2m",
-	"j7pAG4hTO24c62Ijr6ZkMUvdrBfBvhXQrZOMZNyQZKxHrjFU06JzJDRPb4bzYefaeq/DY3NBZe2qE3bR",
-	"6leGqMNnrlmoUw5XH8RpRDZC6wiwKHto8KulKeX7Ksn5iozrtXjVr9clpow7l3eAJG224gp0DRMjUmBZ",
-	"JAhJpQ3qvaQ+zu8lRknPdmxfOJfUrpCs2rvvWvrCxReRvqCfWrmocz3Msncx64vXS34I9J+KINgv2xTR",
-	"/pCBrwq0hUjcq+Z0q1PE+Bxm+DFc5EXfXo5xki7x6gvk0dqm3+3RQcjX1h9uYZJbLdyWlp/oVsw79qHd",
-	"IgpXyK7D/FHyD0RjrKN/DahvoEoUKMAeQ45e6VBba3ok53A1QHT/Ip+39ctwGg3omOWbDVQ5Fl39Xeeb",
-	"ksf8h2lea4wxTzlOfMfY3FzL+Zk2NJ2net1KQpZjLedoQ8KHDcSW8D8ss1Zs0ZQlphuXJnSLrkEbSTOC",
-	"QpKU3VrncZcRavFZLHZcO3r6hW4Ec9ZjYCxxgpwSWPzo29cGMyZe8w1BGGcc5OPj/HsklQxcvK5YeGUm",
-	"FXpWwu9qGQw5p3oJS5K5l/8dRZArXNZRMGDw7tZtDUcxneO4LhA81tOsn5IIVR9Vq++fcGIV0zWo1vdj",
-	"DW9mp/xbkiQhWztgEkJuXFxOEUXQ8RtDEdG5WvpHnXNh4g1DBuhOfznM1rAMOXA0KcdXzuIP66KkseZe",
-	"33WJEuiQp+hWe1s9gLOkZONPu8Klae23a5mcfkyVJOTXPSdqu+OlKv9OOI5Qr7WpyKgJIYdTTqQUHU7f",
-	"6U+JDmY1Mmma+xE7sFvbG/tjMq60gamDPVqbqZ7HujprWn+td2zd2SYytdCgOhMbMaXn9jhhFVtQcWww",
-	"pBL8MPEQd5rT3zRmG+ZQj9atJgdWeV5qB28d70gHbXKAarR4QfY+FUO0z4fcqI2IxTYicW8GcspRyufq",
-	"ia4nN4iviUMO08S+pUEUL3fzSAxoiaOe9OOm2KbS+FW9TtVUGuO19uCi0XsZCG7TaM15VkktGhKx3yDG",
-	"9B7Lc1LVzsr3XUP+TFY2pHK0ybi3yasspl6zMi7I0yXDK4Q0lkhvy0b7yZ3D3Xzg+GU008Mmpr62s115",
-	"d1jVY60MbeuW9K+Ns0K9cpLTcnUbxDJkLBaqAzNs30RSg71Dyuh6wNo2+k/pkjBvy3462cL/kPktoo5s",
-	"cfv61F6yjyLLLeoug21adpHwC6R812vrmFZtA/mvPF7ZNiRrHMfIsf8efEIhJXzw0QVlczLHroEkLlve",
-	"YW8OPulgkmRIUuZasy6TsPR0WqyYrthFOyQxVixYvfaOsVpCdOguwxSxXvlmV8RWxVpp0joOssKWBAgY",
-	"RYixhrVQIcpCneJx7I+w0NwObpbj6csDrVtTS4rYunT4tmfdmtXPSuFeFrnL9pNG9W9bWt5FWLc69z2S",
-	"pMd3pc22g49D9MChfZow3rjcejDna9e6ZYs730zELKcZYQfd6k8nd/iWzPdwXZm5NWdSbbkc+lSTyUba",
-	"vyObuFYbBy+dcbWzaVyUxvM8vUnJ1rE6wzwG/yrUiiXESUa6rKt7dcchl7+j7ReS4GhnEyrJsOzTGLGI",
-	"4qz/2IBTeLMkX/UDpszbLLqbytE6JvhNIqvT1961/uYgqd6WwYiPnF22JmlfDrGdAL5qzZzQ0sM0XZZO",
-	"fQeF7GkVggdRysX+DZN03rHTRBuIk3krdmHddgzMWbBmG3jlJGSQsW0te2ao9BNip78fTyln2nLmCnTl",
-	"62knncM/4idihrg712Tr3I/ZabVdQ95PBbmZEo3rF2xz1SHGthlQbIUf0JN7gx1m0xB/bJ6yeo6ny40o",
-	"e6v6WG30UXuYYTkVS+N+7RJ0ykf7fTpZmczQVjvylznM1ewdP3dlhTrp6dojFccM7b+4x6J+7hpLx6ao",
-	"2+rhNE9v3D0P3jpVsjf09skAQa6IHQSlcKvjIEXbeVv0VUP+Sdz1QNOzXX16Wm/dOjBEmS1H+7BH+A9+",
-	"Tr8YnnVOT8dCogjGc5ImO0cEcA2dBzudtsVB43nWLE/Ztc1iq06oGL17CQ5xHFsv5sM60VSnX6x67agn",
-	"YY4+28oZF+vEKVkkaOPS5kNP+CJKCXXted078elEqGbG4SazRF0d+/RKb9NJeV6tbMk236+Fg66ZPOcX",
-	"ZOqoF/K1yAXvDH3bowgJ4i650LSr7FZ77FEspDtJp5nwYI9mxRjOq0ePzbNF9YjKEaQ6SZ0RCI+Ru+3a",
-	"oWEG012FZiX9W3k3qBI71+tQiS8akrXoYoeHdLxZ8NHp4LMFomo8VTqmBvDphiywy+w6oO4up9aI6Oj+",
-	"6ylQddVUzKyDmI9wdNEs4yEltuU0ojsQ/xVtyO3BU65cWSW6TftAsgTubCOhlV+G0qJ4194lRym3nzGM",
-	"6TyGOza8TsMS5gmfe7xfpZp5DckMuDFvlscqB7zs1511ot79Wd8edHK9zsgFZevDb43IshZ2Ojtp2AmZ",
-	"93rWh4HNIy2EhT19SGsjzHVEMmShCCu+37OuQW9Wh+6p/rp7qK7wUzngngOBVR3XGWjSLVqHgpjjjHO3",
-	"nvYNRXYpZoo2hCPpxh2/6YYrlPJjpzl3aHWj+GvmQIU69WnWBt2xHo9gCBgkPNrW7TqDFhweMhH2AIEt",
-	"68DzBYsoXiBrpQCdkdeXaKNz94xzeaDAUu/4RmA9jGyPMoDOnRfZpmIYfmOhKMopQ64Ec3n2yjsQZZ6f",
-	"GsIX1Oxct/gArrYxK+2blHd8ROinZVrUE8FPn/Q/JMoiirgjdd4FwIEapBeglhWzLEt72jZyVVaonLpx",
-	"gNYzEdXUO7gjs29PAn+cEn+8ZCbow/7eabQ1RnrYMMB1bvGEL6CvAbnYzYvTTC4c+3tkymEVZ499Etf1",
-	"CeZ5hmhUN/XLU0za3znvOumUwEjW8O16xlB33n1kyqT3DNyxWEoeq2OPc3PYqdV/e9jtyVpoNJWLbEPE",
-	"A+cmGceGf2pPTDYQq1p5AyW6Ow8KUtQlKY+fJ1XUfy4H0oxVtnOoumnXoFR3ypVa9UfYVGq4Pdopr28m",
-	"K3hP66Ur9dXXFYIZy/0CH10ULTJ3PXKf+10sTG36O1JPnE33eV94NPfOV+fRvJs6KgnXz5YZkApsqn+X",
-	"2b+Njurpv+UYGy6e+gRakzdWR8UgqRF+oI9Igroveb2TK+W0vdPRD5Kt6S8zVKUKawr0g6Vy7pOifsgk",
-	"ztL92J3LWSama2KX1LJlurfXzbXuj6AzJNweTWOYSjcdle79XJGDzgS7iwY4S9rXnrk1q+G3I8lg6jhj",
-	"MCC99y5LYNrIm6gVSUmH1VI3tRYsA/Ox3QcfzVOJg9bS7T2H3gZOK0GuAvF4yKrJgyUdDc17y3EMqOjQ",
-	"l5F6jIoPrQLe9mLhZrNUBWC5/JU2S8aoLVwFmnoiXhsvm7D4bb1z5S14Mj7jKPPH0m/r3TVHmbUcVlnf",
-	"yrOsgHnDDMIxQdmhxYLmxG5SYnNyFqa7X5aTi9+7p6QO2n6fVjCbJJPvf3TlbpOcR8S92RskBvT5Witf",
-	"2W9dqoqDfOgx177UsKaBqvhTp2c7jrYqF3ZOMd9di1lpB6Ox3HE6uZisEYxV4F2aJpP//+oy5+tX38z1",
-	"N3ruGf6/SHCmXMclUYmTFTewvAgHqMwxoM/cApjGoOSvKRBUhhwvEgS2mK/Bb/A/5AcGtNuPncmkRi4o",
-	"J30g6tVYlXFQwejJ67NzudAZSmUFwMmfz8RXquKdnN4MZngmbJnZ+dlr9U+Gz3YbaSGslDtfAFbKh0/x",
-	"5GIiJvwR8csMX2b4nxuV+cYykjJFsDfn50Vxb7WpgVmWaDtpdvdqB1XjCjk2RmtmXE++rRGoflN6RDp6",
-	"+pdWPmU/fpxkUl8FL3XvIMvTpd9VLSp0x2drPnh6v60hB1uUcrClRIuaQg5N3iMVXQN8jYvVBz9eb+Fq",
-	"hSh4c3b+J1PW/+J3aZYq/NdXdlG5ELBrWYuLAwetapvWnSczTR/2pcYUKGfMSS2zwPgW7hjgBCRkBXDq",
-	"saplNKhrTd+Z8EAGKdwgLuua/n5vYTJlKUwBXoKUcMDFV0K0/cAA2aZnsuqRRQoKyfRK+6imFZIUitvk",
-	"fDRI9MeeIPPObG0vxrW6/oQp0col6m7Q7jRAp7WcHK7Wb7//IVajhONHpJZfIUwnMAOcgiWhEZpKspGc",
-	"A3OoiLXQOp3cvTI6+JX0FMofzlSLZ7Icnqrgquq9tqErS8E+bfDK4oymwIA3WLyLI5tyuG2bX1k4j8M7",
-	"31q4gEuO6BYKGAT+kfxzvcU8WoMYLfIV0EdTmOAfAUsh30kKCAVkuRzKOHkmtpyTtjLISIIjbbN3qYMv",
-	"5rkenvob2YINTHcAcrAhjL8F51M5fL2+U4AZSAlI8Abzgr3+nSO5GdLcJX+s8VXby+TsWKhCBG8RILmz",
-	"A7JcMjS0B4FgWd9ddMEI5WCxc3ZAlbhwg8Y6Ad3wWwBZJAhVIZyrp+qlXGVvKM03Ehws0mfxKnsX9xh+",
-	"SZMd4GvChOEIOVgLOkoTUrCCRuLGNRSGII3Ww2ZdymAGFighWwAZ2KIkcXVSZhO0eqmctO6YmNTd6A5G",
-	"XH6FmasnEyP0n8yYXnQI8si9GDfOmIV5NpZd/9lI6VF3KKdCEgZlJJWRoFVJFF99Y14oTTXCHFrlC2He",
-	"auV5mWrdnmRThOcA9pjPaeAOtO8C1hXWVU1zAA1ZBqNd5bR12Feze9X0d+XWS5A6gtrmivfyN8MXV7sv",
-	"ZkQN/pBY13dQaKQXgy+9mJzm6PmJ/b+0fZ+fuLCHVkRdJBQwezFRQNkDswaRZxqO36deO4DThGSQy4/l",
-	"UDoAwAtbJHeZIvnpwTuYNqdh2qxhujqImkAx5j4WzgxGyexelakdae5cRsnV7lK2cEQ+tDQETZ8v1oQi",
-	"MuIfWGNyoatfAJgCtexgScnmcJwyTN8EyB8N8jgNiFeIv4zjCtw5OaJa0EnWvYGFa/NcCCyEwMLzCyy8",
-	"sM1ptQSGw7wuGDvI1NJPzkop5idHzQt6b+oUn7N7/ZenJW3E6dXO1BTxMSZY8azbCOiD5XMyCtaQAXWH",
-	"YwCxBPGHNAYQlDAYCOICpIUvsQ3o4nantb7Tsg3hvyFobqS2y7gWwHYgUscp/tf5n90PpISfVl7gNdyB",
-	"7RrxNaKK35ggA1ggEK1RdKOO4/SkCVauYe6y374VNyAH8y2Yb880LwQx9BZs4E5wCEWZrE9xpo+5kBhN",
-	"LpYwYcidWsFq3bYrZtrVleUgCd/J1Hzx4iRkseyfxTKml8rZ/pNOmakULnBsBYyKCEZUuRPgBV3k2RyF",
-	"PSnBvM0qTVbPFBpPBfyiwkymtMVxw0xlL27wB+w3Mmg09sch3plGox+Y3as/PDfDmjWudgV4+7fC3Dx6",
-	"GjvhkFRjT6rRMJbWLtmmYm/C1+q06DBIG8R6ZtkEyAZR/iSSbgpQjYS7T87NqYM92EanlYKzL085Qq1F",
-	"tYGejYKuN3AM3Km7qo+NuUrtLRfwVHWtU/L1fvY99y1pM7uXH74GtHj2ameQ4yGdKxgbJ5yPaQXU7x63",
-	"UFoZxLcwwTFICdgQik4PTCRvi6g+q/XhcdJS4pdlXouYIuZgkzPlqnZ6LSOSDfTxXdZ2BqYTimC0dvXC",
-	"n5gpHKSoBfjyV6hmLiMBMXkLtmsCblKyZXKh4Q5AdmNjje6IZmCOYzOH3bWxgbtTw7CK+NZhDBjZILvv",
-	"osdGmKm7i2YyZuxpX2qcq1uW3skXH9BuOLxhq2+2OrJlW7uUyrLuH2C0BnI1VBjLxPbxSaIcckCWAIIE",
-	"s6bM9oV4f1qDeipkNYSshgNmNcgeyVJ1oi40dTVfve50XMCbLIG6IY1NVdUYAJMEECE4nLHv4kq1cTmw",
-	"IdXWX+ZXr521CUFdK0tVGVN3BYVIezXSrivw6wQ3f6+afNyVd5szKem7lcOv8qGgG4JuOI1KSLKu/dxc",
-	"cnL0BKxqnf0jd7WGbK4OMs0fJoWt0uHDZLNVLio4ck8PSscHpWF5w8OxExzLyyZCQbDjml/FBRsOH6gy",
-	"BIK9VdpbubZ6/Mws+bRnCqOXPfWigvTqnpXjOpVMHy50B3A3UhclUYbh25mwKH+ebZCnu0lywM8oeJ3C",
-	"ziJ4nYI7KLiDhpsnJEVq2cc6hpRE3yAfD1Ep2Wf3Bc94JtXUZP3V7p18/VPsFSer8meo8ng6CekOcKs4",
-	"mALFaJxXAOw+vq1Qfy8+hsD8averMqr6oa2tr5M6dqGuxACYMyOsAuzr5zBG2OQKpJ7nLQJKw67zEU9Z",
-	"jIe3z/mK0wV3cNqcypmK8RzkvBOnauvMVpTkmZ//RnHaR/XC4/BbcA0F19AJB3Uk73VEdSgCkCLBAIqt",
-	"5f4pikiecgbEz0G8VjwqSrj+wDSxxklZ9W63M0WLWnMtoEw19jNrvphXgnmzZ0l1Q0irfePcxEZSDcdT",
-	"WesEJklRCFHJrlBjz1qJvQTtCIYyb3vaL74X/FWZynkpU7Bhgg0TbJiHuB/mC1yhcFPdGGNl8JV1dela",
-	"v7/OT7YOvNzLImoH3TpzCJF7YteHGfcJiAmStXyUXMKhRoW5SR7elJfEmIswxvtWui4Z8zXtA2s8LGus",
-	"IQsMUfrn8a1xLw6/JaOHF3qyxrR28b1Bo8Iz7ss0guUeLPdguYfLM5606T74Fo2anO27UsMqXIfer2ER",
-	"tsOu2jiShRJu8Ag3eLQYaU8+8rjVo8ZTA1LdFQe50t2DsRKMlZBFH7LoQxb949lieyXRa03ik0hf0x0j",
-	"k+mr2mRgQv2RzLGQp3/KCctN9tkjTb/OSV2p+hFMklcJWcWz12fnitMyfLZTFLAaZO9gknwmq/gj4pcZ",
-	"vszwPzfJZJBwvnu1g4NJ/E2aCuU3J1W97L18dqFtFYboLY4Q+PF6C1crRMGbs/M/VRBSrGmlkFljnfMY",
-	"81lEbhGFK+S11OKNd+YFj0PXokOwQCuYClNZ2Vh4g4RdkkCO6Ft5iEGoVcyn4M1fwJrklIEFWhKKQJ5y",
-	"7CxhsqRkY5dOMeTolejGd59aGaXuuRhpfYAp2TqLIoixHmg8DG4QgKx7/pwcqLcHKBwjzQNBZV1DFFI5",
-	"P75GO219E7BAfX3DJBnY77vrfwioQZDBFQJLQkGGSJYgYeNnCYyksfxf17/83QkyRVXbpiNit5PpRDL5",
-	"dCJFzB+nd2KjkAWF1IvY7VsQrSFliP+fnC9f/e9uGVgRloPes6qGCsQY2aAFiXeArUmexLIWLyBLlW22",
-	"FtvoPFrLNDQxheALql//iaN1lZhrGGsWpSgSu/5Y58JyRc/temfXPBYDpfj1TOqfM6N/GqZ+XVVFMfXR",
-	"T+9iegit9Lgq52VpmC+Q6pKrolUpjVOA7jhKGSbSukVY1qPNIOW7KdiuIUe3iEqxGEGG3ioJroCH09UP",
-	"DCxxgmRzhw4oiVX5gYHC2+R00sAkmXf7pHDKEU1hIltYkDwVopnkXP3pqyqchHoL5gK7gpZpDBiHacyk",
-	"goPpThZsdt7pmW8WQ512Yg1xhDNpJkh9LT1KS3X7KRB873vjqZQR1gtP973gVMKa5DSSIFM+RcZxKgWF",
-	"EPQkReWY1Q7J95pWhmi7XNjRrmoVM3n3/usPDOBY+UfN6ClY49W6W0A5XIc9Lt8HqsGqGUxd6F23raVA",
-	"zDlYJCS6UVfoOlmPmYu+Lb5gWQhb3lKtW5pMJ7cER7IQ4WQ6yVNhCqRDPMUIpGiLtAkrORFGa5XeoYqm",
-	"iX8LVnX7sAUcI7s1mSFE57IJr4GZcu3cqJI1ZFUh2bFyUn2PX7qIpLeIMtgpHivPzMfUijPCsyL/pB2y",
-	"hUyOA8VAFnp0T1OeckDx3LQ0L1oaNppPXE5ZWGEDOtNvDOtKWmycABlVAYvdVLCJjL/0RUfacZhCC0l5",
-	"JHm7EGCi0cm0yijqz8l0EufKrppM2yquznjtJa5I23mMOMQJa3xbXYLq9xayWX92vZ/gFLXHoGshVr+q",
-	"yvFy1fSD5RflMMrvqn13LngP9Mqfa0pF6q06RtVXNkg1fjFFHxtfWxorCaW/qL9ajshLNkpVqtB6URWS",
-	"kjPBj+LpWlD0T8q+Zg8T5LOEaKtB2Sl4fX5+7hN6fJph2o8EkBRs1bFEdZuBVEXSVkjRHZ8LFU1omezw",
-	"Vmj1JZTVjoSVKH0iTgkuXx4mv95d/+NwfpVhDhWxldX+FKDcJiCSOyvAUMrPwCdBnZQBYjYW6iH3xkfd",
-	"KLJPtOUg4xju7HnxDqfYVF4d6W+y+o3evf+qPR0byKN18AVVorqCNiOcO1FM+zw6s8JcZbMNijHsCtsa",
-	"L48Klr2L6dfi5Z/luydTAvYr2pBbNPS0bQi4lrhWFJTrD/MYE5MjU+JRfMPIBu2HftPamUR3T9TVxhAz",
-	"dJcRyt33Zxmu+EIYb/PEB/V28IgGj2jwiAaPaPCIPjGP6G9rAlaIM7mDS2/EblHqJBqt8S0Su7sUYKm9",
-	"Y5KizhtWnsfhmcMbQ0rFuayhNwfuR5V7jx3XP2+x1GBgA2P0FnwmUcFoap/OCYDsRsqkcFbS2GI/y8PD",
-	"aQF6sqyYYYeyvJQZ1To72TbA7qOYmgRSj2Dz1e5dTH3LL8uW/fJFccr/+peSiTok1SM6XV6UU+HwDoXA",
-	"4NVipYIg45jZsGSvN8E8OFuTJB7kStBs/Dfx3uOx8tNO2F6jJAYpARsSKt1Vz82JJUrQCiZAwE7t6w4A",
-	"dtFYXxlqqy4KID6kZpDUdMh4KWYCJzRT04/HDp1lqwtPWB6Y4Rg+ZyieH+ZyFiojMIhikC+5toJAnsaI",
-	"VnjkQuBijdOVYBbMTcCQai//IRinWe2xw3aqeKDvi7+lp+f7iBiNZsPSLX21K/7+NcexI3JzRAa1NF2f",
-	"5qldIxIYtCMmVLoi9t+8FC6JJl81okNDjL0TZ6yQ9vHMPDSCsWZbeDvCoyLfFdzx5vyvB2yWqrrK7AbF",
-	"YEnkFRl/dlW6Uwdoda07ABNhj+6C/CzdPI8nPL19Q732zSzB6Y13wN1LDn8WLb5gWfwToepEHUx3gKGI",
-	"pDGbgteAE/Dnv56fvwV/Pj/3rPOS4CXScfRx8bpHlHavD7bbkoBxCCwJzyBzKrGjInZakTj6uAChN6w4",
-	"ZAJ1QYUloSq3Z4PTnCN2fOkkBjgg+DTbrnfDAlC/rXfB53co7hPEtID0A4zWIEYRlsknMtma5gmaApxm",
-	"OWfyHCzJeUQ2yByKhRwsUCSTfFSyfCWyGVi4ctx4B6DK/9pCVh4xJlRgaV/23K533eYBSZd45cVv6skn",
-	"mmi6BzfAOMbiJ5h8oWL2XN35UebpkMW/UGStinWtEr6YOX2AMAU3aBfw3TCLFcr08SqApRaK9B2uQjmZ",
-	"m1mGaaO5grtsu3SPyxR2t+Uqfn7aUB7nvy6yz7oLVoiJfzFZ/vU8tP2vZ9yDk761UAKXHNEtFKAI3KS0",
-	"xRZzqYUX+Qps1HCYLtgIErICJFUlD5fj2ajbWY5uBUl8tMUH9WQPi8kTxqrRMhVT8JB3KqZ8+VgJpLqe",
-	"JH+YfEh1qG2B1lgG1jFTlJnqWkHGt/YZMv5KkvfVp/fyVg7ndhIyPpdtjDqGHByMz8zBKOWRXO9XjFME",
-	"NwPlkuLZqToEIBOMGY7lVXTheotSCv9EEiECkCYWVLXoEH0lwKi/HmG1qxc7bXWVx8lm9+oPtcn2Esbq",
-	"xaud+uNXBbD+DXOln3Bze296tNN3r3J7A/80kmXKtOcx7KIgfVbjheHcM4vJNk0IjEey0Xvz+uOzU9DW",
-	"z1fc/AdnY4KCpWA55GGPQpRYj3lgdQlcLMyDHeKOmOTecwuRyUMmoB9e0hq52SlyE5zesBEZVn2C+LNo",
-	"N+SBXEwuy+0/Tm+cR+TuMkwRGxhV9Gub4VUKeU5Rp6oIyREvvz73r8xEIweV4aZIEAUrGvQx/tfi4ZcX",
-	"huhOQDbztinlFMRwx96CNE+SRqbBVNV9WhIqdqY0KMUy7rYmW5AQGSyXNS8gReAGZWMibgWGvZP0nzyQ",
-	"j5FEr6f8Hu7YwFz6aE0YSgN6FXrfrQlh6DgA7vb/6wKIHpL62pRKPCUxbeavJ++6hB7ScHVSPQOiLOcq",
-	"iSNTl0bAWMGzc0uirk7aIN+a6vKWpJ9RKK0eCgmFQkKhkFAoJBRKq4fS6qG0eiitHkqrh9LqobR6KK0e",
-	"SquHoHoorR5Kq48rrV6k12rU6Eulhzp+1KZrg3rrrlfdPwcOSpeeolCeIMisEPoOgq6nLoD4l6RI4U7u",
-	"PveVfAcqGTBSSA6oHTBQVoYSAqGEQCgh8LAlBB5TOHlUDFAy6r7wLHwfFNC72okPIV+sgT0L+zc9PAe0",
-	"lELQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwBA1D0DAEDUPQMAQNQ9AwBA2Ds8oSNIT7hQorjiNHzFC5mcR/",
-	"MMNnOzVLp3Mp/oj4ZYYvM/zPTTIZhLi7Vzs4mIbf1Iay+OakThpWrlvBqvoKjhD48XoLVytEwZuz8z81",
-	"gNE8fqhrH8IkYb3L+k4+5X2Q5eib1pd2XkbJT3tBOEn6IP5K8Wd22Fo/rITd1ca6QwDGZ/JVp7CTv87u",
-	"5daqr7JQwRlXO/HhewukarrTh35yNgRMki4GCPiv3qRoiUT1A76AtC/0dbB7lsGcyZt+nOd55Y1bVT5Q",
-	"0esv8sXTYgnn6V1GpmKzvYVMR5cCpM2tO5Voq8L2Bcg0dMZDXDR6JpuxHuftRDxFLN+MgvxX9WbAfMD8",
-	"YMxTg509Qa/aGY565YUeAfpr7b4OmA+YH4h5E/nYE/KymTGIJ9k4wJMs4D3gfQzeJXL2hjvJutDef51F",
-	"uMsi3GXxGHdZdILd+w6LcIFFuMDi9C6w8OAdt07wKFp10hWrQrmqI5Sr6kKss0xV8/iNV3zKnKUZFqYK",
-	"8aOTjB/Vj3QMMVHKsxydMaQ6eMd61KuYDo71sAHdawNax/xwB3sD+YM97X0s4elyd/NE8LwHptiXKQZ7",
-	"4Pu4otcV38cWfj55N1cE13xgij2ZYqiLvo8n+nz1/Szh4bTv4ojguw8MsR9DDPLh9/ODzZlP0qVgh9d+",
-	"ybfi6ZB820DO1P8k69PJ0xUrWc3TLXHAOKKY3cyWSF41w2YVwm5g1g8O3cBP+v3L+usn5jQh6fIbWa0S",
-	"5HZjxyiAerDkNKRTqblM+roRq5TUiHPRZdvzooBvk6LilzMD/zMD/7M6/M9W6ho2u1UgmviSP1MWOPwt",
-	"JHX0e11BYkgnD68tEEoBJ0kcGGTsvSX8sfjEbWn0pQ1oPRLSBp512sBT54+9Mgx6mMMzw0Bqi5BhEDIM",
-	"Xj63jUtG8GMzt6Yp6iCwYjfTq3Y+FO8Y662PLy9lYFpl3wm6ir8wLyUIRStIY8CJrGkFYBoDGEXyAvoD",
-	"1rC62sn6WW8lRVUdhn2qh6h6NNOJpttkOvGuDvEVM2FR/Nis/7CESdJRn+aoJSCm4LUYwoZQ9FaVG9o9",
-	"z+IPD3T29cMdjLgsgISZ+6ZbPrRUgk+zJeIO3HCritdLPPyYVRVdqRO8tbEWerbSZZxwmHhWda34sn/X",
-	"L071IP7w0r5q72KqMkyl1CyqtvI12gFIg99kXGLKBdCr/KFSJ8hX6ZY6tdz6NfJTuvTv7L78cm6+7D4A",
-	"7VTMV7v2d55no+2DOHJh9ufvyiykQxuQLUgF3hyxJT04a7rYrefyZO3IDDz3qL7TCrt5OU/fkzToxDGu",
-	"UnkDg9o4oSTW9T4gVbW7Ho4n3TvZFSV51r95/ageO8UNq65nmMAFSmRtX7U5kSwbtq5h61qvhA03R9hg",
-	"GuwduNkj7bOHbobDFvtAW2wppMMG+0VvsNUa+5sJSr+XRrn9Uh9plRPmqeZfli2sucZmCb8+TkdNRBR8",
-	"GzhimHkt75YZzROtq2kaRvHsXn0aJ1KMEsSRg3veyx8V/1zt1Kfn9rXo5WVm6oa94yhwK0CNBncFu2ca",
-	"uN+nPnu8EwbveRD3T96LeQB28HJQniIzPLh9FbTFg3kaD8A3biciTpek34f4ST51Wmn6as6Whf7EGRDj",
-	"kdtjMcNbRM2dbJgzcPnlU2CDkYU9cLQGbMc42qgzK3hIiqXEsjPwnODUI9Xrs3zqhJ3lxrNYXjAU/OTB",
-	"T350P/mRHNqjbl47hqf8BH3avzJEhTgNbu0X7daWS+yvpKUa7lbSs3v54ZUBJvX11U5+eG71TOP731L/",
-	"4h0hJQu3UWNYOzDNcFfIKJ4pucLJPv/OUe5h5P4/9VhICQkpIcHUDSkhISUkpIQE2/kxbGepiAcYAkq/",
-	"+6aE+Kn5kBJy2BihWtPAEWNTQkbyhDslRD0wu1efA1JCFP9c7dSn5+6y6CWkhARwt1JCRoK7gl3flJCT",
-	"B+95EPdP3g9yAHbwSgk5RWYIKSEvNyXkAHzjTgkp6oCxGUxTkqcR2gha9roVi8ql7LL23umVd6zP31FK",
-	"iJE8jRkgSzVdNYvALGOqPmpSSi7hKEmU07oA8gBOKcF/VgO/n555ZhxwHBXRAr+Xqvi2RjsQkTzlYEmo",
-	"9PmDBVrhlAFCARLLu6RkA1KyBaGSwH7FHx+AXdzqpe82MK1MTvM2MDH553kb2PPIL+y7OKwH7vaLwwpo",
-	"c5qnN/3Q/qYeO+UkwzTOCE55iLyGyOtDJhmWsAtR0pcRJZWyNERJX3SUVK2xv5ZWatg3SuqnjV9YAX7F",
-	"NcePkhYdtXjG8G3giFFR0pE84Y6Sqgdm9+pzQJRU8c/VTn16+taLXkKUNIC7FSUdCe4Kdn2jpCcP3vMg",
-	"7p98lPQA7ODlvT5FZnhw+ypoiweLkh6Ab9xubHm1Yq+rT94FepKePtlCcdqi+FOQTa5WOHwRXIDddz5U",
-	"AHTwExjHarkK73C+I3gue85WBsfli3ZcyiX2tz/Ubc2ebksvy+JlWdWKY47vtDT9NMFgODbwwiiX5Shu",
-	"cDss1V399/JjgLtS8s3VTn54bnFNF8FXGVDd8lWOQnWJWl9H5WnD9jzI9yfuo9yXDbwclCfHBA9tRwX1",
-	"8GDOyX0ZpumZ3KLFmpAbYRudyy9ghs92ar5WzfKbfuEj4pcZvszwPzfJZJDkvXu1g4MJ+k267cpvnh60",
-	"Do+XitEgnl0gVdySIXqLIwR+vN7C1QpR8Obs/E8VTJglnfxhX+WeS/MrCxzuzX/W9+Y/u8vwS+RaBJr5",
-	"0fNKfAPjcCt+uBX/ufLSqKvuBzFRpznQc+SmoijCqZvnderm6R6l8UOv9UBNHbv5ohizH4RrL/QimTBU",
-	"P4J71MDnL6kMnYlOtdmBmbA6Lm5hkiMtETAFG8RhDDnsDvDPzWOTU3bp1Bfcddi6/lBgZBOlalBmMANX",
-	"3+6JXRWWHGFDufSluF/0tBfo2HGsoqPYhyOmxSYIMBRRaflDDhhepewCYA7EbnVNtqkSWCSNUOAhrQwN",
-	"oQEEv379DDgB6FYf+t+HlZqBL7dSnGk/wnDteG1ePBnHgP9Gx3PnU9A+sEOpUtZkq5kARDAFC+Xz3JMh",
-	"DKW9jcXZffXfuQBaZ5DYcImK7NUY5WpX/fdXBdn+4EOrf7+S8w6WeDYR5U9SX6yeZuDgEYPFANaUrtK5",
-	"mDMQowTfIorRvkrDgvi+ALNLNwTIP/DWxcdOC/xU+qbrzHQExukMSRd7mTywzRPaQAXWfGzW1IHvo3Nn",
-	"t8O7zw6cJWQ1fL/UZu7PopknwOAVv6LcuW8h5lOwhrcIQErxLYqngFCwRRSBFb5FKcgzp2+RC8LaTslk",
-	"KNX1wbTFgmL5N/Q7uSNYJkVbxLg+X/Sj+H0Kmid5Esj4oxzjeQten58L27Uyoqn47lx+Ix55rsd5XoS5",
-	"9DdCbiTHOfNKCjs6SONyO16SRfFalQePIJmFaN1rky6F8+w+ISv9P0VZAqUNMdCxbBfYV7vPZCX++ara",
-	"fRT5bbuYTk84bJk6eEqtmd2tXQjULU4S43YCcAVxMM+MuxqlMYCpcs8p0iiLYQ2ZMRWkpQBZYSgcS0aU",
-	"HH6mOHyI09smNw4oJx5TNAT+Dfzbzb9JYvzrFQ6uGfdH8Ye4eJSR6AbxeNa1odLPfJQ2bGe06ReVjZFR",
-	"wklEkgt1tv7NW/C6YZq7TGV9H/9gW7kvFeQtYEQHQ5dEpb5sIOOI6scPmyryzTC5ZnuguLsaUTkDnzjY",
-	"yhLZtzoXRz3kGokC1XNLFnmt4uLNohkF8IJsULLhJ5IkReRtKlArVuAHVlIqlmqer9GmLh/0ry4JYX62",
-	"8bznUYOS/cNhg6d62KBAgW2d+w8blEscjhuE4wYPfNzAT4L5HznQL4RDB+HQwakdOhjGSkUcRo6K3hrm",
-	"yKl4fibm/t8BAAD//w==",
+	"7H1pbxs52uBfIbQLdA+gWE5mdrBIsB/sJJ3Ju+lpb5ye3kGjIVBVlMRxqVhDsixrjPz3F7zqJKtYJcmX",
+	"+Em2VMXj4XPxOe8nEdlkJEUpZ5O39xMWrdEGyj8v4pgiJv/MKMkQ5RjJ/yLMd+KT7zI0efv7hHGK09Vk",
+	"OknzJJn88X06iUiectrzUIJTNH/t8cyb7mcYhxx1P/IfnM0jEnc+9X06oejfOaYoFj/r1RVLmKptm+nK",
+	"PVZG/2OqR5+Qxb9QxCffp5NLGN2gNLaAMYYcik/M0YaVKzML+14MBimFu0lzgfJ164y79lwojTOCU26d",
+	"JkEr6/cp3CDrDxRBRlL7klEKUz7Pcxxbf88Zoq5fmyeAxOnouWwbfQ+TxIKdMEnmjtnFb4jOcTx37q3y",
+	"SL5ZIGp/iCLIMUnnHG96UC/GMEHxHN1xlDLsgBpmczVv5dcFIQmC6cRQgdrSktAN5JO3E5zyv/5lMi1m",
+	"xilHK0SrU2cwZyieL3roMEOIzj0g03zODR6KIkLjeYMwWw/gdNVABRd55w76gMmNGIQT8TOMYywOBSZX",
+	"NYRwkVWJSCOQtpd/GDRsIZ0Fxexn4IJ4E/0KEFXxyIJ4JR7VIFfffnWzjYNsHVsVw1z0+QUz3qbRguUV",
+	"f/xPipaTt5P/MSvF0UzLopmk8z52qEZyLoOs4usCkeqLWeRsHpGU5RuFzp1LMV+JgRmitzhCc05uUDro",
+	"TQ7ZzfzfOcrRgNcaG64tu7mY2hQuoDghAiketJ0Hh2ADFGK9026AWGEQU8veU7atsjUbS1LPoNjOrSXl",
+	"x5iiiNf4vVVREs92cLiIpLeIMkXtfZwyRozjVD0bIw5xwjr4oo0RVkewSKy+SYUMoilMxDFwdMdHvDli",
+	"1pHSsTpEXeb1TeglDqaTOKfQYMCQhaG0Z+DOvRYjVsWsP6/9Kl9pc1tFcIhxFPudbvm455GWLwxDI8t7",
+	"g2fsP//yWc/TZySnEfJdin562M6bL42cq3/z+o2RhKbf9p7GF8Ac0h4AcdjA/J4bVp8m2FQ54pbypBal",
+	"aLgiJ8yfkwpXaAmKujRo8347g3cx7R7O3Mt+7TzWwjZdvLFFXzYWYucTncygh+LtpGqhRzfROUiki+Ba",
+	"NFJHewtua+ysMWmHkmLXoZc44UYJ8ZAFA1XumNrII0V3fB7llJEeDYkTDhOvlVnVeDPAtNxlfXIrpAr9",
+	"sAUrp4bVmF0/Zx89XV6kKcnTCG2Mtaw+S3k98uBN1YdJNuBi2ZylNZRr9R+r4qFhM2mKmwqLlEjeDzr1",
+	"2LQYyrWKnxDkOUU2ExVcJC6d2rWI6WRZjte+t3uxcU2OZgNmwGmxItdWPlGSZ5YbRM7JXJ2JdVUx3yz1",
+	"73NOVqsEdexZnNcAsq0ds4WAvVXHBC5Q0o3BTkNRrznFX7oaVlkTspqlqiVa4TmtHUINlK7D/IJTNNBu",
+	"+qgHtIE4teON41xs4NWQLHaph/UC2LcCdesgIxk3IBlrkWss1YzoXAnN05vhdNh5tt7n8NhUUDm76oZd",
+	"sPqVIeqwmWsS6uTD1QdxGpGNkDoCWZQ+NPjVUpXyfZXkfEXGzVq86jfrElPGncc7gJM2R3E5uoaxEcmw",
+	"LByEpFIH9T5SH+P3EqOk5zq2LzqX0K6ArDq771n6oosvRvoi/dRKRZ3nYY69i1hfvFzyw0D/rQiA/bJN",
+	"Ee13GfiKQJuLxH1qTrM6RYzPYYYfw0RezO1lGCfpEq+uII/WNvlu9w5Cvrb+cAuT3KrhtqT8RI9i3rEv",
+	"7RZRuEJ2GeaPJf9ANMba+9dA9Q1UgQIFsseQo1fa1dbaHsk5XA1g3b/I523zMpxGAyZm+WYDVYxF13zX",
+	"+aakMf9lmtcaa8xTjhPfNTYv13J/ZgwN56k+txKQ5VrLPdow4eMGYov7H5ZRKzZvyhLTjUsSulnXoIuk",
+	"WUHBScpprfu4ywi12CwWO64NPf1MN4I561EwljhBTg4sfvSda4MZE6/5uiCMMQ7y8X7+PYJKBh5ely+8",
+	"spMKPCvud3UMBpxTfYQlyNzH/54iyBVe1rFgwOLdo9sGjmI6x3GdIXicpzk/xRGqNqrW3D/hxMqma6ha",
+	"v481rJmd/G9JkoRs7QiTEHLjonKKKIKO3xiKiI7V0j/qmAvjbxiyQHf4y2GuhqXLgaNJub5yF39YDyWN",
+	"NfX6nkuUQAc/Rbfa2uqBOEtKNv6wK0ya1nm7jslpx1RBQn7Tc6KuO16i8u+E4wj1apsKjBoQcjnlRkrW",
+	"4bSd/pRoZ1YjkqZ5H7Ejdut6Y39M+pU2MHWQR+sy1fNY12RN7a/1jm0620amFhhUd2IDprTcHsetYnMq",
+	"jnWGVJwfxh/iDnP6m8bZhjrUI3WrwYFVmpfSwVvGO8JBmxSgBi1ekLNPxRLt+yE36iJi0Y1I3BuBnHKU",
+	"8rl6ouvJDeJr4uDDNLFfaRDFy908Egta4qgn/LjJtqlUftWsU7WVxnqtM7hg9EE6gtswWnOeVUKLhnjs",
+	"N4gxfcfy3FR1svJ915K/kJUNUznaZNxb5VUaU69aGRfg6eLhFUAaTaR3ZCP95M3hbj5w/dKb6aETU1/d",
+	"2S68O7TqsVqG1nVL+NfWWYFeuclpeboNYBkwFgfVgTNs30BSg3uH5NF1h7Vt9Z/TJWHemv10soX/IfNb",
+	"RB3R4vbzqb1kX0WWW8RdBtuw7ALhFaR816vrmFFtC/mvPF7ZLiRrHMfIcf8enKGQEj44dUHpnMxxayCJ",
+	"S5d36JuDMx1MkAxJylhr1qUSlpZOixbT5btouyTGsgWr1d6xVouLDt1lmCLWy9/sgtgqWCtDWtdBVtgS",
+	"AAGjCDHW0BYqQFmoLB7H/QgLye2gZrmevjjQuja1pIitS4Nve9etXf2sBO5FEbtszzSqf9uS8i7AusW5",
+	"b0qSXt+lVtsOvg4xA4f2bcJ44zLrwZyvXeeWLe58IxGznGaEHfSqP53c4Vsy38N0ZfbW3El15HLpUw0m",
+	"G2j/jmzsWl0cvGTG5c4mcVEaz/P0JiVbx+kMsxj8qxArFhcnGWmyrt7VHUkuf0fbK5LgaGdjKsmw6NMY",
+	"sYjirD9twMm8WZKv+hGmjNssppvK1To2+E1iVqetvev8TSKpvpbBiI/cXbYmaV8MsR0AvmLNZGjpZZop",
+	"S6O+A0L2sApBgyjl4v6GSTrvuGmiDcTJvOW7sF47BsYsWKMNvGISMsjYthY9M5T7CbbTP48nlzNjOWMF",
+	"uuL1tJHOYR/xYzFDzJ1rsnXex+yw2q4h74eCvEyJwfULtr1qF2NbDSiuwg9oyb3BDrVpiD02T1k9xtNl",
+	"RpSzVW2sNvioO8ywmIqlMb92MTplo/0+naxMZGhrHPnLHOZq946fu6JCnfB03ZGKNEP7L+61qJ+71tJx",
+	"KerWejjN0xv3zIOvTpXoDX19MoggT8SOBCVzq+NBirbzNuuruvyTuOuBpmW7+vS0Prp1YYgyW4z2YVP4",
+	"D56nXyzPuqenoyFRBOM5SZOdwwO4hs7ETqducVB/njXKU05t09iqGypW7z6CQ6Rj68N8WCOamvTKKteO",
+	"mglz9N1WclysG6dkkaCNS5oPzfBFlBLquvO6b+LTiRDNjMNNZvG6Ou7pldmmkzJfrRzJtt+vhYGuGTzn",
+	"52TqqBfytYgF73R9270ICeIuvtDUq+xae+xRLKQ7SKcZ8GD3ZsUYzqupx+bZonpEJQWpDlKnB8Jj5W69",
+	"dqibwUxXgVkJ/1bcDar4zvU5VPyLBmQtuNjRQxreLPjRaeCzOaJqNFUapgbQ6YYssEvtOqDsLrfW8Ojo",
+	"+eshUHXRVOysA5iPkLpojvGQHNuSjeh2xH9FG3J78JArV1SJHtO+kCyBO9tKaOWXobAo3rVPyVHK7TmG",
+	"MZ3HcMeG12lYwjzhc4/3q1AzryEZATfmzTKtcsDLftNZN+o9n/XtQZnrdUIuIFtffmtFlrOww9kJw06U",
+	"+aB3fRi0eaSDsJCnD2htgLmOSIYsEGHF93vWNeiN6tAz1V93L9XlfioX3JMQWJVxnY4mPaJ1KYg5cpy7",
+	"5bSvK7JLMFO0IRxJM+74SzdcoZQfO8y5Q6obwV9TByrQqW+ztuiO83gERcBgwqNd3a4zaMHDQwbCHsCx",
+	"ZV14vmARxQtkrRSgI/L6Am107J4xLg9kWOodXw+sh5LtUQbQefMi21Qsw28tFEU5ZcgVYC5zr7wdUeb5",
+	"qQF8Ac3Oc4sPYGobc9K+QXnHxwj9tAyLeiL408f9D4llEUXcETrvQsCBEqQXQS0nZjmW9rZt4KqcULl1",
+	"YwCtRyKqrXdQR2a/ngT6OCX6eMlE0If7e4fR1gjpYd0A17nFEr6AvgrkYjcvsplceOxvkSmXVeQe+wSu",
+	"6wzmeYZoVFf1yywmbe+cd2U6JTCSNXy7njHQnXenTJnwnoE3FkvJY5X2ODfJTq3528tub9YCo6k8ZBtG",
+	"PHBskjFs+If2xGQDsaqVN5Cju+OgIEVdnPL4cVJF/edyIU1fZTuGqht2DUh1h1ypU3+ES6VGt0fL8vpm",
+	"ooL31F66Ql99TSGYsdzP8dEF0SJy1yP2ud/EwtSlvyP0xDl0n/WFR3PveHUezbuho4Jw/XSZAaHApvp3",
+	"Gf3bmKge/luusWHiqW+gtXmjdVQUkhrgB9qIJFL3Ba93UqXctnc4+kGiNf15hqpUYQ2BfrBQzn1C1A8Z",
+	"xFmaH7tjOcvAdA3sElq2SPf2ubnO/RFkhkS3R5MYptJNR6V7P1PkoJxgd9EAZ0n72jO35jT8biQZTB05",
+	"BgPCe++yBKaNuIlakZR0WC11U2vBsjAf3X1wap4KHLSWbu9Jehu4rQS5CsTjIacmE0s6Bpr3luMYUNGh",
+	"LyL1GBUfWgW87cXCzWWpioDl8VfGLAmjdnAV1NQb8bp42ZjFb+udK27Bk/AZR5k/Lv223l1zlFnLYZX1",
+	"rTzLCpg3zCIcG5QTWjRoTuwqJTaZszDd/bKcvP29e0sq0fb7tIKzSTL5/kdX7DbJeUTcl71BbEDn11rp",
+	"yt51qcoO8qFprn2hYU0FVdGnDs92pLYqE3ZOMd9di11pA6PR3HE6eTtZIxgrx7tUTSb//9VFztevvpn2",
+	"N3rvGf6/SFCmPMclUYGTFTOwbIQDVOQY0Dm3AKYxKOlrCgSUIceLBIEt5mvwG/wP+YEBbfZjZzKokQvI",
+	"SRuIejVWZRyUM3ry+uxcHnSGUlkBcPLnM/GVqngntzeDGZ4JXWZ2fvZa/ZPhs91GaggrZc4XCCv5w+d4",
+	"8nYiNvwJ8YsMX2T4nxsV+cYykjIFsDfn50Vxb3WpgVmWaD1pdvdqB9XgCnNshNaMuJ58WyNQ/aa0iHTM",
+	"9C8tfMp5/CjJhL4KWuq+QZbZpd9VLSp0x2drPnh7v60hB1uUcrClRLOagg9NPiDlXQN8jYvTBz9eb+Fq",
+	"hSh4c3b+J1PW/+3vUi1V+F8/2UWlIWDXsRaNAwedahvWnZmZZg77UWMKlDHmpI5Z4PgW7hjgBCRkBXDq",
+	"caqlN6jrTN8b90AGKdwgLuua/n5vITKlKUwBXoKUcMDFV4K1/cAA2aZnsuqRhQsKzvRK26imFZAUgtvE",
+	"fDRA9MeeSOYd2do+jGvV/oQp1sol1t2g3WkgnZZycrlavv3+hziNEh0/IXX8CsN0ADPAKVgSGqGpBBvJ",
+	"OTBJRayFrdPJ3Ssjg19JS6H84UyNeCbL4akKrqreaxt1ZSnYp428sjijKTDgjSzexZFNOdy2zq80nMeh",
+	"nW8tvIBLjugWCjQI9CPp53qLebQGMVrkK6BTU5igH4GWgr+TFBAKyHI5lHDyTFw5J21hkJEER1pn7xIH",
+	"V+a5Hpr6G9mCDUx3AHKwIYy/A+dTuXx9vlOAGUgJSPAG84K8/p0jeRnS1CV/rNFV28rknFiIQgRvESC5",
+	"cwKyXDI0dAaBwbK+u5iCEcrBYuecgCp24UYa6wb0wO8AZJEAVAVwrpmqTbnK2VCabyRysEjn4lXuLu41",
+	"/JImO8DXhAnFEXKwFnCUKqQgBY2JG9dSGII0Wg/bdcmDGVighGwBZGCLksQ1SRlN0JqlkmndsTEpu9Ed",
+	"jLj8CjPXTMZH6L+ZMbNoF+SRZzFmnDEH82w0u/7cSGlRdwinghMGYSSFkYBVCRRfeWNeKFU1whxS5Yow",
+	"b7HyvFS1bkuyKcJzAH3MJxu4A9t3AdcVrqua5gAasAzGdhXT1qFfze7V0N+VWS9BKgW1TRUf5G+GLi53",
+	"V2ZFDfqQuK57UGhMLxZfWjE5zdHzY/t/ads+P3OhD62IaiQUcPbtRCHKHjhrMPJMo+P3qdcN4DRRMvDl",
+	"xzIoHQDBC10kd6ki+emhd1BtTkO1WcN0dRAxgWLMfTScGYyS2b0qUztS3bmIksvdhRzhiHRoGQiaOV+s",
+	"CkWkxz+QxuStrn4BYArUsYMlJZvDUcoweRNQ/mgoj9OA8QrjL+K4gu6cHFEs6CDrXsfCtXkuOBaCY+H5",
+	"ORZe2OW0WgLDoV4XhB14amknZyUX8+Oj5gV9N3Wyz9m9/stTkzbs9HJnaor4KBOseNatBPSh5XNSCtaQ",
+	"AdXDMSCxROKPaQwgKNFgIBIXSFrYEtsIXXR3Wuuelm0U/huCpiO1nce1EGwHIpVO8b/O/+x+ICX8tOIC",
+	"r+EObNeIrxFV9MYEGMACgWiNohuVjtMTJlhpw9ylv30rOiAH9S2ob880LgQx9A5s4E5QCEWZrE9xptNc",
+	"SIwmb5cwYcgdWsFq07YrZtrFlSWRhO9kaL54cRKiWPaPYhkzSyW3/6RDZiqFCxxXASMighJV3gR4AReZ",
+	"m6NwT3Iwb7VKg9UzhMZTAL8oN5MpbXFcN1M5ixv5A+43Img07o/DeGcYjX5gdq/+8LwMa9K43BXI238V",
+	"5ubR07gJh6Aae1CNRmOp7ZJtKu4mfK2yRYehtMFYzyibgLKBlT+JoJsCqUaiu0/Mzakje9CNTisEZ1+a",
+	"crhai2oDPRcFXW/gGHinelUfG+cqtbdciKeqa52SrfeLb963hM3sXn74KtDi2cudwRwP7lzBsXHM+Zha",
+	"QL33uAXSSiG+hQmOQUrAhlB0eshE8jaL6tNaHx5PWkL8ooxrEVvEHGxypkzVTqtlRLKBNr6L2s3ATEIR",
+	"jNauWfgTU4UDF7UgvvwVqp1LT0BM3oHtmoCblGyZPGi4A5Dd2Eij26MZiOPYxGE3bWzg7tRwWHl862gM",
+	"GNkgu+2iR0eYqd5FM+kz9tQvNZ6rLkvv5YsPqDccXrHVna2OrNnWmlJZzv0jjNZAnoZyYxnfPj5JLIcc",
+	"kCWAIMGsybN9Ubw/rEE9FaIaQlTDAaMa5IxkqSZRDU1dw1fbnY5zeJMlUB3S2FRVjQEwSQARjMPp+y5a",
+	"qo2LgQ2htv48v9p21sYEda0sVWVM9QoKnvaqp11X4NcBbv5WNfm4K+42Z5LTdwuHX+VDQTYE2XAalZBk",
+	"Xfu5aXJy9ACsap39I0+1hmyuEpnmDxPCVpnwYaLZKo0KjjzTg8LxQWFYdng4doBj2WwiFAQ7rvpVNNhw",
+	"2ECVIhD0rVLfyrXW46dmyac9Qxi99KkX5aRXfVaOa1Qyc7iwOyB3I3RRAmUYfjsDFuXPsw3yNDdJCvgZ",
+	"BatTuFkEq1MwBwVz0HD1hKRIHftYw5Di6BvkYyEqOfvsvqAZz6CaGq+/3L2Xr3+OvfxkVfoMVR5PJyDd",
+	"gdzKD6aQYjSeVxDYnb6tsP5efAxB88vdr0qp6kdtrX2dVNqFaokBMGeGWQW0r+dhjNDJFZJ65lsELA23",
+	"zkfMshiP3j75FaeL3MFocyo5FeMpyNkTp6rrzFaU5Jmf/UZR2if1wuPQWzANBdPQCTt1JO11eHUoApAi",
+	"QQCKrOX9KYpInnIGxM+BvVYsKoq5/sA0sMZxWfVutzFFs1rTFlCGGvupNVfmlaDe7FlS3QDSqt84L7GR",
+	"FMPxVNY6gUlSFEJUvCvU2LNWYi+RdgRBmbc99RffBn9VonI2ZQo6TNBhgg7zEP1hruAKhU51Y5SVwS3r",
+	"6ty13r/Oj7cObO5lYbWDus4cguWeWPswYz4BMUGylo/iSzjUqDCd5OFN2STGNMIYb1vpajLmq9oH0nhY",
+	"0lhDFgiitM/jW2NeHN4lo4cWeqLGtHTx7aBRoRl3M42guQfNPWjuoXnGk1bdB3fRqPHZvpYaVuY6tL+G",
+	"hdkOa7VxJA0ldPAIHTxahLQnHXl09ajR1IBQd0VBrnD3oKwEZSVE0Yco+hBF/3i62F5B9FqS+ATS12TH",
+	"yGD6qjQZGFB/JHUsxOmfcsByk3z2CNOvU1JXqH4Ek+RVQlbx7PXZuaK0DJ/tFASsCtl7mCRfyCr+hPhF",
+	"hi8y/M9NMhnEnO9e7eBgEH+TqkL5zUlVL/sgn11oXYUheosjBH683sLVClHw5uz8TxUMKc60Usiscc55",
+	"jPksIreIwhXyOmrxxnvzgkfStZgQLNAKpkJVVjoW3iChlySQI/pOJjEIsYr5FLz5C1iTnDKwQEtCEchT",
+	"jp0lTJaUbOzcKYYcvRLT+N5TK6vUMxcrrS8wJVtnUQSx1gOth8ENApB175+TA832AIVjpHogoKxriEIq",
+	"98fXaKe1bwIWqG9umCQD531//Q+BahBkcIXAklCQIZIlSOj4WQIjqSz/1/Uvf3cimYKq7dIRsdvJdCKJ",
+	"fDqRLOaP08vYKHhBwfUidvsORGtIGeL/J+fLV/+7mwdWmOWg96yioYJijGzQgsQ7wNYkT2JZixeQpYo2",
+	"W4trdB6tZRia2EKwBdXbf+JoXQXmGsaaRCmKxK0/1rGwXMFzu97ZJY9FQSl+PZPy58zIn4aqXxdVUUx9",
+	"5NP7mB5CKj2uyHlZEuYKUl1yVYwquXEK0B1HKcNEarcIy3q0GaR8NwXbNeToFlHJFiPI0DvFwRXi4XT1",
+	"AwNLnCA53KEdSuJUfmCgsDY5jTQwSebdNimcckRTmMgRFiRPBWsmOVd/+ooKJ6DegbnAXQHLNAaMwzRm",
+	"UsDBdCcLNjt7euabxVCjnThDHOFMqglSXkuL0lJ1PwWC7n07nkoeYW14um+DU4nWJKeRRDJlU2Qcp5JR",
+	"CEZPUlSuWd2QfNu0MkTb5cKO1qpV7OT9h68/MIBjZR81q6dgjVfrbgblMB32mHwfqAarJjDV0LuuW0uG",
+	"mHOwSEh0o1roOkmPmUbfFluwLIQtu1TrkSbTyS3BkSxEOJlO8lSoAukQSzECKdoircJKSoTRWoV3qKJp",
+	"4t+CVN02bIGOkV2bzBCiczmE18JMuXZuRMkasiqT7Dg5Kb7HH11E0ltEGexkj5Vn5mNqxRnmWeF/Ug/Z",
+	"QibXgWIgCz26tymzHFA8NyPNi5GGreYzl1sWWtiAyfQbw6aSGhsnQHpVwGI3FWQi/S993pG2H6aQQpIf",
+	"SdouGJgYdDKtEor6czKdxLnSqybTtoirE177iCvcdh4jDnHCGt9Wj6D6vQVs1p9d7yc4Re016FqI1a+q",
+	"fLw8Nf1g+UW5jPK76tydB96DeuXPNaEi5VYdR9VXNpRq/GKKPja+tgxWAkp/UX+1XJEXb5SiVGHr2yqT",
+	"lJQJfhRP15yif1L6NXsYJ5/FRVt1yk7B6/Pzcx/X49N0034igKRgq9ISVTcDKYqkrpCiOz4XIprQMtjh",
+	"nZDqSyirHQktUdpEnBxcvjyMf72//sfh7CrDDCriKqvtKUCZTUAkb1aAoZSfgc8COikDxFws1EPui4/q",
+	"KLKPt+Ug6xhu7HnxBqfYVF4daW+y2o3ef/iqLR0byKN1sAVVvLoCNiOMO1FM+yw6s0JdZbMNijHsctsa",
+	"K49ylr2P6dfi5Z/luydTAvYr2pBbNDTbNjhcS7xWEJTnD/MYExMjU+Kj+IaRDdoP+81oZxK7e7yuNoKY",
+	"obuMUO7un2Wo4oow3qaJj+rtYBENFtFgEQ0W0WARfWIW0d/WBKwQZ/IGl96I26KUSTRa41skbncpwFJ6",
+	"xyRFnR1WnkfyzOGVISXiXNrQmwPPo8q9x472z1ssJRjYwBi9A19IVBCauqdzAiC7kTwp5EoaXexnmTyc",
+	"FkhPlhU17FCal1KjWrmTbQXsPoqpCSD1cDZf7t7H1Lf8shzZL14Up/yvfymJqINTPaLR5UUZFQ5vUAgE",
+	"Xi1WKgAyjpgNSfZaE8yDszVJ4kGmBE3GfxPvPR4pP+2A7TVKYpASsCGh0l01b04cUYJWMAEC7dS97gDI",
+	"LgbrK0NtlUUBiQ8pGSQ0HTxesplACc3Q9OORQ2fZ6sISlgdiOIbNGYrnh5mchcgIBKII5CrXWhDI0xjR",
+	"Co28FXixxulKEAvmxmFItZX/EITTrPbYoTtVLND3xd/S0vN9hI9Gk2Fplr7cFX//muPY4bk5IoFahq5v",
+	"89TaiAQC7fAJlaaI/S8vhUmiSVcN79AQZe/ECSuEfTwzC40grNkW3o6wqMh3BXW8Of/rAYelqq4yu0Ex",
+	"WBLZIuPPrkp3KoFW17oDMBH66C7wz9LM83jM09s21KvfzBKc3ng73L348Bcx4gvmxT8RqjLqYLoDDEUk",
+	"jdkUvAacgD//9fz8Hfjz+blnnZcEL5H2o4/z1z0it3t9sNuWRBgHw5LoGXhOxXdU+E4rHEenCxB6w4ok",
+	"E6gLKiwJVbE9G5zmHLHjcyexwAHOp9l2vRvmgPptvQs2v0NRnwCmBUk/wmgNYhRhGXwig61pnqApwGmW",
+	"cybzYEnOI7JBJikWcrBAkQzyUcHyFc9mIOFKuvEOQBX/tYWsTDEmVODSvuS5Xe+61QOSLvHKi97Uk080",
+	"0HQPaoBxjMVPMLmiYvdc9fwo43TI4l8oslbFulYBX8xkHyBMwQ3aBfxuqMUKy3R6FcBSCkW6h6sQTqYz",
+	"yzBpNFfoLscuzeMyhN2tuYqfnzYqj7NfF9Fn3QUrxMavTJR/PQ5t//aMe1DStxaWwCVHdAsFUgRqUtJi",
+	"i7mUwot8BTZqOUwXbAQJWQGSqpKHy/Fk1G0sR7cCJD7S4qN6sofEZIaxGrQMxRQ05B2KKV8+VgCprifJ",
+	"HyYeUiW1LdAaS8c6ZgoyU10ryNjWvkDGX0nwvvr8QXblcF4nIeNzOcaoNORgYHxmBkbJj+R5v2KcIrgZ",
+	"yJcUzU5VEoAMMGY4lq3oQnuLkgv/RBLBApAGFlS16BB9JZBRfz1Ca1cvdurqKo6Tze7VH+qS7cWM1YuX",
+	"O/XHrwrB+i/MlXlC5/be8Gin7V7F9gb6aQTLlGHPY8hFofRZjRaGU88sJts0ITAeSUYfzOuPT05BWj9f",
+	"dvMfnI1xCpaM5ZDJHgUrsaZ5YNUELhbqwQ5xh09y770Fz+QhA9APz2kN3+xkuQlOb9iICKs+RvxFjBvi",
+	"QN5OLsrrP05vnClydxmmiA30KvqNzfAqhTynqFNUhOCIl1+f+1dmvJGDynBvEKc48rIp/awffY4uCAnz",
+	"LIE4HQj0n/Aqp8rMd0XJBvE1ytkPqleLXlaQdIWkW2poLQmtgGuE1NNo2SneKBKAxgqufcj7tXj45XnQ",
+	"umPnzb5t+mQKYrhj70CaJ0kjSGaqSpaJk0S3iAYsL13Ga7IFCZFxHrJcC6QI3KBsjLO4wGHv/JInj8jH",
+	"yP/QW/4Ad2xgGki0JgylAXsV9r5fE8LQcRC423Wla3d6cOprU+XzlNi02b/evEMlziANXb/qwTtlJWIJ",
+	"HBl1NwKNFXp2qhuq69cG+bYDkA2+fkahK0CogRVqYIUaWKEGVugKELoChK4AoStA6AoQugKErgChK0Do",
+	"ChDiQUJXgNAVYFxXgCIyXGON7oc+1PCjLl0b1NsyoGr+OXA8RWkpCpU1As8KURuB0fWUtBD/khQpvJO3",
+	"z30534GqXYxkkgPKXgzklaH6Rah+EapfPGz1i8dkTh7FLhSPui8sC98HOfQud+JD8BerY89C/k0LzwE1",
+	"peA0DE7D4DQMTsPgNAxOw+A0DE7D4DQMTsPgNAxOw+A0DE7D4DQMTsNgrLI4DeF+rsKK4cjhM1RmJvEf",
+	"zPDZTu3SaVyKPyF+keGLDP9zk0wGYdzdqx0cDMNv6kJZfHNSSbKVTkFYFQ7CEQI/Xm/haoUoeHN2/qcG",
+	"YjQzZ3XZTpgkrPdY38unvBNZjn5pfWn5Mop/2msZStAH9leyP3PD1vJhJfSuNq47GGB8Jl91Mjv56+xe",
+	"Xq36imIVlHG5Ex++DUzV0J029JPTIWCSdBFAwP9qE1CLJ6of4QuU9kV97eyeZTBnskmVM59XNour0oHy",
+	"Xl/JF0+LJJzZu4xMxWV7C5n2LgWUNg2jKt5WhdtvQaZRZzyKi0HP5DDWdN5OjKeI5ZtRKP9VvRlwPuD8",
+	"YJynBnf2RHo1znCsV1boEUh/rc3XAecDzg/EeeP52BPl5TBjMJ5k4xCeZAHfA76PwXeJOXujO8m6sL2/",
+	"E0towxLasDxGG5ZOZPduvxJ6r4TeK6fXe8WDdtwywaNo1UlXrArlqo5QrqoLY51lqprpN17+KZNLM8xN",
+	"FfxHJ+k/qqd0DFFRylyOTh9SHXnHWtSrOB0M6+ECutcFtI7zww3sDcwfbGnvIwlPk7ubJoLlPRDFvkQx",
+	"2ALfRxW9pvg+svCzybupIpjmA1HsSRRDTfR9NNFnq+8nCQ+jfRdFBNt9IIj9CGKQDb+fHmzGfJIuBTm8",
+	"9gu+FU+H4NsG5kz9M1mfTpyuOMlqnG6JB4wjitnNbIlklyQ2qwB2A7N+5NAD/KTfv6i/fmJGE5Iuv5HV",
+	"KkFuM3aMAlIP5pwGdCo0l0lbN2KVkhpxLqZsW14U4tu4qPjlzKD/mUH/szr6n61UB0G7ViCGuMqfKQkc",
+	"vgtJHfu9WpAY0MnktQVCKeAkiQOBjO1bwh+LTtyaRl/YgJYjIWzgWYcNPHX62CvCoIc4PCMMpLQIEQYh",
+	"wuDlU9u4YAQ/MnNLmqIOAituM71i52PxjtHe+ujyQjqmVfSdbHJJlrKqjeEgFK0gjQEnsqYVgGkMYBSJ",
+	"szxkDavLnayf9U5CVNVh2Kd6iKpHM51ouE2mE+/qEF8xExrFj836D0uYJB31aY5aAmIKXoslbAhF71S5",
+	"od3zLP7wQLmvH+9gxGUBJMzcTZr50FIJPsOWGHfggVtVvF5i8mNWFXSlTPCWxprp2UqXccJh4lnVtWLL",
+	"/l2/ONWL+MNL+qq7i6nKMJVcs6jaytdoByANdpNxgSlvgT7lj5U6Qb5Ct5Sp5dWvEZ/SJX9n9+WXc/Nl",
+	"dwK0UzBf7trfeeZG2xdx5MLsz9+UWXAHS9fvJkoF2hxxJT04abrIrad5sjZkBpp7VNtphdy8jKcfSBpk",
+	"4hhTqezAoC5OKIl1vQ9IVe2uh6NJ9012RUme9V9eP6nHTvHCqusZJnCBElnbV11OJMmGq2u4utYrYcPN",
+	"ES6YBvcOPOyR7tlDL8Phin2gK7Zk0uGC/aIv2OqM/dUEJd9Lpdze1Edq5YR5ivmXpQtrqrFpwq+PM1ET",
+	"Iwq6DRQxTL2WvWVG00SrNU1DKZ7dq09jRIpRgjhyUM8H+aOin8ud+vS8vhazvMxI3XB3HIXcCqFGI3cF",
+	"d8804n6f+tzxThh5zwO7f/JWzAOQg5eB8hSJ4cH1qyAtHszSeAC6cRsRcbok/TbEz/Kp0wrTV3u2HPRn",
+	"zoBYj7weix3eImp6smHOwMXV50AGIwt74GgN2I5xtFE5K3hIiKXEZafjOcGpR6jXF/nUCRvLjWWxbDAU",
+	"7OTBTn50O/mRDNqjOq8dw1J+gjbtXxmigp0Gs/aLNmvLI/YX0lIMdwvp2b388IoAk/L6cic/PK96ZvD9",
+	"u9S/eENIScJtrDGkHYhmuClkFM2UVOEkn3/nKPdQcv+feiyEhISQkKDqhpCQEBISQkKC7vwYurMUxAMU",
+	"ASXffUNC/MR8CAk5rI9QnWmgiLEhISNpwh0Soh6Y3avPASEhin4ud+rT83ZZzBJCQgJyt0JCRiJ3BXd9",
+	"Q0JOHnnPA7t/8naQA5CDV0jIKRJDCAl5uSEhB6Abd0hIUQeMzWCakjyN0EbAstesWFQuZRe1906vvGN9",
+	"/45SQozkacwAWartql0EYhlT9VGDUlIJR0mijNYFIg+glBL5z2rI7ydnnhkFHEdEtJDfS1R8W6MdiEie",
+	"crAkVNr8wQKtcMoAoQCJ411SsgEp2YJQSWC/4o8PQC5u8dLXDUwLk9PsBiY2/zy7gT2P+MK+xmE96G5v",
+	"HFagNqd5etOP2t/UY6ccZJjGGcEpD57X4Hl9yCDDEu2Cl/RleEklLw1e0hftJVVn7C+llRj29ZL6SeMX",
+	"VoBfUc3xvaTFRC2aMXQbKGKUl3QkTbi9pOqB2b36HOAlVfRzuVOfnrb1YpbgJQ3I3fKSjkTuCu76eklP",
+	"HnnPA7t/8l7SA5CDl/X6FInhwfWrIC0ezEt6ALpxm7Fla8VeU5/sBXqSlj45QpFtUfwpwCZPKyRfBBNg",
+	"d8+HCgIdPAPjWCNX0TvkdwTLZU9uZTBcvmjDpTxif/1DdWv2NFt6aRYvS6tWFHN8o6WZp4kMhmIDLYwy",
+	"WY6iBrfBUvXqv5cfA8yVkm4ud/LD84prpgi2yoDVLVvlKKwusdbXUHnaaHse+PsTt1HuSwZeBsqTI4KH",
+	"1qOCeHgw4+S+BNO0TG7RYk3IjdCNzuUXMMNnO7Vfq2T5Tb/wCfGLDF9k+J+bZDKI89692sHBAP0mzXbl",
+	"N08PtQ6PLxWlQTy7QKq4JUP0FkcI/Hi9hasVouDN2fmfKjhhjnTyh/2Ue5rmVw449M1/1n3zn10z/BJz",
+	"LQzN/OjZEt+gceiKH7riP1daGtXqfhARdaoDPSk3FUERsm6eV9bN002l8cNea0JNHXfzRbFmPxSuvdCL",
+	"yYShegruUR2fv6TSdSYm1WoHZkLreHsLkxxpjoAp2CAOY8hht4N/bh6bnLJJp37grmTr+kOBkI2XqgGZ",
+	"wQRcfbvHd1VocoQNpdKXYn7R216gY/uxioliH4qYFpcgwFBEpeYPOWB4lbK3AHMgbqtrsk0VwyJphAIN",
+	"aWFoAA0g+PXrF8AJQLc66X8fUmo6vtxCcabtCMOl47V58WQMA/4XHc+bTwH7QA6lSFmTrSYCEMEULJTN",
+	"c0+CMJD2VhZn99V/5wLROp3EhkqUZ69GKJe76r+/KpTtdz605vcrOe8giWfjUf4s5cXqaToOHtFZDGBN",
+	"6CqZizkDMUrwLaIY7Ss0LBjf52B2yYaA8g98dfHR0wI9lbbpOjEdgXA6XdLFXSYPZPOELlCBNB+bNLXj",
+	"++jU2W3w7tMDZwlZDb8vtYn7ixjmCRB4xa4ob+5biPkUrOEtApBSfIviKSAUbBFFYIVvUQryzGlb5AKw",
+	"tiyZDKW6PpjWWFAs/4Z+mTuCZFK0RYzr/KIfxe9T0MzkSSDjj5LG8w68Pj8XumtlRVPx3bn8RjzyXNN5",
+	"XoS69DdCbiTFOeNKCj06cOPyOl6CRdFalQaPwJkFa93rki6Z8+w+ISv9P0VZAqUOMdCwbGfYl7svZCX+",
+	"+arGfRT+bWtMpzccrkwdNKXOzG7WLhjqFieJMTsBuII4qGfGXI3SGMBUmecUaJTGsIbMqApSU4CsUBSO",
+	"xSNKCj9TFD7E6G3jGwfkE4/JGgL9Bvrtpt8kMfb1CgXXlPuj2ENcNMpIdIN4POu6UOlnPkkdttPb9IuK",
+	"xsgo4SQiyVuVW//mHXjdUM1dqrLuxz9YV+4LBXkHGNHO0CVRoS8byDii+vHDhop8M0SuyR4o6q56VM7A",
+	"Zw62skT2rY7FUQ+5VqKQ6rkFi7xWfvFm0YwC8QJvULzhJ5IkhedtKrBWnMAPrIRULMU8X6NNnT/oX10c",
+	"wvxso3nPVIOS/EOywVNNNiiwwHbO/ckG5RGHdIOQbvDA6QZ+HMw/5UC/EJIOQtLBqSUdDCOlwg8jV0Vv",
+	"DXHkVDw/E3v/7wAAAP//",
 }
 
 // decodeSpec returns the embedded OpenAPI spec as raw JSON bytes,

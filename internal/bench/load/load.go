@@ -197,6 +197,17 @@ func (g *Generator) Close() {
 // than some 20 ms the machine was too busy for the figures to mean much.
 func (g *Generator) Late() time.Duration { return time.Duration(g.rtp.late.Swap(0)) }
 
+// Behind is how late RTP must be to count as sent behind its time: more than a
+// moment in which the machine did something else.
+const Behind = 500 * time.Millisecond
+
+// ShareBehind is the share of RTP that was sent more than Behind too late since
+// it was last asked for.
+func (g *Generator) ShareBehind() float64 {
+	sent, behind := g.rtp.sent.Swap(0), g.rtp.behind.Swap(0)
+	return float64(behind) / float64(max(1, sent))
+}
+
 func (g *Generator) send(s *side, text string) {
 	// A lost datagram is sent again by whoever misses the answer.
 	_, _ = s.sip.WriteToUDPAddrPort([]byte(text), g.pbx)

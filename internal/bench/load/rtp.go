@@ -78,8 +78,10 @@ type sender struct {
 	slots         [slots][]*stream
 	packet        [12 + frameSamples]byte
 	tone, silence [frameSamples]byte
-	// Late is the longest that a frame was sent after its time.
+	// late is the longest that a frame was sent after its time.
 	late atomic.Int64
+	// sent and behind count the slots, and those of them sent Behind after their time.
+	sent, behind atomic.Int64
 }
 
 func newSender() *sender {
@@ -115,11 +117,14 @@ func (s *sender) run() {
 		case <-tick.C:
 		}
 		for ; n <= time.Since(s.begun)/slotTime; n++ {
-			late := int64(time.Since(s.begun) - n*slotTime)
-			if late > s.late.Load() {
-				s.late.Store(late)
+			late := time.Since(s.begun) - n*slotTime
+			if int64(late) > s.late.Load() {
+				s.late.Store(int64(late))
 			}
-			s.send(int(n%slots), late)
+			if s.sent.Add(1); late > Behind {
+				s.behind.Add(1)
+			}
+			s.send(int(n%slots), int64(late))
 		}
 	}
 }

@@ -11,7 +11,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
@@ -59,6 +62,9 @@ type Config struct {
 	// caller of Apply or Close.
 	Deliver func(recorder.Input)
 	Alarm   func(recorder.Alarm) // optional, besides the log
+	// Storage, if set, is told when a folder cannot be used any more, and when it
+	// can again.
+	Storage func(recorder.StorageState)
 	// NoChannel says that an error of AMI or ARI means that the channel does
 	// not exist. The default looks for "no such channel" and "not found".
 	NoChannel func(error) bool
@@ -68,7 +74,7 @@ type Config struct {
 	Refused, NotSent func(error) bool
 
 	IntentWait time.Duration // 10 ms: then the start is sent all the same
-	Action     time.Duration // 2 s: AMI and ARI
+	Action     time.Duration // 2.5 s: AMI and ARI; an Asterisk that needs two is slow, not away
 	ProbeWait  time.Duration // 200 ms: then storage is stalled
 	MuteProbe  time.Duration // 20 ms: then a mute does not wait for storage
 	CloseWait  time.Duration // 5 s: then Asterisk is asked if it still records
@@ -78,12 +84,18 @@ type Config struct {
 	LostPoll   time.Duration // 500 ms: how often
 	SaveDelay  time.Duration // 50 ms: before the second try, then doubled
 
-	probe func(dir string) error // tests inject failing storage
+	Sweep        time.Duration // 3 s: between two looks at all files that are being written
+	LookWait     time.Duration // 2 s: then the disk hangs
+	StorageEvery time.Duration // 2 s: between two tries of a folder that took no file
+
+	probe func(dir string) error                 // tests inject failing storage
+	step  func(name string) error                // tests die in the middle of a repair
+	lstat func(name string) (fs.FileInfo, error) // and one that hangs
 }
 
 func (c Config) withDefaults() Config {
 	c.IntentWait = cmp.Or(c.IntentWait, 10*time.Millisecond)
-	c.Action = cmp.Or(c.Action, 2*time.Second)
+	c.Action = cmp.Or(c.Action, 2500*time.Millisecond)
 	c.ProbeWait = cmp.Or(c.ProbeWait, 200*time.Millisecond)
 	c.MuteProbe = cmp.Or(c.MuteProbe, 20*time.Millisecond)
 	c.CloseWait = cmp.Or(c.CloseWait, 5*time.Second)
@@ -92,6 +104,9 @@ func (c Config) withDefaults() Config {
 	c.LostWait = cmp.Or(c.LostWait, 10*time.Second)
 	c.LostPoll = cmp.Or(c.LostPoll, 500*time.Millisecond)
 	c.SaveDelay = cmp.Or(c.SaveDelay, 50*time.Millisecond)
+	c.Sweep = cmp.Or(c.Sweep, 3*time.Second)
+	c.LookWait = cmp.Or(c.LookWait, 2*time.Second)
+	c.StorageEvery = cmp.Or(c.StorageEvery, 2*time.Second)
 	if c.Refused == nil {
 		c.Refused = func(err error) bool {
 			return !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
@@ -127,15 +142,19 @@ type Exec struct {
 	watcher *watcher // nil if inotify is not to be had: polling remains
 	events  *eventLog
 	hashing chan struct{}
+	turns   chan struct{} // to hash: one processor is left to those who cannot wait
 
 	ctx    context.Context // of all work but the saving of rows
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 	saving sync.WaitGroup
 
-	mu      sync.Mutex
-	workers map[string]*worker
-	closed  bool
+	sweeper *sweeper
+
+	mu       sync.Mutex
+	workers  map[string]*worker
+	awaiting map[string]bool // tenants whose folder is waited for
+	closed   bool
 }
 
 // New returns an Exec that runs until Close. It fails for a configuration
@@ -149,9 +168,16 @@ func New(cfg Config) (*Exec, error) {
 	if cfg.probe == nil {
 		cfg.probe = writeProbe
 	}
+	if cfg.step == nil {
+		cfg.step = func(string) error { return nil }
+	}
+	if cfg.lstat == nil {
+		cfg.lstat = os.Lstat
+	}
 	e := &Exec{
-		cfg: cfg, files: files{cfg.Root}, prober: newProber(cfg.probe),
+		cfg: cfg, files: files{cfg.Root, newHomes(cfg.Clock)}, prober: newProber(cfg.probe),
 		hashing: make(chan struct{}, hashers), workers: map[string]*worker{},
+		awaiting: map[string]bool{}, turns: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1)),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	var err error
@@ -159,11 +185,21 @@ func New(cfg Config) (*Exec, error) {
 		cfg.Log.Warn("no inotify, files are polled", "err", err)
 	}
 	e.events = newEventLog(cfg.Store, cfg.Log, cfg.Clock, cfg.SaveDelay)
+	e.sweeper = newSweeper(e)
+	e.work.Go(e.sweeper.run)
 	return e, nil
 }
 
 // Apply queues effects and returns at once. After Close it does nothing.
 func (e *Exec) Apply(effects []recorder.Effect) {
+	for _, eff := range effects {
+		switch eff := eff.(type) {
+		case recorder.AwaitStorage:
+			e.awaitStorage(eff.Row)
+		case recorder.Save:
+			e.sweeper.update(eff.Row)
+		}
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed {
@@ -171,6 +207,7 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 	}
 	var news []recorder.Event
 	var legs []recorder.LegState
+	known := statesOf(effects)
 	for _, eff := range effects {
 		switch eff := eff.(type) {
 		case recorder.Log:
@@ -181,16 +218,19 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 			e.alarm(eff)
 		case recorder.SaveIntent:
 			w := e.worker(eff.Row.UUID)
-			w.intent = e.save(w, "intent", false, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
+			w.intent = e.save(w, "intent", true, func(ctx context.Context) error { return e.cfg.Store.SaveIntent(ctx, eff.Row) })
 		case recorder.Save:
 			w := e.worker(eff.Row.UUID)
+			if eff.Row.State == recorder.Closing {
+				w.rows.do(func() { w.await(known, "what was asked for") })
+			}
 			stored := e.save(w, "row", eff.Sync, func(ctx context.Context) error { return e.cfg.Store.SaveRecording(ctx, eff.Row) })
 			if eff.Sync {
-				w.push(retire{stored})
+				w.push(retire{eff.Row, stored})
 			}
 		case recorder.Parties:
 			w := e.worker(eff.UUID)
-			e.save(w, "parties", false, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
+			e.save(w, "parties", true, func(ctx context.Context) error { return e.cfg.Store.SaveParties(ctx, eff.UUID, eff.List) })
 		case recorder.Start:
 			w := e.worker(eff.Row.UUID)
 			w.push(start{eff, w.intent})
@@ -204,12 +244,28 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 		case recorder.WatchFile:
 			e.worker(eff.Row.UUID).push(eff)
 		case recorder.Stop:
-			e.worker(eff.Row.UUID).push(eff)
+			e.worker(eff.Row.UUID).push(stop{eff, known})
 		case recorder.Finalise:
 			e.worker(eff.Row.UUID).push(eff)
 		}
 	}
-	e.events.add(news, legs)
+	if known == nil {
+		e.events.add(news, legs)
+	} else {
+		e.events.add(news, legs, known)
+	}
+}
+
+// statesOf is closed when the states of legs among the effects are stored, nil
+// if there are none: that a stop was asked for is known before it is done, or a
+// daemon that dies in between is followed by one that records again.
+func statesOf(effects []recorder.Effect) chan struct{} {
+	for _, eff := range effects {
+		if legs, ok := eff.(recorder.Legs); ok && len(legs.Changed) > 0 {
+			return make(chan struct{})
+		}
+	}
+	return nil
 }
 
 func (e *Exec) alarm(a recorder.Alarm) {
@@ -238,6 +294,7 @@ func (e *Exec) leave(w *worker) bool {
 		return false
 	}
 	delete(e.workers, w.uuid)
+	e.sweeper.forget(w.uuid)
 	return true
 }
 

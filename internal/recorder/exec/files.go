@@ -24,7 +24,11 @@ const dirMode = 0o750 | fs.ModeSetgid
 
 // files are those under the root. The root is opened anew for each use: a
 // remount must be seen, and a stale one never written to.
-type files struct{ root string }
+type files struct {
+	root string
+	// homes, if set, are the folders that were there in our life.
+	homes *homes
+}
 
 func (f files) abs(row recorder.Recording) string {
 	return filepath.Join(f.root, filepath.FromSlash(row.Path()))
@@ -66,6 +70,9 @@ func (f files) prepare(row recorder.Recording) (string, error) {
 		return "", err
 	}
 	defer closeRoot(root)
+	if err := f.homes.mayMake(root, row.TenantUUID); err != nil {
+		return "", err
+	}
 	for _, dir := range []string{row.TenantUUID, row.TenantUUID + "/monitor"} {
 		err := root.Mkdir(dir, 0o750)
 		if errors.Is(err, fs.ErrExist) {
@@ -84,6 +91,9 @@ func (f files) prepare(row recorder.Recording) (string, error) {
 		if err := root.Chmod(dir, dirMode); err != nil {
 			return "", fmt.Errorf("make directory: %w", err)
 		}
+	}
+	if err := f.homes.mayMake(root, row.TenantUUID); err != nil {
+		return "", err // it is there, and remembered; or it has just disappeared
 	}
 	return filepath.Dir(f.abs(row)), nil
 }
@@ -124,10 +134,9 @@ func (f files) final(row recorder.Recording) (done bool, err error) {
 		if err != nil {
 			return fmt.Errorf("stat recording: %w", err)
 		}
-		var head [12]byte
-		if _, err := io.ReadFull(file, head[:]); err == nil { // else it is still empty: not an error
-			done = audio.Final(head[:], info.Size())
-		}
+		var head [audio.HeadSize]byte
+		n, _ := io.ReadFull(file, head[:]) // one that is shorter is still empty: not an error
+		done = audio.Final(head[:n], info.Size())
 		return nil
 	})
 	return done, err
@@ -157,6 +166,10 @@ func classify(err error, other string) string {
 
 // probeSize is a block: a full file system often still takes an empty file.
 const probeSize = 4096
+
+// Probe is a write into a directory, as Asterisk would make it. The error says
+// what keeps it from taking a file.
+func Probe(dir string) error { return writeProbe(dir) }
 
 // writeProbe proves that a directory takes a file, as Asterisk would make it.
 func writeProbe(dir string) (err error) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"callrecordd/internal/audio"
+	"callrecordd/internal/gentle"
 	"callrecordd/internal/recorder"
 )
 
@@ -20,20 +21,23 @@ import (
 // delivers exactly one result, or none if we are closing.
 func (w *worker) finalise(x recorder.Finalise) {
 	out := recorder.Finalised{UUID: w.uuid, Try: x.Try}
-	out.Found = w.awaitClosed(x.Row)
+	if out.Found = w.awaitClosed(x.Row); !out.Found {
+		w.lookAround(x.Row, &out)
+	}
 	if out.Found {
 		select {
 		case w.e.hashing <- struct{}{}:
 		case <-w.e.ctx.Done():
 			return
 		}
-		err := w.e.files.measure(x.Row, &out)
+		err := w.e.files.measure(x.Row, &out, w.e.inTurn)
 		<-w.e.hashing
 		if errors.Is(err, fs.ErrNotExist) {
 			out.Found = false
 		} else if err != nil {
 			out.Cause, out.Detail = recorder.CauseUnreadable, err.Error()
 		} else {
+			w.mend(x.Row, &out)
 			w.complete(x.Row, &out)
 			w.listen(x.Row, &out)
 		}
@@ -53,6 +57,7 @@ func (w *worker) complete(row recorder.Recording, out *recorder.Finalised) {
 	}
 	audio := time.Duration(out.Samples) * time.Second / time.Duration(out.Rate)
 	missing := row.EndedAt.Sub(row.StartedAt) - cutTime(row) - audio
+	out.Drift = -missing
 	if missing < lacks {
 		return
 	}
@@ -130,11 +135,24 @@ func (w *worker) runs(row recorder.Recording, id string) (alive, known bool) {
 
 // measure fills in what the file holds. The file is synced before its state
 // is: ready must survive a power cut.
-func (f files) measure(row recorder.Recording, out *recorder.Finalised) error {
-	return f.read(row, func(root *os.Root, file *os.File) error { return measure(root, file, row, out) })
+func (f files) measure(row recorder.Recording, out *recorder.Finalised, inTurn func(func() error) error) error {
+	return f.read(row, func(root *os.Root, file *os.File) error { return measure(root, file, row, out, inTurn) })
 }
 
-func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder.Finalised) error {
+// inTurn reads when a processor is free for it.
+func (e *Exec) inTurn(read func() error) error {
+	select {
+	case e.turns <- struct{}{}:
+	case <-e.ctx.Done():
+		return e.ctx.Err()
+	}
+	defer func() { <-e.turns }()
+	return read()
+}
+
+// measure takes a turn for what needs a processor, not for what waits for the
+// disk.
+func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder.Finalised, inTurn func(func() error) error) error {
 	info, err := file.Stat()
 	if err != nil {
 		return fmt.Errorf("stat recording: %w", err)
@@ -142,7 +160,7 @@ func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("recording is %s, not a file", info.Mode().Type())
 	}
-	if err := readAll(file, info.Size(), out); err != nil {
+	if err := inTurn(func() error { return readAll(file, info.Size(), out) }); err != nil {
 		return err
 	}
 	// Asterisk's umask may let the world read. If the file is not ours the
@@ -155,12 +173,12 @@ func measure(root *os.Root, file *os.File, row recorder.Recording, out *recorder
 	if err := file.Sync(); err != nil {
 		return fmt.Errorf("sync recording: %w", err)
 	}
-	return syncDir(root, row)
+	return syncDir(root, row.TenantUUID+"/monitor")
 }
 
 func readAll(file *os.File, size int64, out *recorder.Finalised) error {
 	hash := sha256.New()
-	tee := io.TeeReader(file, hash)
+	tee := io.TeeReader(gentle.Reader(file), hash)
 	a, err := audio.Measure(tee, size)
 	if err != nil {
 		return fmt.Errorf("measure recording: %w", err)
@@ -175,8 +193,8 @@ func readAll(file *os.File, size int64, out *recorder.Finalised) error {
 	return nil
 }
 
-func syncDir(root *os.Root, row recorder.Recording) error {
-	dir, err := root.Open(row.TenantUUID + "/monitor")
+func syncDir(root *os.Root, name string) error {
+	dir, err := root.Open(name)
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}

@@ -12,8 +12,8 @@ import (
 const (
 	saveTries = 6
 	saveWait  = 5 * time.Second  // for one try
-	saveMax   = 30 * time.Second // before a further try of a final state
-	eventRoom = 4096
+	saveMax   = 10 * time.Second // before a further try of a final state
+	eventRoom = 64 << 10         // after a crash each of ten thousand recordings has some to tell
 	batchSize = 256
 )
 
@@ -53,8 +53,9 @@ func (s *serial) drain() {
 
 // save stores something of a recording after what was queued before, and
 // closes the channel when that is over. A final state is tried until it is
-// stored: no later one would repair the row before the next reconnect. Anything
-// else is given up after some tries, for the next row has what it said.
+// stored: no later one would repair the row before the next reconnect. So is what
+// is said once: that there is a row, and who was in the talk. Anything else is
+// given up after some tries, for the next row has what it said.
 func (e *Exec) save(w *worker, what string, final bool, f func(context.Context) error) <-chan struct{} {
 	done := make(chan struct{})
 	w.rows.do(func() {
@@ -97,10 +98,15 @@ func retry(stop context.Context, delay time.Duration, tries int, f func(context.
 	}
 }
 
+// eventsLost declares a gap: Data has the number.
+const eventsLost = "events_lost"
+
 // eventLog appends events in batches, in order, and with them the newest states
-// of the legs. Its room is bounded; what does not fit becomes a declared gap, an
-// event "events_lost" with the number. A state is never lost: there are as many
-// as legs that live or are stored.
+// of the legs. They wait for a database that takes nothing, for as long as it
+// lasts. Their room is bounded; what does not fit becomes a declared gap, an
+// event events_lost with the number, and so does one that cannot be stored though
+// others can. A state is never lost: there are as many as legs that live or are
+// stored.
 type eventLog struct {
 	store Store
 	log   *slog.Logger
@@ -111,10 +117,12 @@ type eventLog struct {
 	wg    sync.WaitGroup
 	wake  chan struct{}
 
-	mu    sync.Mutex
-	queue []recorder.Event
-	legs  map[string]recorder.LegState
-	lost  int
+	mu      sync.Mutex
+	queue   []recorder.Event
+	legs    map[string]recorder.LegState
+	lost    int
+	waiting []chan struct{} // for the states to be stored
+	singly  int             // how many are stored one by one; of run alone
 }
 
 func newEventLog(store Store, log *slog.Logger, clock func() time.Time, delay time.Duration) *eventLog {
@@ -124,11 +132,13 @@ func newEventLog(store Store, log *slog.Logger, clock func() time.Time, delay ti
 	return l
 }
 
-func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState) {
+// add queues events and states; stored is closed when the states are stored.
+func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState, stored ...chan struct{}) {
 	if len(events)+len(legs) == 0 {
 		return
 	}
 	l.mu.Lock()
+	l.waiting = append(l.waiting, stored...)
 	room := min(len(events), eventRoom-len(l.queue))
 	l.queue = append(l.queue, events[:room]...)
 	l.lost += len(events) - room
@@ -162,10 +172,14 @@ func (l *eventLog) batch() ([]recorder.Event, []recorder.LegState) {
 		return nil, l.takeLegs(batchSize)
 	}
 	n := min(len(l.queue), batchSize)
+	if l.singly > 0 {
+		l.singly--
+		n = min(n, 1)
+	}
 	out := append([]recorder.Event(nil), l.queue[:n]...)
 	l.queue = l.queue[n:]
 	if len(l.queue) == 0 && l.lost > 0 {
-		out = append(out, recorder.Event{At: l.clock(), Kind: "events_lost", Data: map[string]int{"count": l.lost}})
+		out = append(out, recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": l.lost}})
 		l.lost = 0
 	}
 	return out, l.takeLegs(batchSize)
@@ -196,10 +210,34 @@ func (l *eventLog) again(legs []recorder.LegState) {
 	}
 }
 
+// allTaken are those who wait for states all of which are in the batch.
+func (l *eventLog) allTaken() (waiting []chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.legs) == 0 {
+		waiting, l.waiting = l.waiting, nil
+	}
+	return waiting
+}
+
+func told(waiting []chan struct{}) {
+	for _, stored := range waiting {
+		close(stored)
+	}
+}
+
+func (l *eventLog) await(waiting []chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting = append(waiting, l.waiting...)
+}
+
 func (l *eventLog) run() {
-	for {
+	for wait := l.delay; ; {
 		list, legs := l.batch()
+		waiting := l.allTaken()
 		if len(list)+len(legs) == 0 {
+			told(waiting) // legs that have come and gone
 			select {
 			case <-l.wake:
 				continue
@@ -207,19 +245,65 @@ func (l *eventLog) run() {
 				if list, legs = l.batch(); len(list)+len(legs) == 0 {
 					return
 				}
+				waiting = l.allTaken()
 			}
 		}
 		err := retry(l.ctx, l.delay, saveTries, func(ctx context.Context) error { return l.store.AppendEvents(ctx, list, legs) })
-		if err != nil {
-			l.log.Error("events cannot be stored", "count", len(list), "err", err)
-			if l.ctx.Err() != nil {
-				return // the gap cannot be declared either
-			}
-			l.again(legs)
-			l.mu.Lock()
-			l.lost += len(list)
-			l.mu.Unlock()
+		if err == nil {
+			wait = l.delay
+			told(waiting)
+			continue
 		}
+		l.log.Error("events cannot be stored", "count", len(list), "err", err)
+		if l.ctx.Err() != nil {
+			return // the gap cannot be declared either
+		}
+		l.again(legs)
+		l.await(waiting)
+		if len(list) == 1 && l.declared(list[0]) {
+			continue
+		}
+		// The database takes nothing, or one of them cannot be stored, which is found
+		// by taking them singly.
+		l.back(list)
+		l.singly = len(list)
+		l.pause(wait)
+		wait = min(2*wait, saveMax)
+	}
+}
+
+// declared says in the place of an event that it was given up. If nothing can be
+// stored, or the event after all, none is lost: it was the database's fault.
+func (l *eventLog) declared(event recorder.Event) bool {
+	try := func(list ...recorder.Event) error {
+		ctx, cancel := context.WithTimeout(l.ctx, saveWait)
+		defer cancel()
+		return l.store.AppendEvents(ctx, list, nil)
+	}
+	if try() != nil {
+		return false
+	}
+	return try(event) == nil || try(recorder.Event{At: l.clock(), Kind: eventsLost, Data: map[string]int{"count": 1}}) == nil
+}
+
+// back takes back events that could not be stored; those that came meanwhile and
+// have no room any more are lost, and are the newest.
+func (l *eventLog) back(list []recorder.Event) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(list, l.queue...)
+	if over := len(l.queue) - eventRoom; over > 0 {
+		l.queue = l.queue[:eventRoom]
+		l.lost += over
+	}
+}
+
+func (l *eventLog) pause(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-l.ctx.Done():
 	}
 }
 

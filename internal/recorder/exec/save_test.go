@@ -77,3 +77,28 @@ func TestManyLegsAreStoredInShortTransactions(t *testing.T) {
 		t.Errorf("%d states and %d events of %d", stored, told, legs)
 	}
 }
+
+// TestDatabaseThatIsLockedForAMinuteLosesNoEvent: they are tried until they are
+// stored, in their order, and ten thousand recordings of a crash have room.
+func TestDatabaseThatIsLockedForAMinuteLosesNoEvent(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.SaveDelay = time.Microsecond })
+	r.a.mu.Lock()
+	r.a.appendBroken = 20 * saveTries
+	r.a.mu.Unlock()
+	const n = 30_000
+	var all []recorder.Effect
+	for i := range n {
+		all = append(all, recorder.Log{Event: recorder.Event{Kind: fmt.Sprint(i)}})
+	}
+	r.apply(all...)
+	eventually(t, "all events are stored", func() bool {
+		r.a.mu.Lock()
+		defer r.a.mu.Unlock()
+		return len(r.a.events) >= n
+	})
+	for i, e := range r.a.events {
+		if e.Kind != fmt.Sprint(i) {
+			t.Fatalf("event %d is %s", i, e.Kind)
+		}
+	}
+}

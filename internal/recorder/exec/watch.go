@@ -72,6 +72,7 @@ func (w *worker) begin(x recorder.WatchFile) {
 	w.watchDir(filepath.Dir(w.e.files.abs(x.Row)))
 	w.watching = true
 	if x.Proved {
+		w.e.sweeper.add(x.Row)
 		return
 	}
 	w.watch = &watch{
@@ -95,6 +96,7 @@ func (w *worker) check() {
 	switch {
 	case err == nil && size > max(headerSize, w.floor):
 		w.watch = nil
+		w.e.sweeper.add(p.row)
 		w.deliver(recorder.Grew{UUID: w.uuid})
 	case !p.seen && elapsed >= p.exists:
 		w.notSeen(p)

@@ -16,8 +16,17 @@ type start struct {
 	intent <-chan struct{} // closed once stored, nil if there is none
 }
 
+// stop is a recorder.Stop that waits for the states of legs that go with it.
+type stop struct {
+	recorder.Stop
+	known <-chan struct{} // closed once stored, nil if there are none
+}
+
 // retire says that the recording is final; stored is closed when that is stored.
-type retire struct{ stored <-chan struct{} }
+type retire struct {
+	row    recorder.Recording
+	stored <-chan struct{}
+}
 
 // worker performs what needs order for one recording: start, watch, stop,
 // finalise. Rows are saved beside it, in an order of their own, so that a slow
@@ -34,12 +43,13 @@ type worker struct {
 	mu    sync.Mutex
 	queue []any
 
-	floor    int64  // size of the file before what is to be proved
-	watch    *watch // nil unless there is something to prove
-	told     bool   // Closed was delivered
-	watching bool   // a close is news
-	stopped  bool   // a stop was sent, its answer is lost
-	stale    string // id of the recorder that was last stopped
+	floor    int64               // size of the file before what is to be proved
+	watch    *watch              // nil unless there is something to prove
+	told     bool                // Closed was delivered
+	watching bool                // a close is news
+	stopped  bool                // a stop was sent, its answer is lost
+	stale    string              // id of the recorder that was last stopped
+	mended   *recorder.Recording // its header was repaired
 	// retiring is closed when the final state is stored, nil before there is
 	// one: a new worker would store the rows of a new Reconcile out of order.
 	retiring <-chan struct{}
@@ -93,6 +103,7 @@ func (w *worker) run() {
 		}
 		if w.watching && !w.told && w.closedSeen.Load() {
 			w.told, w.watch = true, nil
+			w.e.sweeper.remove(w.uuid)
 			w.deliver(recorder.Closed{UUID: w.uuid})
 			continue
 		}
@@ -104,6 +115,7 @@ func (w *worker) run() {
 		select {
 		case <-w.wake:
 		case <-w.retiring:
+			w.dropOriginal()
 			if w.retiring = nil; w.e.leave(w) {
 				return
 			}
@@ -119,18 +131,25 @@ func (w *worker) run() {
 func (w *worker) perform(x any) {
 	switch x := x.(type) {
 	case start:
+		w.e.sweeper.remove(w.uuid)
 		w.watching = false
 		w.start(x)
 	case recorder.WatchFile:
 		w.begin(x)
-	case recorder.Stop:
+	case stop:
+		w.e.sweeper.remove(w.uuid)
 		w.watch, w.watching = nil, false
+		w.await(x.known, "what was asked for")
 		w.stop(x.Row)
 	case recorder.Finalise:
+		w.e.sweeper.remove(w.uuid)
 		w.watch, w.watching = nil, false
 		w.finalise(x)
 	case retire:
 		w.retiring = x.stored
+		if w.mended != nil {
+			w.mended.SHA256, w.mended.State = x.row.SHA256, x.row.State
+		}
 	}
 }
 
@@ -150,7 +169,7 @@ func (w *worker) start(s start) {
 		options = "a" + options
 		w.reopen(row)
 	}
-	w.awaitIntent(s.intent)
+	w.await(s.intent, "intent")
 	ctx, cancel := context.WithTimeout(w.e.ctx, cfg.Action)
 	defer cancel()
 	id, err := cfg.AMI.MixMonitor(ctx, row.Hook, w.e.files.abs(row), options)
@@ -219,7 +238,7 @@ func (w *worker) find(row recorder.Recording, lost error) {
 // the response and in this variable (facts 1). It is empty if there is none.
 // It is asked for briefly: a start and its retry must be through within 6 s.
 func (w *worker) readBack(row recorder.Recording) (string, error) {
-	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/4)
+	ctx, cancel := context.WithTimeout(w.e.ctx, w.e.cfg.Action/5)
 	defer cancel()
 	id, err := w.e.cfg.ARI.ChannelVar(ctx, row.Hook, row.Variable())
 	if err != nil {
@@ -235,7 +254,8 @@ func (w *worker) readBack(row recorder.Recording) (string, error) {
 	return id, nil
 }
 
-func (w *worker) awaitIntent(done <-chan struct{}) {
+// await waits a moment for something to be stored.
+func (w *worker) await(done <-chan struct{}, what string) {
 	if done == nil {
 		return
 	}
@@ -244,7 +264,7 @@ func (w *worker) awaitIntent(done <-chan struct{}) {
 	select {
 	case <-done:
 	case <-timer.C: // audio before paper (design 8)
-		w.e.cfg.Log.Warn("intent is late, recorder started all the same", "recording", w.uuid)
+		w.e.cfg.Log.Warn("the database is late, the recorder does not wait for it", "recording", w.uuid, "what", what)
 	case <-w.e.ctx.Done():
 	}
 }

@@ -1,0 +1,106 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"callrecordd/ari/ami"
+	"callrecordd/dialplan"
+)
+
+// Two daemons on one Asterisk would record every call twice, each be in the way
+// of the other's pauses, and take over the other's recorders. Asterisk keeps two
+// of one configuration apart, by the name of their application; those with two
+// configurations by a global variable that the one that records keeps renewing.
+
+// presenceVariable holds who records here and when it last said so: the uuid of
+// the installation and seconds since 1970.
+const presenceVariable = "CALLRECORDD_PRESENCE"
+
+// errNotAlone is what a second daemon is told.
+var errNotAlone = errors.New("another callrecordd records on this Asterisk: stop it, or this one")
+
+// presence is what is said there.
+func presence(uuid string, at time.Time) string {
+	return uuid + " " + strconv.FormatInt(at.Unix(), 10)
+}
+
+// alone returns errNotAlone if what is said there is another's and not too old.
+func alone(said, uuid string, now time.Time) error {
+	who, when, _ := strings.Cut(said, " ")
+	seconds, err := strconv.ParseInt(when, 10, 64)
+	if err != nil || who == uuid {
+		return nil // nobody, or ourselves before a restart
+	}
+	if age := now.Sub(time.Unix(seconds, 0)); age.Abs() > dialplan.AliveTime {
+		return nil
+	}
+	return fmt.Errorf("%w (its installation is %s)", errNotAlone, who)
+}
+
+// lookAround returns errNotAlone if another daemon records here.
+func (a *App) lookAround(ctx context.Context) error {
+	said, err := a.ari.GlobalVar(ctx, presenceVariable)
+	if err != nil {
+		return fmt.Errorf("look for another daemon: %w", err)
+	}
+	return alone(said, a.stackUUID, a.opt.Now())
+}
+
+// claim says that we record here. Who cannot, without the manager, does not keep
+// another from it. If another was quicker we leave, and wait until it is gone.
+func (a *App) claim(ctx context.Context) {
+	if !a.watch.on() || a.ami.State().Kind != ami.StateConnected {
+		return
+	}
+	err := a.lookAround(ctx)
+	if errors.Is(err, errNotAlone) {
+		a.stream.Renew(err)
+		return
+	}
+	if err == nil {
+		err = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, a.opt.Now()))
+	}
+	if err != nil && ctx.Err() == nil {
+		a.log.Warn("other daemons cannot be told that we record", "err", err)
+	}
+}
+
+// claimSoon does not block.
+func (a *App) claimSoon() {
+	select {
+	case a.claims <- struct{}{}:
+	default: // it is about to
+	}
+}
+
+// startPresence keeps saying so while events are seen. An orderly stop makes room
+// at once.
+func (a *App) startPresence() {
+	a.stack.push("word to other daemons", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, time.Second)
+		defer cancel()
+		if a.watch.on() {
+			// Who waits for us sees it 15 s later if this fails.
+			_ = a.ari.SetGlobalVar(ctx, presenceVariable, "")
+		}
+		return nil
+	})
+	a.stack.goStep("presence", a.failed, func(ctx context.Context) error {
+		tick := time.NewTicker(dialplan.AliveEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+			case <-a.claims:
+			}
+			a.claim(ctx)
+		}
+	})
+}
