@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 )
 
@@ -15,17 +14,8 @@ type backup struct {
 	at  time.Time
 }
 
-// can says whether callrecordd has that command.
-func (s *site) can(ctx context.Context, command string) bool {
-	text, err := s.command(ctx, "--help")
-	return err == nil && strings.Contains(string(text), "\n  "+command+" ")
-}
-
 // takeBackup takes one in the midst of the faults.
 func (c *campaign) takeBackup(ctx context.Context) error {
-	if !c.site.can(ctx, "backup") {
-		return nil
-	}
 	b := backup{filepath.Join(c.site.dir, "backup"), time.Now()}
 	if _, err := c.site.command(ctx, "backup", b.dir); err != nil {
 		return err

@@ -190,7 +190,9 @@ func (e *evidence) gather(n int) Case {
 	}
 	var heard []voice.Heard
 	for _, f := range c.Files {
-		heard = append(heard, f.frames.Listen(n))
+		if f.fault == "" {
+			heard = append(heard, f.frames.Listen(n))
+		}
 	}
 	c.Truth = judge(c.Call, c.Phone, heard, e.killed, measures())
 	if slices.ContainsFunc(c.Files, func(f *File) bool { return f.fault != "" }) {

@@ -55,6 +55,7 @@ type Truth struct {
 	// on deaf ears.
 	Unjudged string `json:"unjudged,omitempty"`
 	inOne    bool   // all that is heard is in one file
+	inFile   bool   // there is a file that can be read
 }
 
 // is says whether a class is true of the call.
@@ -104,7 +105,7 @@ func judge(d Drawn, c load.Call, heard []voice.Heard, killed []time.Time, tol to
 		callee += h.Callee
 		alone += h.Caller() - h.Callee
 	}
-	t := Truth{inOne: files == 1, OneSided: alone > callee/5+tol.start+tol.end}
+	t := Truth{inFile: len(heard) > 0, inOne: files == 1, OneSided: alone > callee/5+tol.start+tol.end}
 	var text strings.Builder
 	var lack []part
 	for i := range must {
@@ -183,6 +184,10 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 	if len(lack) > 0 && t.Required <= frameTime(tol.start+tol.near) { // too short to matter
 		add(NothingRequired)
 		add(Missing)
+	}
+	if t.inFile && t.Heard <= frameTime(tol.near) && t.is(Missing) { // hardly anything, whatever one calls that
+		add(Late)
+		add(Short)
 	}
 	// Who does not understand the voices cannot tell where in a file they lack.
 	if t.inOne && t.is(Gap) != t.is(Short) {

@@ -43,6 +43,7 @@ func TestTruth(t *testing.T) {
 		{name: "all of it", call: wanted, phone: complete, files: [][][2]int{{{2, 300}}}, want: Covered},
 		{name: "in two files", call: wanted, phone: complete, files: [][][2]int{{{2, 120}}, {{125, 300}}}, want: Covered},
 		{name: "no file", call: wanted, phone: complete, want: Missing},
+		{name: "a file with next to nothing", call: wanted, phone: complete, files: [][][2]int{{{299, 300}}}, want: Missing, also: []Class{Late, Short, Gap}},
 		{name: "begins late", call: wanted, phone: complete, files: [][][2]int{{{80, 300}}}, want: Late},
 		{name: "ends early", call: wanted, phone: complete, files: [][][2]int{{{0, 200}}}, want: Short, also: []Class{Gap}},
 		{name: "a hole", call: wanted, phone: complete, files: [][][2]int{{{0, 100}, {180, 300}}}, want: Gap, also: []Class{Short}},
