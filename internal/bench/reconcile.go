@@ -19,21 +19,21 @@ func reconcile(ctx context.Context, s *suite) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	if err := t.child.stop(); err != nil {
+	plain, err := t.restarted(ctx, s, nil)
+	if err != nil {
 		return err
 	}
 	n := either(s, 10_000, 500)
-	if err := t.crash(ctx, n); err != nil {
-		return err
-	}
 	begun := time.Now()
-	if t.child, err = startChild(s.opt.Daemon, t.dir, t.pbx, daemonConfig(t.pbx, t.dir)); err != nil {
+	ready, err := t.restarted(ctx, s, func() error {
+		err := t.crash(ctx, n)
+		begun = time.Now()
+		return err
+	})
+	if err != nil {
 		return err
 	}
-	if err := t.waitReady(ctx); err != nil {
-		return err
-	}
-	reached := map[string]float64{"ready": millis(time.Since(begun))}
+	reached := map[string]float64{}
 	for _, step := range []struct{ name, query string }{
 		{"stored", "SELECT count(*) FROM recordings WHERE state IN ('starting', 'recording', 'paused')"},
 		{"final", countOpen},
@@ -53,9 +53,9 @@ func reconcile(ctx context.Context, s *suite) (err error) {
 		reached[step.name] = millis(time.Since(begun))
 	}
 	s.add(Figure{
-		Group: "reconcile", Name: fmt.Sprintf("start with %d open rows until they are reconciled and calls are recorded", n), Value: reached["ready"],
-		Unit: "ms", N: n, Note: "the daemon's own start and its connection to Asterisk included",
-	}.bar("≤ 2 s", reached["ready"] <= 2000))
+		Group: "reconcile", Name: fmt.Sprintf("%d open rows: reconciled, and calls are recorded, later than without", n),
+		Value: ready - plain, Unit: "ms", N: n, Note: fmt.Sprintf("a start takes %.0f ms instead of %.0f ms", ready, plain),
+	}.bar("≤ 2 s", ready-plain <= 2000))
 	s.add(Figure{
 		Group: "reconcile", Name: "and until what was found is stored of all", Value: reached["stored"], Unit: "ms", N: n,
 	})
@@ -64,6 +64,28 @@ func reconcile(ctx context.Context, s *suite) (err error) {
 		Note: fmt.Sprintf("%d files of a second", n/2),
 	})
 	return nil
+}
+
+// restarted stops the daemon, has something done and starts it again. It returns
+// how long that takes until it is ready, in ms.
+func (t *site) restarted(ctx context.Context, s *suite, meanwhile func() error) (float64, error) {
+	if err := t.child.stop(); err != nil {
+		return 0, err
+	}
+	if meanwhile != nil {
+		if err := meanwhile(); err != nil {
+			return 0, err
+		}
+	}
+	begun := time.Now()
+	var err error
+	if t.child, err = startChild(s.opt.Daemon, t.dir, t.pbx, daemonConfig(t.pbx, t.dir)); err != nil {
+		return 0, err
+	}
+	if err := t.waitReady(ctx); err != nil {
+		return 0, err
+	}
+	return millis(time.Since(begun)), nil
 }
 
 // crash leaves so many open recordings behind in the database of a daemon that
