@@ -109,7 +109,7 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 		f.Class = Empty
 	case !covered:
 		f.Class = Missing
-	case !g.from.After(n.From.Add(edge)):
+	case !g.from.After(n.From.Add(edge)) && !last(mine, g):
 		f.Class = Late
 	case near != nil && len(near.parts) > 0 && near.State == recorder.Ready && near.clock.to.After(g.to.Add(-edge)):
 		// The recorder ran to the end and wrote less: nobody can say where it lacks.
@@ -127,6 +127,19 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 	}
 	j.because(&f, near, mine, edge)
 	j.add(f, near)
+}
+
+// last says whether there is audio before a time and none after it: then it is the
+// end that is missing, however little there is.
+func last(mine []cover, g stretch) bool {
+	before, after := false, false
+	for _, c := range mine {
+		for _, p := range c.parts {
+			before = before || !p.to.After(g.from.Add(time.Millisecond))
+			after = after || !p.from.Before(g.to.Add(-time.Millisecond))
+		}
+	}
+	return before && !after
 }
 
 // worse prefers the recording that has something to say.

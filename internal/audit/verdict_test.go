@@ -127,6 +127,11 @@ func TestClasses(t *testing.T) {
 			d.recorded(0, 15, 6, interrupted, recorder.CauseHeaderUnset)
 			d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(11), To: at(15), Event: 3}}
 		}, Short, recorder.CauseHeaderUnset, 5, ""},
+		"there is next to nothing at the beginning, and then nothing": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0.01, 20, 0.25, ready, "")
+			d.world.Outages = []Outage{{Kind: ManagerGone, From: at(-2), To: at(-0.1), Event: 3}}
+		}, Gap, CauseFewFrames, 19.74, "wrote 0.2 s"},
 		"Asterisk died with the daemon, and nothing was written": {func(d *drawing) {
 			d.died(0)
 			d.decided(0, "began", nil, "1.1", "1.2")
