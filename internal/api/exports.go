@@ -212,6 +212,7 @@ func (s *Server) download(w http.ResponseWriter, r *http.Request, rc request) er
 	// An archive appears once and never changes.
 	h.Set("ETag", strconv.Quote(e.UUID))
 	h.Set("Content-Disposition", disposition("attachment", e.Filename()))
+	s.gave(r, eventDownloaded, "", rc.actor(), ReadData{Export: e.UUID})
 	serveFile(w, r, f, info)
 	return nil
 }

@@ -112,6 +112,8 @@ type world struct {
 	actor  string // who has switched it
 	now    time.Time
 	log    strings.Builder
+	noted  []recorder.Event // of audio that was given
+	lost   error            // instead
 	url    string
 }
 
@@ -131,10 +133,16 @@ func newWorld(t *testing.T) *world {
 	server := New(Options{
 		CDRs: w.cdrs, Tokens: w.tokens, Keep: w.keep.keep(), Why: w.why, Audit: w.audit, Root: w.root,
 		Tenants: fakeTenants{master: {master, child}, child: {child}, other: {other}},
-		Now:     func() time.Time { return w.now },
-		Log:     slog.New(slog.NewTextHandler(&w.log, nil)),
-		Ready:   func() (bool, string) { return w.ready == "", w.ready },
-		Health:  func() Health { return w.health },
+		Note: func(_ context.Context, e recorder.Event) error {
+			if w.lost == nil {
+				w.noted = append(w.noted, e)
+			}
+			return w.lost
+		},
+		Now:    func() time.Time { return w.now },
+		Log:    slog.New(slog.NewTextHandler(&w.log, nil)),
+		Ready:  func() (bool, string) { return w.ready == "", w.ready },
+		Health: func() Health { return w.health },
 		Metrics: func(out io.Writer) error {
 			_, err := io.WriteString(out, "callrecordd_ready 1\n")
 			return err

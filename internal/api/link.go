@@ -83,7 +83,7 @@ func (s *Server) getLinked(w http.ResponseWriter, r *http.Request, _ request) er
 	if !ok || rec.CDRID != id {
 		return recordingNotFound(uuid)
 	}
-	return s.sendMedia(w, r, rec, id)
+	return s.sendMedia(w, r, rec, id, "link")
 }
 
 func linkRefused() *problem {

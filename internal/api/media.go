@@ -106,14 +106,14 @@ func (s *Server) getMedia(find finder) handler {
 		if err != nil {
 			return err
 		}
-		return s.sendMedia(w, r, rec, id)
+		return s.sendMedia(w, r, rec, id, rc.actor())
 	}
 }
 
 // sendMedia sends a recording, or the range of it that is asked for. Check
 // order and outcomes are those of cdr-api 6.2; absent and unreadable files keep
 // upstream's status and error id but never disclose a path (design 7).
-func (s *Server) sendMedia(w http.ResponseWriter, r *http.Request, rec recorder.Recording, cdrID int64) error {
+func (s *Server) sendMedia(w http.ResponseWriter, r *http.Request, rec recorder.Recording, cdrID int64, actor string) error {
 	f, info, err := s.openMedia(rec)
 	if err != nil {
 		return err
@@ -131,6 +131,7 @@ func (s *Server) sendMedia(w http.ResponseWriter, r *http.Request, rec recorder.
 		how = "inline"
 	}
 	h.Set("Content-Disposition", disposition(how, filename(rec, cdrID)))
+	s.gave(r, eventRead, rec.UUID, actor, ReadData{CDR: cdrID})
 	serveFile(w, r, f, info)
 	return nil
 }

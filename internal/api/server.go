@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"callrecordd/internal/auth"
+	"callrecordd/internal/recorder"
 )
 
 // Options are what a Server needs.
@@ -22,6 +24,9 @@ type Options struct {
 	Keep    Keep
 	Why     Why
 	Audit   Audit
+	// Note stores an event durably. Optional: without it who is given audio is on
+	// no record.
+	Note func(ctx context.Context, e recorder.Event) error
 	// Root is the folder with a folder for each tenant.
 	Root string
 	Now  func() time.Time
@@ -58,6 +63,7 @@ type Server struct {
 	keep    Keep
 	why     Why
 	audit   Audit
+	reads   *reads
 	root    string
 	now     func() time.Time
 	log     *slog.Logger
@@ -82,7 +88,7 @@ type Server struct {
 // New returns a server.
 func New(o Options) *Server {
 	s := &Server{
-		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, audit: o.Audit, root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
+		cdrs: o.CDRs, tokens: o.Tokens, tenants: o.Tenants, keep: o.Keep, why: o.Why, audit: o.Audit, reads: newReads(o.Note, o.Now), root: o.Root, now: o.Now, log: o.Log, ready: o.Ready,
 		health: o.Health, metrics: o.Metrics, config: o.Config, debug: o.Debug, signer: o.Signer, proxies: o.Proxies,
 		accounts: o.Accounts, calls: o.Calls, directory: o.Directory, toggle: o.Toggle,
 		feed: o.Feed, webhooks: o.Webhooks,

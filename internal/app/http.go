@@ -20,6 +20,7 @@ import (
 	"callrecordd/internal/auth"
 	"callrecordd/internal/control"
 	"callrecordd/internal/directory"
+	"callrecordd/internal/recorder"
 )
 
 // listener is an address of the API with the service at home there.
@@ -102,6 +103,7 @@ func (a *App) serveAll() error {
 	server := api.New(api.Options{
 		CDRs: apiCDRs{a.store}, Tokens: a.tokens, Tenants: apiTenants{a.directory},
 		Keep: a.keeping.api(), Why: a.decided(), Audit: apiAudit{a.audits},
+		Note: func(ctx context.Context, e recorder.Event) error { return a.store.AppendEvents(ctx, e) },
 		Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Log: a.log.With("part", "api"), Ready: a.ready,
 		Health: a.health, Metrics: a.writeMetrics, Config: func() map[string]any { return a.config.Load().Map() }, Debug: a.debug,
 		Signer: auth.NewSigner(a.linkKey, a.opt.Now), Proxies: a.opt.Config.HTTP.Proxies(),
