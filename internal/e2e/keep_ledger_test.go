@@ -15,20 +15,24 @@ import (
 	"callrecordd/store"
 )
 
-// verified verifies the database and the files of a vault as the command does.
-func (v *vault) verified() verify.Report {
-	v.t.Helper()
-	public, err := os.ReadFile(app.LedgerPublicKeyFile(v.cfg))
-	must(v.t, err)
+// verified verifies the database and the files as the command does.
+func (s *site) verified() verify.Report {
+	s.t.Helper()
+	public, err := os.ReadFile(app.LedgerPublicKeyFile(s.cfg))
+	must(s.t, err)
 	key, err := ledger.NewVerifier(string(public))
-	must(v.t, err)
-	db, err := store.OpenReader(v.t.Context(), v.cfg.State.Database())
-	must(v.t, err)
-	defer func() { must(v.t, db.Close()) }()
-	anchor, err := os.ReadFile(v.cfg.Ledger.Anchor)
-	must(v.t, err)
-	r, err := verify.Run(v.t.Context(), db, verify.Options{Key: key, Anchor: bytes.NewReader(anchor), Root: v.cfg.Recordings.Root})
-	must(v.t, err)
+	must(s.t, err)
+	db, err := store.OpenReader(s.t.Context(), s.cfg.State.Database())
+	must(s.t, err)
+	defer func() { must(s.t, db.Close()) }()
+	o := verify.Options{Key: key, Root: s.cfg.Recordings.Root}
+	if s.cfg.Ledger.Anchor != "" {
+		anchor, err := os.ReadFile(s.cfg.Ledger.Anchor)
+		must(s.t, err)
+		o.Anchor = bytes.NewReader(anchor)
+	}
+	r, err := verify.Run(s.t.Context(), db, o)
+	must(s.t, err)
 	return r
 }
 
