@@ -45,8 +45,18 @@ const cdrText = `'cdr ' || cdrs.id || char(10) || %s || char(10)
 	|| coalesce((SELECT group_concat('tag ' || pos || ',' || tag_pos || ',' || quote(tag) || char(10), '' ORDER BY pos, tag_pos)
 		FROM cdr_tags WHERE cdr_id = cdrs.id), '')`
 
+// digestColumns are those of cdrs that are part of the digest, for ever: digests
+// that are in the ledger must stay what they are. cdrColumns begins with them; a
+// column that comes behind them needs an entry of its own.
+const digestColumns = `tenant_uuid,start_at,end_at,answer_at,call_direction,call_status,conversation_id,` +
+	`destination_details,destination_extension,destination_internal_context,destination_internal_extension,` +
+	`destination_name,destination_user_uuid,destination_line_id,requested_name,requested_context,requested_extension,` +
+	`requested_internal_context,requested_internal_extension,requested_user_uuid,source_extension,` +
+	`source_internal_context,source_internal_name,source_internal_extension,source_name,source_user_uuid,` +
+	`source_line_id,boot,journal_id,journal_first,journal_last,source`
+
 func cdrTextQuery() string {
-	quoted := "quote(" + strings.ReplaceAll(cdrColumns, ",", ") || ',' || quote(") + ")"
+	quoted := "quote(" + strings.ReplaceAll(digestColumns, ",", ") || ',' || quote(") + ")"
 	return fmt.Sprintf(cdrText, quoted)
 }
 
@@ -64,7 +74,7 @@ func cdrDigest(id int64, c *cdr.CDR) (string, error) {
 	b = append(b, "cdr "...)
 	b = strconv.AppendInt(b, id, 10)
 	b = append(b, '\n')
-	for i, arg := range args {
+	for i, arg := range args[:strings.Count(digestColumns, ",")+1] {
 		if i > 0 {
 			b = append(b, ',')
 		}

@@ -226,6 +226,19 @@ func TestChainingGoesOnAfterARestart(t *testing.T) {
 	}
 }
 
+// A new column must not change the digests that are in the ledger.
+func TestDigestHasTheColumnsOfItsBeginning(t *testing.T) {
+	if !strings.HasPrefix(cdrColumns, digestColumns) || strings.Count(digestColumns, ",") != 31 {
+		t.Error("digestColumns have changed: append new columns to cdrColumns alone")
+	}
+	got, err := cdrDigest(1, &cdr.CDR{
+		TenantUUID: "t", Start: time.UnixMicro(5), SourceName: "O'Brien", Participants: []cdr.Participant{{UserUUID: "u", Tags: []string{"a"}}},
+	})
+	if want := "3176b772115a9efdf6151e550264dccdf8eba9d1b6d8845a8efb8fa97f77444b"; got != want || err != nil {
+		t.Errorf("digest %s, want %s (%v)", got, want, err)
+	}
+}
+
 // The digest that is stored with a CDR is the one that a verifier computes from
 // the row, whatever is in it.
 func TestDigestOfACDRIsThatOfItsRow(t *testing.T) {
