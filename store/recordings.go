@@ -70,13 +70,13 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 		return err
 	}
 	switch r.State {
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
+	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
 		event := Settle(r)
 		event.Kind = EventImported
 		if err := t.AppendEvents(event); err != nil {
 			return err
 		}
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing, recorder.Deleted:
+	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
 	}
 	if cdrID == 0 {
 		return nil

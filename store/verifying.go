@@ -255,8 +255,9 @@ const aboutFile = "('" + EventSettled + "', '" + EventImported + "', '" + EventR
 func (r *Reader) Vanished(ctx context.Context, uuids []string) (out []string, err error) {
 	err = r.on(ctx, "recordings", func(c *sql.Conn) error {
 		out, err = collect(ctx, c, one[string], `SELECT DISTINCT value FROM json_each(?) WHERE value NOT IN (SELECT uuid FROM recordings)
-			AND coalesce((SELECT kind FROM events WHERE recording = value AND recording <> '' AND kind IN `+aboutFile+`
-				AND kind <> '`+EventAttached+`' ORDER BY id DESC LIMIT 1), '') <> 'recording.deleted'`, list(uuids))
+			AND NOT coalesce((SELECT kind = 'recording.deleted' OR data ->> '$.state' = 'deleted' FROM events
+				WHERE recording = value AND recording <> '' AND kind IN `+aboutFile+` AND kind <> '`+EventAttached+`'
+				ORDER BY id DESC LIMIT 1), false)`, list(uuids))
 		return err
 	})
 	return out, err

@@ -410,6 +410,33 @@ func TestYesterdaysDatabaseIsFoundByTheAnchor(t *testing.T) {
 	}
 }
 
+// A recording may be imported that was deleted where it comes from, and its call
+// be removed later: there is nothing wrong with it.
+func TestImportOfADeletedRecordingVerifiesClean(t *testing.T) {
+	w := newWorld(t)
+	for n := range 2 {
+		got, err := w.store.ImportCDRs(t.Context(), []store.Import{{
+			CDR: cdr.CDR{
+				TenantUUID: "t", Start: w.now(), CallDirection: cdr.DirectionInternal, CallStatus: "answered",
+				ConversationID: fmt.Sprint(n), Source: cdr.SourceJournal,
+			},
+			Key:        fmt.Append(nil, n),
+			Recordings: []recorder.Recording{{UUID: recording(n), TenantUUID: "t", State: recorder.Deleted, IntentAt: w.now()}},
+		}}, "x")
+		must(t, err)
+		if n == 0 {
+			deleted, err := w.store.DeleteCDRs(t.Context(), []int64{got[0].ID}, "x")
+			if err != nil || deleted != 1 {
+				t.Fatal(deleted, err)
+			}
+		}
+	}
+	w.close()
+	if r := w.verify(); !r.Clean || r.Recordings != 1 || r.CDRs != 1 {
+		t.Errorf("%+v", r)
+	}
+}
+
 // What was there before the ledger is told, and is no reason for an alarm.
 func TestWhatIsOlderThanTheLedgerIsCounted(t *testing.T) {
 	w := newWorld(t)
