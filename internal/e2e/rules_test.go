@@ -400,6 +400,10 @@ func TestRecordingsLieWithTheTenantOfTheFirstClaimant(t *testing.T) {
 	if list := s.cdrs(); len(list) != 1 || list[0].DestinationExtension != "1004" {
 		t.Errorf("the master tenant alone sees %+v, want its own user's call", list)
 	}
+	s.stop()
+	if r := s.verified(); !r.Clean || r.CDRs != 4 || r.Files != 4 || r.SinceCheckpoint != 0 {
+		t.Errorf("what the daemon leaves behind: %+v", r)
+	}
 }
 
 // waitAllCDRs is waitCDRs for the calls of all tenants.
