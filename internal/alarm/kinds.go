@@ -36,6 +36,10 @@ const (
 	FileUnknown     Kind = "file_unknown"
 	FileMissing     Kind = "file_missing"
 	FileReturned    Kind = "file_returned"
+
+	LedgerUnsigned   Kind = "ledger_unsigned"
+	LedgerUnanchored Kind = "ledger_unanchored"
+	LedgerShorter    Kind = "ledger_shorter"
 )
 
 // Severity is how much an alarm matters.
@@ -168,6 +172,21 @@ func Kinds() []Info {
 			FileReturned, Warning, false, 0,
 			"The file of a recording that was deleted is there again, perhaps from a backup.",
 			"Remove it if it had to be deleted. It is not served, and not resurrected by itself.",
+		},
+		{
+			LedgerUnsigned, Warning, true, time.Minute,
+			"No checkpoint of the ledger can be signed: what happens now can be altered afterwards without being found.",
+			"The detail has the cause. Restore ledger.key from a backup, or see that the daemon can read it.",
+		},
+		{
+			LedgerUnanchored, Warning, true, time.Minute,
+			"The ledger's checkpoints do not reach the anchor file.",
+			"See that ledger.anchor can be appended to: the disk, the mode, ReadWritePaths= of the service.",
+		},
+		{
+			LedgerShorter, Critical, false, 0,
+			"The database is older than the anchor of its ledger: its newest entries are gone.",
+			"If nobody has restored a backup somebody has put back an old database; callrecordd verify names what is missing.",
 		},
 	}
 }

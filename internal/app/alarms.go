@@ -163,6 +163,9 @@ func (a *App) lookAtStates() {
 	lacks(alarm.Database, s.Database != "", s.Database)
 	recorder, root := a.needs.parts()
 	lacks(alarm.RecorderLacks, recorder != "", recorder)
+	unsigned, unanchored := a.ledgerFaults()
+	lacks(alarm.LedgerUnsigned, unsigned != "", unsigned)
+	lacks(alarm.LedgerUnanchored, unanchored != "", unanchored)
 	a.alarms.State(alarm.StorageGone, a.opt.Config.Recordings.Root, root)
 	a.alarms.Expire()
 }

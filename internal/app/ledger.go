@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"callrecordd/config"
+	"callrecordd/internal/alarm"
 	"callrecordd/internal/export"
 	"callrecordd/internal/ledger"
 	"callrecordd/internal/notary"
@@ -132,7 +133,7 @@ func (a *App) noteAnchoring(failure error) {
 // noteAhead tells that a part of the ledger is gone. The daemon goes on: calls
 // must be recorded.
 func (a *App) noteAhead(failure error) {
-	a.log.Error("the database is older than the anchor of its ledger", "file", a.opt.Config.Ledger.Anchor, "err", failure)
+	a.alarms.Happened(alarm.LedgerShorter, "", a.opt.Config.Ledger.Anchor, failure.Error())
 	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
 	defer cancel()
 	event := recorder.Event{Kind: "ledger.shorter", Actor: "callrecordd", Data: map[string]string{
@@ -141,6 +142,16 @@ func (a *App) noteAhead(failure error) {
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
 	}
+}
+
+// ledgerFaults are why no checkpoints are signed, and why they are not in the
+// anchor file; empty if all is well.
+func (a *App) ledgerFaults() (unsigned, unanchored string) {
+	if a.notary == nil {
+		return a.unsigned, ""
+	}
+	s := a.notary.State()
+	return s.Failure, s.AnchorFailure
 }
 
 // ledgerStatus is how the ledger is, in a line for people.

@@ -14,7 +14,7 @@ import (
 // writeMetrics writes all figures of the daemon for Prometheus. None costs a look
 // at a disk or a database.
 func (a *App) writeMetrics(w io.Writer) error {
-	return metrics.Write(w, slices.Concat(a.partMetrics(), a.alarmMetrics(), a.diskMetrics(), auditMetrics(a.audits.Last())))
+	return metrics.Write(w, slices.Concat(a.partMetrics(), a.alarmMetrics(), a.diskMetrics(), a.ledgerMetrics(), auditMetrics(a.audits.Last())))
 }
 
 func (a *App) partMetrics() []metrics.Family {
@@ -37,6 +37,21 @@ func (a *App) partMetrics() []metrics.Family {
 		metrics.One("callrecordd_journal_open_calls", "Calls without a CDR yet.", metrics.Gauge, float64(s.Journal.OpenCalls)),
 		metrics.One("callrecordd_recordings_running", "Recordings whose file grows.", metrics.Gauge, float64(growth.Recordings)),
 		metrics.One("callrecordd_recording_bytes_per_second", "How much they write.", metrics.Gauge, growth.BytesPerSecond),
+	}
+}
+
+// ledgerMetrics are of the last checkpoint; without a key there is none.
+func (a *App) ledgerMetrics() []metrics.Family {
+	if a.notary == nil {
+		return nil
+	}
+	s := a.notary.State()
+	if s.At.IsZero() {
+		return nil
+	}
+	return []metrics.Family{
+		metrics.One("callrecordd_ledger_entries", "How many entries the last checkpoint counts.", metrics.Gauge, float64(s.Size)),
+		metrics.One("callrecordd_ledger_checkpoint_seconds", "When it was made, in seconds since 1970.", metrics.Gauge, float64(s.At.UnixMilli())/1000),
 	}
 }
 

@@ -189,11 +189,6 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 		add(Late)
 		add(Short)
 	}
-	// Who does not understand the voices cannot tell where in a file they lack.
-	if t.inOne && t.is(Gap) != t.is(Short) {
-		add(Gap)
-		add(Short)
-	}
 	// On the verge of a class both are true.
 	verge := *t
 	verge.Class, verge.Also = "", nil
@@ -204,6 +199,11 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 		if !found && len(lack) > 0 {
 			add(Covered)
 		}
+	}
+	// Who does not understand the voices cannot tell where in a file they lack.
+	if t.inOne && t.is(Gap) != t.is(Short) {
+		add(Gap)
+		add(Short)
 	}
 }
 
