@@ -251,7 +251,7 @@ func (s *Store) Alive(ctx context.Context) (at time.Time, err error) {
 
 // outageKinds is as the index events_outages has it, or it would not be used.
 const outageKinds = `('daemon_started', 'daemon_stopped', 'asterisk_seen',
-  'asterisk_unseen', 'manager_seen', 'manager_unseen', 'journal_gap', 'journal_stalled', 'journal_resumed', 'clock_jumped', 'alarm_raised', 'alarm_cleared')`
+  'asterisk_unseen', 'manager_seen', 'manager_unseen', 'journal_gap', 'journal_stalled', 'journal_resumed', 'clock_jumped', 'alarm_raised', 'alarm_cleared', 'asterisk_stalled')`
 
 // OutageEvents returns the events of a period of which outages are made, in
 // order.

@@ -244,6 +244,7 @@ func (a *App) start(ctx context.Context) error {
 		return err
 	}
 	a.startRecovery()
+	a.startStalls()
 	a.startEvents()
 	a.startProbe()
 	a.startAlarms()

@@ -165,11 +165,15 @@ const (
 	EventsGone OutageKind = "events_not_seen" // the connection to Asterisk's events
 	// AsteriskGone ends with another start of Asterisk: its calls ended with it.
 	AsteriskGone OutageKind = "asterisk_restarted"
-	ManagerGone  OutageKind = "manager_away" // the connection to Asterisk's manager
-	JournalGap   OutageKind = "journal_gap"
-	StorageGone  OutageKind = "storage"
-	ClockJumped  OutageKind = "clock_jumped"
-	Alarmed      OutageKind = "alarm"
+	// AsteriskStalled: it stood still, and dropped what came meanwhile. Files have
+	// their length all the same.
+	AsteriskStalled OutageKind = "asterisk_stalled"
+
+	ManagerGone OutageKind = "manager_away" // the connection to Asterisk's manager
+	JournalGap  OutageKind = "journal_gap"
+	StorageGone OutageKind = "storage"
+	ClockJumped OutageKind = "clock_jumped"
+	Alarmed     OutageKind = "alarm"
 )
 
 func (o Outage) overlaps(from, to time.Time) bool {

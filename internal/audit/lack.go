@@ -26,16 +26,36 @@ func (j *judging) need(n Need) {
 		}
 	}
 	covered := total(wanted) > total(left)
-	small := time.Duration(0)
+	small, large := time.Duration(0), time.Duration(0)
 	for _, g := range left {
 		if g.length() <= edge {
 			small += g.length()
 			continue
 		}
+		large += g.length()
 		j.lack(n, g, mine, covered, edge)
 	}
 	if small > 4*edge {
 		j.add(Finding{Class: Gap, From: n.From, To: n.To, Seconds: small.Seconds(), Cause: CauseFewFrames}, nil)
+	}
+	if large == 0 && covered {
+		j.stalls(wanted, edge)
+	}
+}
+
+// stalls finds files that have their length and may lack words all the same: what
+// came while Asterisk stood still it has dropped, or not. Where a file is as much
+// shorter that is known already.
+func (j *judging) stalls(wanted []stretch, edge time.Duration) {
+	for _, o := range j.world.Outages {
+		if o.Kind != AsteriskStalled {
+			continue
+		}
+		for _, s := range within(wanted, stretch{o.From, o.To}) {
+			if s.length() > edge {
+				j.add(Finding{Class: Unverifiable, From: s.from, To: s.to, Cause: string(AsteriskStalled), Event: o.Event}, nil)
+			}
+		}
 	}
 }
 

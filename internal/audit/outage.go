@@ -22,6 +22,8 @@ const (
 	EventAlarmRaised    = "alarm_raised"
 	EventAlarmCleared   = "alarm_cleared"
 	EventFinished       = "audit_finished" // Data is Sum
+
+	EventAsteriskStalled = "asterisk_stalled" // Data is Stalled
 )
 
 // OutageKinds are the events of which outages are made, as the database's index
@@ -30,7 +32,14 @@ func OutageKinds() []string {
 	return []string{
 		EventDaemonStarted, EventDaemonStopped, EventAsteriskSeen, EventAsteriskUnseen, EventManagerSeen, EventManagerUnseen,
 		EventJournalGap, EventJournalStalled, EventJournalResumed, EventClockJumped, EventAlarmRaised, EventAlarmCleared,
+		EventAsteriskStalled,
 	}
+}
+
+// Stalled is the data of EventAsteriskStalled.
+type Stalled struct {
+	From time.Time `json:"from"`
+	To   time.Time `json:"to"`
 }
 
 // Started is the data of EventDaemonStarted.
@@ -123,6 +132,10 @@ func (l *life) step(e Event, alive func(int64) (time.Time, error)) error {
 		l.end(string(ManagerGone), e.At)
 	case EventJournalGap:
 		l.out = append(l.out, Outage{Kind: JournalGap, From: e.At, To: e.At.Add(time.Second), Event: e.ID})
+	case EventAsteriskStalled:
+		var s Stalled
+		_ = json.Unmarshal(e.Data, &s) // without times it cuts nothing
+		l.out = append(l.out, Outage{Kind: AsteriskStalled, From: s.From, To: s.To, Event: e.ID})
 	case EventClockJumped:
 		l.out = append(l.out, jumped(e))
 	case EventJournalStalled:

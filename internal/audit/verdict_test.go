@@ -46,6 +46,21 @@ func TestClasses(t *testing.T) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(0, 20, 15, ready, "")
 		}, Gap, CauseFewFrames, 5, "ran for 20s and wrote 15s"},
+		"Asterisk stood still, and the file has its length": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 20, ready, "")
+			d.world.Outages = []Outage{{Kind: AsteriskStalled, From: at(7), To: at(8.5), Event: 99}}
+		}, Unverifiable, string(AsteriskStalled), 0, "stood still"},
+		"Asterisk stood still, and the file is shorter": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 18.5, ready, "")
+			d.world.Outages = []Outage{{Kind: AsteriskStalled, From: at(7), To: at(8.5), Event: 99}}
+		}, Gap, CauseFewFrames, 1.5, "ran for 20s and wrote"},
+		"Asterisk stood still for a moment": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 20, ready, "")
+			d.world.Outages = []Outage{{Kind: AsteriskStalled, From: at(7), To: at(7.45), Event: 99}}
+		}, Covered, "", 0, "All 20s"},
 		"between one recorder and the next": {func(d *drawing) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(0, 8, 8, ready, recorder.CauseClosedEarly)

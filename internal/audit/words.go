@@ -116,7 +116,7 @@ func (j *judging) cause(f Finding, c *cover) string {
 }
 
 func outageKinds() []OutageKind {
-	return []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed, JournalGap, ClockJumped}
+	return []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed, JournalGap, ClockJumped, AsteriskStalled}
 }
 
 func toldTexts(list []Notice) (out []string) {
@@ -135,7 +135,7 @@ func toldTexts(list []Notice) (out []string) {
 // String says what was away from when to when.
 func (o Outage) String() string {
 	what := map[OutageKind]string{
-		DaemonDown: "callrecordd did not run", EventsGone: "Asterisk's events were not seen", AsteriskGone: "Asterisk was away and started anew",
+		DaemonDown: "callrecordd did not run", EventsGone: "Asterisk's events were not seen", AsteriskGone: "Asterisk was away and started anew", AsteriskStalled: "Asterisk stood still",
 		ManagerGone: "Asterisk's manager could not be reached", JournalGap: "the journal of calls was not complete",
 		StorageGone: "the recordings' disk could not be written", ClockJumped: "the clock was set", Alarmed: "an alarm was raised",
 	}[o.Kind]
@@ -175,6 +175,7 @@ func causeText(cause string) string {
 		string(DaemonDown):               "callrecordd was not running or not connected",
 		string(EventsGone):               "callrecordd did not see Asterisk's events",
 		string(AsteriskGone):             "Asterisk ended",
+		string(AsteriskStalled):          "Asterisk stood still: the file has its length, and may lack what was said meanwhile",
 		string(ManagerGone):              "callrecordd could not reach Asterisk's manager",
 		string(StorageGone):              "the recordings' disk could not be written",
 		string(ClockJumped):              "the clock was set while the call went on, so its times cannot be compared",

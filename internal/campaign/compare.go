@@ -167,7 +167,21 @@ func (e *evidence) look(n int, r *Report) {
 		return
 	}
 	r.Classes[c.Truth.Class]++
+	if c.untold() {
+		fail(&r.NotTold, "Asterisk stood still")
+		return
+	}
 	r.judge(c)
+}
+
+// standsStill is the fault that makes a file lack words though it has its length.
+const standsStill = "asterisk-freeze"
+
+// untold says whether the audit says itself that it cannot know, and is right: the
+// call had to be recorded, and Asterisk did stand still in it.
+func (c Case) untold() bool {
+	return len(c.Audit) == 1 && c.Audit[0].Class == "unverifiable" && c.Audit[0].Reason == "asterisk_stalled" && c.Truth.Required > 0 &&
+		slices.ContainsFunc(c.Meanwhile, func(in Incident) bool { return in.Fault == standsStill })
 }
 
 // gather collects what there is of a call.
@@ -208,6 +222,11 @@ func (e *evidence) gather(n int) Case {
 	for _, in := range e.incidents {
 		if in.At.Before(end) && in.Ready.After(c.Phone.Invite) {
 			c.Meanwhile = append(c.Meanwhile, in)
+		}
+	}
+	for _, in := range c.Meanwhile {
+		if in.Fault == standsStill && !c.Phone.Answered.IsZero() && in.At.Before(c.Phone.Answered.Add(frameTime(measures().start))) && in.Until.After(c.Phone.Answered) {
+			c.Truth.stoodAtBegin()
 		}
 	}
 	c.Truth.Unjudged = unjudged(c)

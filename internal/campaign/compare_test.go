@@ -10,6 +10,26 @@ import (
 
 // TestCompareFindsEachLie: a campaign in which all is as it should be passes,
 // and each thing that is wrong is found and named.
+// That the audit cannot know is only taken if it is so.
+func TestAuditMayNotSayThatItCannotKnow(t *testing.T) {
+	said := Verdict{Class: "unverifiable", Reason: "asterisk_stalled"}
+	froze := []Incident{{Fault: standsStill}}
+	for name, c := range map[string]struct {
+		of   Case
+		want bool
+	}{
+		"it stood still":                 {Case{Audit: []Verdict{said}, Meanwhile: froze, Truth: Truth{Required: time.Second}}, true},
+		"it did not":                     {Case{Audit: []Verdict{said}, Meanwhile: []Incident{{Fault: "ari-cut"}}, Truth: Truth{Required: time.Second}}, false},
+		"nothing had to be recorded":     {Case{Audit: []Verdict{said}, Meanwhile: froze}, false},
+		"for another reason":             {Case{Audit: []Verdict{{Class: "unverifiable"}}, Meanwhile: froze, Truth: Truth{Required: time.Second}}, false},
+		"the audit says something of it": {Case{Audit: []Verdict{{Class: "covered"}}, Meanwhile: froze, Truth: Truth{Required: time.Second}}, false},
+	} {
+		if got := c.of.untold(); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
 func TestCompareFindsEachLie(t *testing.T) {
 	const seed, calls = 3, 60
 	begun := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)

@@ -49,6 +49,8 @@ type Report struct {
 	// NotCounted and NotJudged are named.
 	NotCounted []Case `json:"not_counted"`
 	NotJudged  []Case `json:"not_judged"`
+	// NotTold are those of which the audit says that it cannot know.
+	NotTold []Case `json:"not_told"`
 	// Backup is what came of the backup that was taken in the midst.
 	Backup string `json:"backup"`
 
@@ -161,6 +163,7 @@ func (r Report) Text(w io.Writer) {
 	say("%6d calls count: they rang or were answered %s or more before any SIGKILL of Asterisk", r.Counted, beforeKill)
 	say("%6d of them cannot be judged: *3 was pressed while nobody could notice, or (%d) the telephone was late", r.Unjudged, r.Busy)
 	say("%6d have more than one true class, and the audit names the second", r.Alike)
+	say("%6d are unverifiable, says the audit, because Asterisk stood still in them, and it did", len(r.NotTold))
 	say("%6d calls without exactly one CDR, or with another call's voice", len(r.Wrong))
 	say("%6d files or CDRs of no call", len(r.Strange))
 	say("%6d calls of which the audit says something else than telephones and files", len(r.Disagreements))
@@ -189,6 +192,7 @@ func (r Report) Text(w io.Writer) {
 	section(w, "Odd, but no promise broken", r.Notes)
 	say("\nNot counted, %d calls: %s", len(r.NotCounted), names(r.NotCounted))
 	say("\nNot judged, %d calls: %s", len(r.NotJudged), names(r.NotJudged))
+	say("\nUnverifiable by the audit's own word, %d calls: %s", len(r.NotTold), names(r.NotTold))
 	say("")
 	if r.Passed() {
 		say("PASSED: exactly one CDR for each of %d calls, and the audit is right about each that can be judged.", r.Counted)

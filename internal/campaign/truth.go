@@ -164,6 +164,14 @@ func (t *Truth) lingers() {
 	}
 }
 
+// stoodAtBegin says that Asterisk stood still when the talk began: who does not
+// understand the voices cannot tell where in the file they lack.
+func (t *Truth) stoodAtBegin() {
+	if t.inOne && t.is(Late) && !t.is(Gap) {
+		t.Also = append(t.Also, Gap)
+	}
+}
+
 // classify finds the classes from how many frames lack in each half second that
 // was required.
 func (t *Truth) classify(lack []part, tol tolerances) {
