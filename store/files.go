@@ -148,7 +148,7 @@ func (f Files) Media(ctx context.Context, file string, yield func(backup.Media) 
 	var refused error // of the caller, and no fault of the database
 	err := inFile(ctx, file, func(db *sql.DB) (err error) {
 		rows, err := db.QueryContext(ctx, `SELECT uuid, tenant_uuid, state, bytes, sha256 FROM recordings
-			WHERE state NOT IN ('missing', 'deleted') ORDER BY tenant_uuid, uuid`)
+			WHERE state <> 'deleted' AND (state <> 'missing' OR sha256 <> '') ORDER BY tenant_uuid, uuid`)
 		if err != nil {
 			return err
 		}
@@ -169,6 +169,22 @@ func (f Files) Media(ctx context.Context, file string, yield func(backup.Media) 
 		return refused
 	}
 	return err
+}
+
+// Continues implements backup.Database.
+func (f Files) Continues(ctx context.Context, file string, before backup.Facts) (does bool, err error) {
+	err = inFile(ctx, file, func(db *sql.DB) error {
+		var head string
+		err := db.QueryRowContext(ctx, "SELECT lower(hex(coalesce(hash, ''))) FROM events WHERE id = ?", before.LastEvent).Scan(&head)
+		if errors.Is(err, sql.ErrNoRows) {
+			does = before.LastEvent == 0
+			return nil
+		}
+		// One of before the ledger had no hash then.
+		does = before.Head == "" || head == before.Head
+		return err
+	})
+	return does, err
 }
 
 // Removed implements backup.Database. A row that is gone went with its CDR.

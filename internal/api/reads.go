@@ -50,7 +50,7 @@ func newReads(note func(context.Context, recorder.Event) error, now func() time.
 func (m *reads) again(e recorder.Event, d ReadData) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now, key := m.now(), e.Kind+" "+e.Recording+d.Export+" "+e.Actor+" "+d.Address
+	now, key := m.now(), readKey(e, d)
 	if at, ok := m.last[key]; ok && now.Sub(at) < readEvery && !now.Before(at) {
 		return true
 	}
@@ -59,6 +59,17 @@ func (m *reads) again(e recorder.Event, d ReadData) bool {
 	}
 	m.last[key] = now
 	return false
+}
+
+// forget lets the next request be stored, as this one was not.
+func (m *reads) forget(e recorder.Event, d ReadData) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.last, readKey(e, d))
+}
+
+func readKey(e recorder.Event, d ReadData) string {
+	return e.Kind + " " + e.Recording + d.Export + " " + e.Actor + " " + d.Address
 }
 
 // gave stores, before it happens, that a client is given audio. HEAD gives none.
@@ -71,6 +82,7 @@ func (s *Server) gave(r *http.Request, kind, recording, actor string, d ReadData
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), readWait)
 	defer cancel()
 	if err := s.reads.note(ctx, e); err != nil {
+		s.reads.forget(e, d)
 		s.log.Error("who was given audio is not on record", "kind", kind, "recording_uuid", recording, "actor", actor, "address", d.Address, "err", err)
 	}
 }

@@ -57,3 +57,18 @@ func TestReadsRememberOnlySoMuch(t *testing.T) {
 		t.Errorf("%d", len(m.last))
 	}
 }
+
+// TestReadThatWasNotStoredIsStoredTheNextTime: what could not be stored counted as
+// stored for a minute.
+func TestReadThatWasNotStoredIsStoredTheNextTime(t *testing.T) {
+	w := newWorld(t)
+	path := w.recorded(recorder.Ready, "0123456789")
+	w.lost = errors.New("locked")
+	w.get(path)
+	w.lost = nil
+	n := len(w.noted)
+	w.get(path)
+	if len(w.noted) != n+1 {
+		t.Errorf("%+v", w.noted)
+	}
+}

@@ -23,6 +23,10 @@ var (
 	ErrNone = errors.New("there is no backup in this folder")
 	// ErrForeign: the folder has other things in it.
 	ErrForeign = errors.New("the folder is not empty and holds no backup; choose an empty one")
+	// ErrOther: the folder has the backup of another database, or of a later one.
+	// To go on would remove from it what this database does not know.
+	ErrOther = errors.New("the folder has a backup with events that this database lacks: it is of another one, or an older one was put in its place; " +
+		"choose another folder, and keep this one")
 	// ErrRunning: another backup goes into the same folder.
 	ErrRunning = errors.New("another backup into this folder is running")
 	// ErrDamaged: the backup is not what its manifest says.
@@ -78,9 +82,13 @@ type Database interface {
 	Copy(ctx context.Context, to string, progress func(done, all int)) error
 	// Facts reads what a copy says about itself.
 	Facts(ctx context.Context, file string) (Facts, error)
+	// Continues says whether a copy is of the database of which an earlier copy
+	// said that, with all events that were in that one.
+	Continues(ctx context.Context, file string, before Facts) (bool, error)
 	// Sound has SQLite check a copy.
 	Sound(ctx context.Context, file string) error
-	// Media yields the recordings of a copy that may have files, by path.
+	// Media yields the recordings of a copy that may have files, by path, and those
+	// whose file was there and is missing.
 	Media(ctx context.Context, file string, yield func(Media) error) error
 	// Removed says whether the database has, by now, that the file was removed.
 	Removed(ctx context.Context, uuid string) (bool, error)

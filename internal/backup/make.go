@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"callrecordd/internal/recorder"
 )
 
 // File is one to be copied beside database and recordings.
@@ -216,6 +218,15 @@ func (m *maker) database(ctx context.Context) (Entry, error) {
 	if err != nil {
 		return e, err
 	}
+	if m.old.r != nil {
+		does, err := m.Database.Continues(ctx, file+suffix, m.old.r.Header.Facts)
+		if err == nil && !does {
+			err = ErrOther
+		}
+		if err != nil {
+			return e, errors.Join(err, os.Remove(file+suffix))
+		}
+	}
 	if err := os.Rename(file+suffix, file); err != nil {
 		return e, err
 	}
@@ -267,6 +278,14 @@ func (m *maker) add(e Entry) error {
 func (m *maker) recordings(ctx context.Context, database string) error {
 	var n int64
 	return m.Database.Media(ctx, filepath.Join(m.Dir, filepath.FromSlash(database)), func(r Media) error {
+		if r.State == recorder.Missing {
+			// Its file is lost: what an earlier backup has may be the last there is.
+			kept, ok, err := m.there(ctx, Entry{Kind: KindRecording, Path: mediaDir + "/" + r.Path}, r)
+			if err != nil || !ok {
+				return err
+			}
+			return m.w.add(kept)
+		}
 		e, err := m.recording(ctx, r)
 		if err != nil {
 			return fmt.Errorf("recording %s: %w", r.Path, err)

@@ -59,7 +59,7 @@ func (c *cdrs) judge(ctx context.Context, db Database, lastOld int64, r *Report)
 		case c.known.has(id):
 		case c.gone.has(id):
 			r.add(find(CDRPutBack, "cdr", text(id), "CDR %d is there, but the ledger says that it was deleted", id))
-		case id <= lastOld:
+		case id > 0 && id <= lastOld:
 			r.UnprovedCDRs++
 		default:
 			r.add(find(CDRInserted, "cdr", text(id), "CDR %d is in no entry of the ledger: callrecordd has not stored it", id))

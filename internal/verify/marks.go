@@ -68,6 +68,10 @@ func readMarks(ctx context.Context, db Database, anchor io.Reader, key *ledger.V
 			return nil
 		})
 	}
+	if err == nil && anchor != nil && r.Anchors == 0 && r.Checkpoints > 0 {
+		r.add(find(AnchorForged, "anchor", "file", "the anchor file has no checkpoint, though the database has %d: "+
+			"it was emptied or replaced, or the daemon has not written to it yet", r.Checkpoints))
+	}
 	slices.SortStableFunc(m.list, func(a, b mark) int { return cmp.Compare(a.size, b.size) })
 	return m, err
 }

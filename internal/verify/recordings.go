@@ -106,7 +106,8 @@ func judge(rec Recording, old begun) verdict {
 	if said != nil && said.Proves {
 		state = said.State
 	}
-	if v.sha256 != "" && state != recorder.Missing || state == recorder.Ready {
+	// A missing one with a hash had its file, and nobody has deleted it.
+	if v.sha256 != "" || state == recorder.Ready {
 		v.file = itsFile
 	}
 	return v

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 
 	"callrecordd/internal/ledger"
@@ -78,6 +79,9 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 			}
 		}
 		if err := l.marks.meet(); err != nil {
+			return err
+		}
+		if err := beforeFirst(ctx, db, r); err != nil {
 			return err
 		}
 		l.marks.end(now, r)
@@ -164,6 +168,15 @@ func (l *ledgerOf) add(p *part) error {
 		l.holds.apply(h)
 	}
 	return l.marks.add(p)
+}
+
+// beforeFirst tells of entries that no chain begins with: ids begin with 1. What
+// they say about recordings would be read.
+func beforeFirst(ctx context.Context, db Database, r *Report) error {
+	return db.Entries(ctx, math.MinInt64, 0, func(e *ledger.Entry, _ []byte) error {
+		r.add(find(EntryInserted, "entry", text(e.ID), "entry %d (%s) is before the first: callrecordd has not written it", e.ID, e.Kind))
+		return nil
+	})
 }
 
 // unchained tells of entries without a hash: those of before the ledger get
