@@ -132,6 +132,8 @@ type Settled struct {
 	Samples int64          `json:"samples"`
 	Rate    int            `json:"rate"`
 	Proves  bool           `json:"proves"` // of this version: SHA256 is empty because there is none
+	// Tenant is whose it is, and with it in which folder; older entries lack it.
+	Tenant string `json:"tenant,omitempty"`
 }
 
 // EventAttached says to which CDR a recording belongs from now on. Data is Attached.
@@ -189,7 +191,7 @@ func Settle(r recorder.Recording) recorder.Event {
 		call = r.Legs[0]
 	}
 	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: call, Actor: "callrecordd", Data: Settled{
-		State: r.State, Cause: r.Cause, SHA256: r.SHA256, Bytes: r.Bytes, Samples: r.Samples, Rate: r.Rate, Proves: true,
+		State: r.State, Cause: r.Cause, SHA256: r.SHA256, Bytes: r.Bytes, Samples: r.Samples, Rate: r.Rate, Proves: true, Tenant: r.TenantUUID,
 	}}
 }
 

@@ -153,9 +153,9 @@ func (t *Tx) settle(r recorder.Recording) error {
 
 // settled is what the row says, without the cause; sql.ErrNoRows if there is none.
 func (t *Tx) settled(uuid string) (s Settled, err error) {
-	st, err := t.prepared("SELECT state, sha256, bytes, samples, rate FROM recordings WHERE uuid = ?")
+	st, err := t.prepared("SELECT state, sha256, bytes, samples, rate, tenant_uuid FROM recordings WHERE uuid = ?")
 	if err == nil {
-		err = st.QueryRowContext(t.ctx, uuid).Scan(&s.State, &s.SHA256, &s.Bytes, &s.Samples, &s.Rate)
+		err = st.QueryRowContext(t.ctx, uuid).Scan(&s.State, &s.SHA256, &s.Bytes, &s.Samples, &s.Rate, &s.Tenant)
 	}
 	return s, err
 }

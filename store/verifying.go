@@ -273,7 +273,7 @@ func scanVerified(rows *sql.Rows) (v verify.Recording, err error) {
 	if err := rows.Scan(&v.UUID, &rec.TenantUUID, &v.State, &v.IntentAt, &v.SHA256, &v.Bytes, &v.Samples, &v.Rate, &v.CDR, &facts); err != nil {
 		return v, err
 	}
-	rec.UUID = v.UUID
+	rec.UUID, v.Tenant = v.UUID, rec.TenantUUID
 	v.Path = rec.Path()
 	if err := json.Unmarshal(facts, &v.Facts); err != nil {
 		return v, fmt.Errorf("events of recording %s: %w", v.UUID, err)

@@ -35,6 +35,14 @@ func TestCheatsOfTheReviewAreNamed(t *testing.T) {
 		"an anchor file without any checkpoint": {func(w *world) {
 			must(w.t, os.WriteFile(w.anchor, nil, 0o640))
 		}, verify.AnchorForged, "file"},
+		"a recording goes to another tenant, with its file": {func(w *world) {
+			must(w.t, os.MkdirAll(filepath.Join(w.root, "v", "monitor"), 0o750))
+			must(w.t, os.Rename(w.file(3), filepath.Join(w.root, "v", "monitor", recording(3)+".wav")))
+			w.attack("UPDATE recordings SET tenant_uuid = 'v' WHERE uuid = '" + recording(3) + "'")
+		}, verify.RecordingAltered, recording(3)},
+		"an entry with a number that would take years to reach": {func(w *world) {
+			w.attack("INSERT INTO events (id, at, kind, recording, call, actor, data, hash) SELECT 9000000000000000000, at, kind, '', '', actor, data, hash FROM events WHERE id = 1")
+		}, verify.EntryInserted, "9000000000000000000"},
 		"a file is gone, and the daemon has noted it": {func(w *world) {
 			must(w.t, os.Remove(w.file(4)))
 			w.open()

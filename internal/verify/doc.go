@@ -31,6 +31,7 @@ type Fact struct {
 // entries.
 type Recording struct {
 	UUID, Path string // Path below the root of recordings
+	Tenant     string
 	State      recorder.State
 	IntentAt   int64 // microseconds UTC
 	SHA256     string

@@ -16,6 +16,7 @@ type settled struct {
 	Samples int64          `json:"samples"`
 	Rate    int            `json:"rate"`
 	Proves  bool           `json:"proves"`
+	Tenant  string         `json:"tenant"` // empty in older entries
 }
 
 // verdict is what a row and the ledger together demand of the file.
@@ -97,6 +98,8 @@ func judge(rec Recording, old begun) verdict {
 			return bad(RecordingInserted, "is in no entry of the ledger: callrecordd has not stored it")
 		}
 		v.unproved = true
+	case said.Tenant != "" && said.Tenant != rec.Tenant:
+		return bad(RecordingAltered, "belongs to tenant %q, but it was recorded for %q", rec.Tenant, said.Tenant)
 	case said.State != rec.State, said.SHA256 != rec.SHA256, said.Bytes != rec.Bytes, said.Samples != rec.Samples, said.Rate != rec.Rate:
 		v = bad(RecordingAltered, "has another row than callrecordd has stored: %s with %d bytes and SHA-256 %q, but it was %s with %d bytes and %q",
 			rec.State, rec.Bytes, rec.SHA256, said.State, said.Bytes, said.SHA256)

@@ -60,12 +60,18 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 	if err != nil {
 		return begun{}, err
 	}
+	if x, err = l.within(ctx, db, x); err != nil {
+		return begun{}, err
+	}
 	if err := l.most(ctx, db, x.LastID, o); err != nil {
 		return begun{}, err
 	}
 	// The rest at one moment: a daemon may be at work.
 	err = db.Snapshot(ctx, func(db Database) error {
 		now, err := db.Extent(ctx)
+		if err == nil {
+			now, err = l.within(ctx, db, now)
+		}
 		if err != nil {
 			return err
 		}
@@ -94,6 +100,23 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 	return l.begun, err
 }
 
+// mostEntries is more than any ledger has, and can be gone through in minutes.
+const mostEntries = 1 << 33
+
+// within leaves out, and tells of, an entry so far behind all others that to look
+// for those between would never end.
+func (l *ledgerOf) within(ctx context.Context, db Database, x Extent) (Extent, error) {
+	if x.LastID < mostEntries {
+		return x, nil
+	}
+	if !l.far {
+		l.far = true
+		l.r.add(find(EntryInserted, "entry", text(x.LastID), "entry %d is far behind the last one: callrecordd has not written it", x.LastID))
+	}
+	last, err := db.LinkAt(ctx, mostEntries-1)
+	return Extent{LastID: last.ID, Numbered: last.ID}, err
+}
+
 // ledgerOf is what has been read of the ledger.
 type ledgerOf struct {
 	marks *marks
@@ -102,6 +125,7 @@ type ledgerOf struct {
 	r     *Report
 	begun begun
 	seen  bool // begun
+	far   bool // an entry was left out, and told of
 	bare  int64
 	first int64 // of those without a hash
 }
