@@ -30,20 +30,23 @@ const (
 // pulse tells for how long this process itself stood still.
 type pulse struct {
 	last  atomic.Int64 // nanoseconds since begun
-	late  atomic.Int64 // by how much beats were late since it was asked
+	late  atomic.Int64 // by how much beats were late since it was asked, in all
+	worst atomic.Int64 // and one of them
 	begun time.Time
 }
 
 const (
 	pulseEvery = 50 * time.Millisecond
-	// pulseLate is what a beat may be late without a word.
-	pulseLate = 20 * time.Millisecond
+	// pulseLate is what a beat may be late without a word, and pulseWorst what all
+	// may be late of which none is later than that.
+	pulseLate, pulseWorst = 20 * time.Millisecond, 100 * time.Millisecond
 )
 
 func (p *pulse) beat() {
 	now := int64(time.Since(p.begun))
 	if late := time.Duration(now-p.last.Swap(now)) - pulseEvery; late > pulseLate {
 		p.late.Add(int64(late))
+		p.worst.Store(max(p.worst.Load(), int64(late)))
 	}
 }
 
@@ -63,7 +66,10 @@ func (p *pulse) run(ctx context.Context) error {
 // stood says for how long we ourselves stood still since the last time, also now.
 func (p *pulse) stood() time.Duration {
 	p.beat()
-	return time.Duration(p.late.Swap(0))
+	if late := p.late.Swap(0); time.Duration(p.worst.Swap(0)) > pulseWorst {
+		return time.Duration(late)
+	}
+	return 0
 }
 
 // startStalls watches whether Asterisk stands still.

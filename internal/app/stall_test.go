@@ -62,6 +62,13 @@ func TestADaemonThatStoodStillBlamesNobody(t *testing.T) {
 		if d := p.stood(); d != 0 {
 			t.Errorf("it beats, and has stood for %s", d)
 		}
+		for range 10 {
+			time.Sleep(pulseEvery + 50*time.Millisecond)
+			p.beat()
+		}
+		if d := p.stood(); d != 0 {
+			t.Errorf("a busy machine has stood for %s", d)
+		}
 		for range 3 {
 			time.Sleep(pulseEvery + 200*time.Millisecond)
 			p.beat()
