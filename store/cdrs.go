@@ -171,13 +171,14 @@ func (t *Tx) alsoLive(c *cdr.CDR, known []int64) ([]int64, error) {
 }
 
 // fromSameRows reports whether the one known CDR was derived from the range of
-// rows of c. Rows that came later lie behind it, because ids only grow.
+// rows of c. Rows that came later lie behind it, because ids only grow. It may have
+// been made whole by events that nobody remembers when the rows are read again.
 func (t *Tx) fromSameRows(c *cdr.CDR, known []int64) (same bool, err error) {
 	if len(known) != 1 || c.Source != cdr.SourceJournal {
 		return false, nil
 	}
-	err = t.tx.QueryRowContext(t.ctx, `SELECT source = ? AND journal_id = ? AND journal_first = ? AND journal_last = ?
-		FROM cdrs WHERE id = ?`, c.Source, c.Journal.ID, c.Journal.First, c.Journal.Last, known[0]).Scan(&same)
+	err = t.tx.QueryRowContext(t.ctx, `SELECT journal_id = ? AND journal_first = ? AND journal_last = ?
+		FROM cdrs WHERE id = ?`, c.Journal.ID, c.Journal.First, c.Journal.Last, known[0]).Scan(&same)
 	if err != nil {
 		return false, fmt.Errorf("compare with cdr %d: %w", known[0], err)
 	}

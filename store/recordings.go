@@ -30,7 +30,8 @@ func (s *Store) InsertIntent(ctx context.Context, r recorder.Recording) error {
 // is SavePause, and CDRID, which the store sets itself. It is fsynced once the
 // file's life is over. That a recorder is to hear nothing any more goes first: a
 // daemon that dies before it is stored would be followed by one that lets it
-// hear. The error wraps ErrNotFound if there is no such recording.
+// hear. One that was deleted meanwhile stays as it is. The error wraps ErrNotFound if
+// there is no such recording.
 func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error {
 	p := Soon
 	switch r.State {
@@ -40,7 +41,26 @@ func (s *Store) UpdateRecording(ctx context.Context, r recorder.Recording) error
 		p = Intent
 	default: // its file is closed
 	}
-	return s.Write(ctx, p, func(t *Tx) error { return t.UpdateRecording(r) })
+	return s.Write(ctx, p, func(t *Tx) error {
+		if gone, err := t.deleted(r); err != nil || gone {
+			return err
+		}
+		return t.UpdateRecording(r)
+	})
+}
+
+// deleted says whether a recording was deleted meanwhile, by somebody who knew
+// nothing of what is looked at: a file that is repaired later than its start.
+// What is deleted remains so.
+func (t *Tx) deleted(r recorder.Recording) (bool, error) {
+	if r.State == recorder.Deleted {
+		return false, nil
+	}
+	before, err := t.settled(r.UUID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil // told by the update
+	}
+	return before.State == recorder.Deleted, err
 }
 
 // InsertRecording is InsertIntent within a transaction.

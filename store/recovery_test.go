@@ -135,3 +135,46 @@ func TestFilesThatNobodyClosedAreFoundAgain(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 }
+
+// TestARecordingThatIsDeletedWhileItIsRepairedStaysDeleted: the repair at a start
+// has read its row before.
+func TestARecordingThatIsDeletedWhileItIsRepairedStaysDeleted(t *testing.T) {
+	s, _ := newStore(t)
+	r := recording("r", "1.2")
+	if err := s.InsertIntent(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	r.State, r.Cause = recorder.Interrupted, recorder.CauseHeaderUnset
+	if err := s.UpdateRecording(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := s.BeginRemovals(t.Context(), []string{"r"}, "admin", "asked for"); err != nil || b[0].Err != nil {
+		t.Fatal(b, err)
+	}
+	for _, state := range []recorder.State{recorder.Closing, recorder.Missing} {
+		if r.State = state; s.UpdateRecording(t.Context(), r) != nil {
+			t.Error("it is tried for ever")
+		}
+		if got, err := s.Recording(t.Context(), "r"); err != nil || got.State != recorder.Deleted {
+			t.Errorf("%s made it %s (%v)", state, got.State, err)
+		}
+	}
+}
+
+// TestACallMadeWholeByEventsStaysSoWhenTheJournalIsReadAgain: of its end the
+// journal knows nothing, and the events are forgotten by then.
+func TestACallMadeWholeByEventsStaysSoWhenTheJournalIsReadAgain(t *testing.T) {
+	s, _ := newStore(t)
+	whole := call("1.1", "1.1", "1.2")
+	whole.Source, whole.DestinationName = cdr.SourceLive, "whole"
+	id := save(t, s, 10, whole)[0]
+	half := call("1.1", "1.1", "1.2")
+	half.DestinationName = "half"
+	if again := save(t, s, 10, half)[0]; again != id || get(t, s, id).DestinationName != "whole" {
+		t.Errorf("it is %d with %q, was %d", again, get(t, s, id).DestinationName, id)
+	}
+	half.Journal.Last++ // rows that came after all
+	if again := save(t, s, 10, half)[0]; again != id || get(t, s, id).DestinationName != "half" {
+		t.Errorf("it is %d with %q", again, get(t, s, id).DestinationName)
+	}
+}

@@ -51,6 +51,7 @@ func (a *App) findOrphans(ctx context.Context, mode orphans.Mode, age time.Durat
 		return orphans.Result{}, errSearching
 	}
 	defer a.orphans.mu.Unlock()
+	mode = allowed(mode, a.second.Load())
 	tally := newTally()
 	s := orphans.Searcher{
 		Repo: orphanRepo{a.store}, Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Age: age, Share: orphanShare,
@@ -59,6 +60,15 @@ func (a *App) findOrphans(ctx context.Context, mode orphans.Mode, age time.Durat
 	result, err := s.Run(ctx, mode, actor)
 	tally.raise(a.alarms)
 	return result, err
+}
+
+// allowed is what is done about orphans: what a second daemon does not know of are
+// the recordings of the first.
+func allowed(mode orphans.Mode, second bool) orphans.Mode {
+	if second {
+		return orphans.Report
+	}
+	return mode
 }
 
 func logFinding(log *slog.Logger, f orphans.Finding) {

@@ -48,7 +48,9 @@ func (a *App) lookAround(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("look for another daemon: %w", err)
 	}
-	return alone(said, a.stackUUID, a.opt.Now())
+	err = alone(said, a.stackUUID, a.opt.Now())
+	a.second.Store(err != nil)
+	return err
 }
 
 // claim says that we record here. Who cannot, without the manager, does not keep

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"callrecordd/internal/orphans"
 )
 
 func TestOnlyALivingOtherDaemonIsAnObstacle(t *testing.T) {
@@ -23,6 +25,19 @@ func TestOnlyALivingOtherDaemonIsAnObstacle(t *testing.T) {
 	} {
 		if err := alone(c.said, "me", now); (err == nil) != c.alone || err != nil && !errors.Is(err, errNotAlone) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestSecondDaemonTouchesNoFileOfTheFirst: one of another configuration, with the
+// same folders, knows of none of their recordings.
+func TestSecondDaemonTouchesNoFileOfTheFirst(t *testing.T) {
+	for _, mode := range []orphans.Mode{orphans.Report, orphans.Repair, orphans.Adopt, orphans.Quarantine} {
+		if got := allowed(mode, true); got != orphans.Report {
+			t.Errorf("the second does %s when asked to %s", got, mode)
+		}
+		if got := allowed(mode, false); got != mode {
+			t.Errorf("the only one does %s when asked to %s", got, mode)
 		}
 	}
 }

@@ -46,10 +46,14 @@ type stalled struct {
 	told  string // what is wrong with the database, of the loop alone
 }
 
-func (s *stalled) set(calls int) (was int) {
+// lasts notes how many calls the journal lacks, and returns how many it was before.
+// A stall whose calls are forgotten goes on.
+func (s *stalled) lasts(calls int, forgotten bool) (was int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was, s.calls = s.calls, calls
+	if was = s.calls; calls > 0 || !forgotten {
+		s.calls = calls
+	}
 	return was
 }
 
@@ -138,12 +142,12 @@ func (a *App) tellStall(ctx context.Context, missing []cdr.Evidence) {
 			data.Channels = data.Channels[:10]
 		}
 	}
-	was := a.stalled.set(data.Calls)
+	was := a.stalled.lasts(data.Calls, a.witness.Stalled())
 	event := recorder.Event{Kind: eventStalled, Actor: "callrecordd", Data: data}
 	switch {
 	case was == 0 && data.Calls > 0:
 		a.log.Error("the journal is stalled", "detail", a.stalled.text(), "channels", data.Channels)
-	case was > 0 && data.Calls == 0:
+	case was > 0 && a.stalled.text() == "":
 		event.Kind, event.Data = eventResumed, nil
 		a.log.Info("the journal is written again")
 	default:
@@ -195,6 +199,9 @@ func final(s recorder.State) bool {
 // repairAgain has files looked at again that could not be repaired, for want of
 // room on their disk or because an older version did not do it.
 func (a *App) repairAgain(ctx context.Context) {
+	if !a.awaitMachine(ctx) {
+		return
+	}
 	rows, err := a.store.UnclosedRecordings(ctx)
 	if err != nil {
 		a.log.Warn("files that nobody closed cannot be looked for", "err", err)
@@ -210,6 +217,23 @@ func (a *App) repairAgain(ctx context.Context) {
 	a.log.Info("files that nobody closed are looked at again", "recordings", len(rows))
 	if err := a.reducer.do(ctx, func() { a.reducer.finish(rows...) }); err != nil && ctx.Err() == nil {
 		a.log.Warn("files that nobody closed are not looked at", "err", err)
+	}
+}
+
+// awaitMachine waits until Asterisk was seen for the first time: what is read of
+// the store before may be deleted by then.
+func (a *App) awaitMachine(ctx context.Context) bool {
+	tick := time.NewTicker(recoveryEvery)
+	defer tick.Stop()
+	for {
+		if there, err := ask(ctx, a.reducer, func() bool { return a.reducer.machine != nil }); err == nil && there {
+			return true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
 	}
 }
 

@@ -92,6 +92,7 @@ type App struct {
 	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
 	amiBack   chan struct{}                 // the manager has connected
 	claims    chan struct{}                 // it is to be said that we record here
+	second    atomic.Bool                   // another daemon does
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper

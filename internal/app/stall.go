@@ -20,27 +20,33 @@ const (
 	stallDoubt = 300 * time.Millisecond
 	// stallLeast is what is worth an event.
 	stallLeast = 400 * time.Millisecond
-	// stallMost is how long an answer is waited for: then the connections are told
-	// to be away.
-	stallMost = 8 * time.Second
-	// stallSame is by how much both may differ, and by how much we may have been
-	// late ourselves, to count as the same moment.
+	// stallMost is how long an answer is waited for: before that both connections
+	// are told to be away, which takes up to 30 s.
+	stallMost = 45 * time.Second
+	// stallSame is by how much both may differ to count as the same moment.
 	stallSame = 100 * time.Millisecond
 )
 
-// pulse tells whether this process itself stood still.
+// pulse tells for how long this process itself stood still.
 type pulse struct {
 	last  atomic.Int64 // nanoseconds since begun
-	worst atomic.Int64 // the longest pause between two beats since it was asked
+	late  atomic.Int64 // by how much beats were late since it was asked, in all
+	worst atomic.Int64 // and one of them
 	begun time.Time
 }
 
-const pulseEvery = 50 * time.Millisecond
+const (
+	pulseEvery = 50 * time.Millisecond
+	// pulseLate is what a beat may be late without a word, and pulseWorst what all
+	// may be late of which none is later than that.
+	pulseLate, pulseWorst = 20 * time.Millisecond, 100 * time.Millisecond
+)
 
 func (p *pulse) beat() {
 	now := int64(time.Since(p.begun))
-	if pause := now - p.last.Swap(now); pause > p.worst.Load() {
-		p.worst.Store(pause)
+	if late := time.Duration(now-p.last.Swap(now)) - pulseEvery; late > pulseLate {
+		p.late.Add(int64(late))
+		p.worst.Store(max(p.worst.Load(), int64(late)))
 	}
 }
 
@@ -57,10 +63,13 @@ func (p *pulse) run(ctx context.Context) error {
 	}
 }
 
-// stood says whether we ourselves stood still since the last time, also now.
-func (p *pulse) stood() bool {
+// stood says for how long we ourselves stood still since the last time, also now.
+func (p *pulse) stood() time.Duration {
 	p.beat()
-	return time.Duration(p.worst.Swap(0)) > pulseEvery+stallSame
+	if late := p.late.Swap(0); time.Duration(p.worst.Swap(0)) > pulseWorst {
+		return time.Duration(late)
+	}
+	return 0
 }
 
 // startStalls watches whether Asterisk stands still.
@@ -81,7 +90,7 @@ func (a *App) startStalls() {
 			}
 			p.stood()
 			stall, ok := askTwice(ctx, a.pingManager, a.pingREST)
-			if !ok || p.stood() {
+			if !ok || stall-p.stood() < stallLeast { // it was us
 				continue
 			}
 			now := a.opt.Now()

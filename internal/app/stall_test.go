@@ -27,6 +27,7 @@ func TestAStallIsOnlyToldWhenBothAreLateAtOnce(t *testing.T) {
 		want          time.Duration
 	}{
 		"both at once":              {after(1200*ms, nil), after(1210*ms, nil), 1200 * ms},
+		"for long":                  {after(19*time.Second, nil), after(19*time.Second+10*ms, nil), 19 * time.Second},
 		"in time":                   {after(5*ms, nil), after(5*ms, nil), 0},
 		"for a moment":              {after(350*ms, nil), after(350*ms, nil), 0},
 		"the manager's line":        {after(1200*ms, nil), after(305*ms, nil), 0},
@@ -58,12 +59,26 @@ func TestADaemonThatStoodStillBlamesNobody(t *testing.T) {
 			time.Sleep(pulseEvery)
 			p.beat()
 		}
-		if p.stood() {
-			t.Error("it beats")
+		if d := p.stood(); d != 0 {
+			t.Errorf("it beats, and has stood for %s", d)
+		}
+		for range 10 {
+			time.Sleep(pulseEvery + 50*time.Millisecond)
+			p.beat()
+		}
+		if d := p.stood(); d != 0 {
+			t.Errorf("a busy machine has stood for %s", d)
+		}
+		for range 3 {
+			time.Sleep(pulseEvery + 200*time.Millisecond)
+			p.beat()
+		}
+		if d := p.stood(); d != 600*time.Millisecond {
+			t.Errorf("it has stood three times, for %s in all", d)
 		}
 		time.Sleep(time.Second)
-		if !p.stood() {
-			t.Error("it has not beaten for a second")
+		if d := p.stood(); d < time.Second-pulseEvery {
+			t.Errorf("it has not beaten for a second, and has stood for %s", d)
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -164,6 +165,12 @@ func (l *life) start(e Event, alive func(int64) (time.Time, error)) error {
 	}
 	l.end(string(DaemonDown), e.At)
 	l.stopped = false
+	// What the one before has raised nobody clears; if it lasts it is raised anew.
+	for key := range l.open {
+		if key == string(JournalGap) || strings.HasPrefix(key, alarmKey) {
+			l.end(key, e.At)
+		}
+	}
 	return nil
 }
 
@@ -198,6 +205,9 @@ func jumped(e Event) Outage {
 	return o
 }
 
+// alarmKey begins the keys of outages that an alarm has begun.
+const alarmKey = "alarm "
+
 // alarm takes over alarms about what recording needs; others are told with the
 // recordings that they are about.
 func (l *life) alarm(e Event) {
@@ -206,7 +216,7 @@ func (l *life) alarm(e Event) {
 	if a.Kind == "" || e.Recording != "" || twice(a.Kind) {
 		return
 	}
-	key := "alarm " + a.Kind + " " + a.Subject
+	key := alarmKey + a.Kind + " " + a.Subject
 	if e.Kind == EventAlarmCleared {
 		l.end(key, e.At)
 		return

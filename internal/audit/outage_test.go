@@ -54,3 +54,42 @@ func TestOutagesAreWhenSomethingWasAway(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// TestAlarmsOfADaemonThatEndedDoNotLastForEver: nobody clears them, and what lasts
+// is raised anew by the next one.
+func TestAlarmsOfADaemonThatEndedDoNotLastForEver(t *testing.T) {
+	data := func(v any) json.RawMessage {
+		text, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	event := func(id int64, s float64, kind string, v any) Event {
+		return Event{ID: id, Event: recorder.Event{At: at(s), Kind: kind}, Data: data(v)}
+	}
+	full := alarm{Kind: "disk_critical", Detail: "0 bytes"}
+	got, err := Outages([]Event{
+		event(1, 0, EventDaemonStarted, nil),
+		event(2, 10, EventAlarmRaised, full),
+		event(3, 11, EventJournalStalled, nil),
+		event(4, 20, EventDaemonStopped, nil),
+		event(5, 30, EventDaemonStarted, nil),
+		event(6, 40, EventAlarmRaised, full),
+	}, func(int64) (time.Time, error) { return time.Time{}, nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var last []Outage
+	for _, o := range got {
+		switch {
+		case o.Event == 6:
+			last = append(last, o)
+		case (o.Kind == StorageGone || o.Kind == JournalGap) && !o.To.Equal(at(30)):
+			t.Errorf("%+v", o)
+		}
+	}
+	if len(last) != 1 || !last[0].To.IsZero() {
+		t.Errorf("what lasts: %+v", last)
+	}
+}

@@ -117,6 +117,9 @@ func (w *Witness) Missing(now time.Time) []Evidence {
 		age := now.Sub(t.over)
 		lacking := t.lacking()
 		if len(lacking) == 0 && age >= 2*StallTime || age >= forgetTime {
+			if len(lacking) > 0 && !t.killed {
+				w.never = later(w.never, t.over)
+			}
 			w.forget(t)
 			continue
 		}
@@ -131,6 +134,14 @@ func (w *Witness) Missing(now time.Time) []Evidence {
 	}
 	slices.SortFunc(out, func(a, b Evidence) int { return cmp.Compare(a.Channels[0], b.Channels[0]) })
 	return out
+}
+
+// Stalled says that the journal lacks the end of a call that is forgotten, and
+// that no later one is in it: without calls nothing shows that it is written again.
+func (w *Witness) Stalled() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.filed.Before(w.never)
 }
 
 // Told says that what was handed over is stored.

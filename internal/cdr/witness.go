@@ -29,6 +29,7 @@ type Witness struct {
 	sequence int       // of the next row
 	lost     time.Time // since when nothing is seen, zero while it is
 	filed    time.Time // the latest end of a channel that is in the journal
+	never    time.Time // of the calls that are forgotten and whose end was not: the latest
 	boot     time.Time // of the Asterisk that is seen
 	early    early     // rows that were read before their channel was seen
 }

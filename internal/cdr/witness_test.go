@@ -248,3 +248,21 @@ func TestJournalThatLagsIsToldAsStalled(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+// TestAStallWithoutFurtherCallsIsNotOver: at night nobody calls, and that the call
+// is forgotten does not mean that the journal is written again.
+func TestAStallWithoutFurtherCallsIsNotOver(t *testing.T) {
+	s := newStand(t)
+	a, b := s.talk()
+	s.hangUp(a, b)
+	over := s.at
+	if s.w.Missing(over.Add(forgetTime)); len(s.w.calls) != 0 || !s.w.Stalled() {
+		t.Error("it is written again, as if by itself")
+	}
+	s.at = over.Add(time.Hour)
+	a, b = s.talk()
+	s.hangUp(a, b)
+	if s.w.Read(ends(a, b)); s.w.Stalled() {
+		t.Error("a later end is in it")
+	}
+}

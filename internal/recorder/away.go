@@ -112,6 +112,9 @@ func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
 		}
 		f := Found{Row: row, Fate: Finish, Cause: CauseDaemonDown}
 		m.apply(endOf(now, f), f, gap{})
+		if r := m.recs[row.UUID]; r != nil {
+			r.alarmed = row.Cause // it was told, by whoever has found it first
+		}
 	}
 	return m.take()
 }
