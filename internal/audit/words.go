@@ -167,6 +167,7 @@ func causeText(cause string) string {
 		CauseAltered:                     "the file is not the one that was recorded",
 		CauseFewFrames:                   "the recorder ran, and wrote less audio than time passed: nobody sent any, or Asterisk could not write",
 		CauseSlowStart:                   "Asterisk took long to start the recorder",
+		CauseSeenLate:                    "callrecordd was told late by Asterisk that they talked: its connection or this machine was slow",
 		CauseNotStarted:                  "no recorder was started, and no reason is stored",
 		CauseReplaced:                    "no recorder ran then, and no reason is stored",
 		CauseRemoved:                     "the file was removed",
