@@ -102,11 +102,13 @@ install: build ## into DESTDIR and PREFIX=/usr/local
 			systemd/$$unit.service > $(DESTDIR)$(UNITDIR)/$$unit.service; \
 	done
 	install -m 0644 systemd/*.timer systemd/callrecordd.socket $(DESTDIR)$(UNITDIR)
+	sed -i -e 's|/usr/share/doc|$(PREFIX)/share/doc|' $(DESTDIR)$(UNITDIR)/callrecordd*.timer $(DESTDIR)$(UNITDIR)/callrecordd.socket
 	chmod 0644 $(DESTDIR)$(UNITDIR)/callrecordd*.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/asterisk etc/asterisk/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/callrecordd/prometheus etc/prometheus/*
 	install -D -m 0644 etc/callrecordd.yaml $(DESTDIR)$(PREFIX)/share/callrecordd/callrecordd.yaml
-	install -D -m 0644 README.md $(DESTDIR)$(PREFIX)/share/doc/callrecordd/README.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/callrecordd README.md SECURITY.md BENCHMARKS.md
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/doc/callrecordd/docs docs/*.md
 	@# A configuration that is there already is the administrator's.
 	test -e $(DESTDIR)$(SYSCONFDIR)/callrecordd/callrecordd.yaml || \
 		install -D -m 0640 etc/callrecordd.yaml $(DESTDIR)$(SYSCONFDIR)/callrecordd/callrecordd.yaml

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -84,6 +85,22 @@ func TestAlive(t *testing.T) {
 		if got, err := s.Alive(t.Context()); err != nil || !got.Equal(want) {
 			t.Errorf("%s, %v, want %s", got, err, want)
 		}
+	}
+}
+
+// A database that an earlier build made has its index without the newest kind.
+func TestOutagesOfADatabaseFromBeforeStalls(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "callrecordd.db")
+	s := open(t, options(path))
+	exec(t, s, "DROP INDEX events_outages")
+	exec(t, s, "CREATE INDEX events_outages ON events(at, id) WHERE kind IN ('daemon_started')")
+	exec(t, s, "DELETE FROM goose_db_version WHERE version_id >= 18")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, options(path))
+	if _, err := s.OutageEvents(t.Context(), start, start.Add(time.Hour)); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -29,9 +29,9 @@ func hasFormat(cmd *cobra.Command, format string) bool {
 
 const auditLong = `Say of every call that began in a period whether what had to be recorded is in a file. What had to be comes from the talks in Asterisk's journal, the decisions that were stored and the rules in force at the time; what is in a file from its audio. Calls that are as they have to be are counted and, with --all, listed.
 
-Without --since it is the last 24 hours. With --audio files only what was measured when each file was closed counts, unless a file's size or age says otherwise; with stored no file is looked at; with audio each is read again. Without it, files are looked at if the period is not longer than 35 days.
+Without --since it is the last 24 hours. What is in a file was measured when it was closed. --audio files reads those again whose size or age is not what was stored, --audio audio reads each, --audio stored looks at none. Without --audio it is files for periods of up to 35 days, and stored for longer ones.
 
--o html makes one page to keep or to send; -o text is another name for table. Nothing is changed. With --fail the exit code is 1 if something is not covered, was recorded and should not have been, or cannot be known.`
+-o html makes one page to keep, print or send; -o text is another name for table. Nothing is changed. --nightly keeps a report for each tenant in audit.dir, as the timer does every night. With --fail the exit code is 1 if something is not covered, was recorded and should not have been, or cannot be known.`
 
 // auditOptions are the flags.
 type auditOptions struct {
@@ -51,6 +51,9 @@ func auditCmd(e *environment) *cobra.Command {
 			req, err := o.request(time.Now())
 			if err != nil {
 				return err
+			}
+			if o.nightly && (o.tenant != "" || o.all || o.audio != "") {
+				return errors.New("--nightly makes the reports of all tenants in its own way: leave --tenant, --all and --audio away")
 			}
 			if o.nightly {
 				return e.nightly(cmd.Context(), req, o)
@@ -194,7 +197,7 @@ func (e *environment) auditPrinter(r *audit.Report) (auditPrinter, error) {
 	return auditPrinter{
 		func() error { _, err := fmt.Fprintln(w, "CALL\tBEGAN\tCLASS\tLACKS\tWHAT"); return err },
 		func(v audit.Verdict) error {
-			_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%.1f s\t%s\n", v.CDRID, v.Start.Local().Format("2006-01-02 15:04:05"), v.Class, v.LackingSeconds, v.Explanation)
+			_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%.1f s\t%s\n", v.CDRID, v.Start.Local().Format("2006-01-02 15:04:05 MST"), v.Class, v.LackingSeconds, v.Explanation)
 			return err
 		},
 		func() error { return errors.Join(w.Flush(), writeSums(e.out, r)) },

@@ -117,7 +117,7 @@ func (e *environment) checkBackup(ctx context.Context, dir string) error {
 	}
 	state := "all files are as its manifest says"
 	if rep.Damaged > 0 {
-		state = fmt.Sprintf("%d files are damaged", rep.Damaged)
+		state = count(int64(rep.Damaged), "file") + " damaged or missing"
 	}
 	if rep.Interrupted {
 		state += "; a later backup into the folder was interrupted or is running"

@@ -39,6 +39,9 @@ func newRoot(env environment) *cobra.Command {
 	// not have changed anything.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if e.format != "table" && e.format != "json" && e.format != "csv" && !hasFormat(cmd, e.format) {
+			if more := cmd.Annotations[moreFormats]; more != "" {
+				return fmt.Errorf("output %q is none of table, json, csv, %s", e.format, strings.Join(strings.Fields(more), ", "))
+			}
 			return fmt.Errorf("output %q is neither table, json nor csv", e.format)
 		}
 		return nil
@@ -47,7 +50,7 @@ func newRoot(env environment) *cobra.Command {
 	root.SetOut(env.out)
 	root.SetErr(env.err)
 	root.PersistentFlags().StringVarP(&e.configPath, "config", "c", config.DefaultPath, "configuration file")
-	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table, json or csv")
+	root.PersistentFlags().StringVarP(&e.format, "output", "o", "table", "output: table, json or csv; of audit also html")
 	root.AddCommand(
 		serveCmd(e), checkCmd(e), setupCmd(e), statusCmd(e), configCmd(e), versionCmd(e),
 		tenantCmd(e), userCmd(e), groupCmd(e), queueCmd(e), trunkCmd(e), deviceCmd(e), featureCmd(e), directoryCmd(e),
@@ -55,7 +58,34 @@ func newRoot(env environment) *cobra.Command {
 		recordingCmd(e), cdrCmd(e), rulesCmd(e), exportCmd(e), retentionCmd(e), webhookCmd(e), verifyCmd(e), ledgerCmd(e), auditCmd(e),
 		backupCmd(e), restoreCmd(e),
 	)
+	named(root)
 	return root
+}
+
+// named has commands that only hold others refuse a name that they do not know;
+// otherwise they would print their help and succeed. All say how they are used if
+// an argument lacks or is too many.
+func named(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		named(c)
+		if valid := c.Args; valid != nil {
+			c.Args = func(cmd *cobra.Command, args []string) error {
+				if err := valid(cmd, args); err != nil {
+					return fmt.Errorf("%w; it is used as: %s", err, cmd.UseLine())
+				}
+				return nil
+			}
+		}
+		if c.HasSubCommands() && !c.Runnable() {
+			c.Args = cobra.ArbitraryArgs
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				if len(args) == 0 {
+					return cmd.Help()
+				}
+				return fmt.Errorf("unknown command %q for %q; --help lists those there are", args[0], cmd.CommandPath())
+			}
+		}
+	}
 }
 
 // show prints rows for people, the same with -o csv, or v as JSON with -o json.

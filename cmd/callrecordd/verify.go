@@ -84,7 +84,7 @@ func publicKey(text string) (*ledger.Verifier, error) {
 	if !strings.Contains(text, "+") {
 		data, err := os.ReadFile(text)
 		if err != nil {
-			return nil, fmt.Errorf("public key of the ledger: %w; the daemon writes it at its first start", err)
+			return nil, fmt.Errorf("public key of the ledger: %w; `callrecordd ledger key` prints it on the PBX, once the daemon has started there", err)
 		}
 		text = string(data)
 	}
@@ -165,7 +165,7 @@ func (e *environment) showVerified(r verify.Report, v verifyFlags) error {
 	}
 	word := "clean"
 	if !r.Clean {
-		word = fmt.Sprintf("%d findings", int64(len(r.Findings))+r.More)
+		word = count(int64(len(r.Findings))+r.More, "finding")
 	}
 	if v.export != "" {
 		_, err := fmt.Fprintf(e.out, "%s: %d files, %s, %d proved by the ledger\n", word, r.Files, megabytes(r.Bytes), r.Entries)
@@ -183,6 +183,14 @@ func (e *environment) showVerified(r verify.Report, v verifyFlags) error {
 		fmt.Fprintln(e.out, "no files were looked at: --root names their folder")
 	}
 	return nil
+}
+
+// count is a number of things, in words.
+func count(n int64, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }
 
 func ledgerCmd(e *environment) *cobra.Command {

@@ -78,7 +78,7 @@ func TestVerify(t *testing.T) {
 		t.Fatal(err)
 	}
 	out, _, err = h.try("verify", "--db", copied, "--key", public, "--anchor", anchor)
-	if !errors.Is(err, errTold) || !strings.Contains(out, "anchor_forged: what begins in line 1") || !strings.Contains(out, "1 findings") {
+	if !errors.Is(err, errTold) || !strings.Contains(out, "anchor_forged: what begins in line 1") || !strings.Contains(out, "1 finding") {
 		t.Errorf("with a forged anchor: %v, %s", err, out)
 	}
 	h.fails("--key is missing", "verify", "--db", copied)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -25,7 +26,7 @@ func HTML(w io.Writer, r Report) error {
 	}
 	whole := r.Tenants.Whole()
 	if err := t.Execute(w, map[string]any{
-		"R": r, "Whole": whole, "Head": headline(whole), "Line": lineOf(r), "Tenants": rowsOf(r.Tenants), "Legend": legend(whole),
+		"R": r, "Whole": whole, "Head": headline(whole), "Line": lineOf(r), "Tenants": rowsOf(r.Tenants), "Legend": legend(whole), "Why": reasons(r),
 	}); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
@@ -111,6 +112,42 @@ func legend(s Sum) (out []legendRow) {
 	for _, b := range badges(s) {
 		out = append(out, legendRow{b.Class, b.N, text[b.Class]})
 	}
+	return out
+}
+
+// reason is why calls are not as they have to be, with what that comes to.
+type reason struct {
+	Class   Class
+	Calls   int
+	Seconds float64
+	Text    string
+	// Link is the first of the calls.
+	Link string
+}
+
+// reasons are those of the calls that are listed, the gravest first.
+func reasons(r Report) (out []reason) {
+	type key struct {
+		class Class
+		cause string
+	}
+	index, last := map[key]int{}, map[key]int{}
+	for n, v := range r.Calls {
+		for _, f := range v.Findings {
+			k := key{f.Class, f.Cause}
+			i, ok := index[k]
+			if !ok {
+				i, index[k], last[k] = len(out), len(out), -1
+				out = append(out, reason{Class: f.Class, Text: upper(causeText(f.Cause)) + ".", Link: anchor(v)})
+			}
+			if last[k] != n {
+				last[k] = n
+				out[i].Calls++
+			}
+			out[i].Seconds += f.Seconds
+		}
+	}
+	slices.SortStableFunc(out, func(a, b reason) int { return cmp.Or(cmp.Compare(b.Seconds, a.Seconds), cmp.Compare(b.Calls, a.Calls)) })
 	return out
 }
 

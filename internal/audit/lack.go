@@ -187,12 +187,19 @@ func (j *judging) because(f *Finding, near *cover, mine []cover, edge time.Durat
 			}
 		}
 	}
+	if f.Cause == recorder.CauseClosedEarly { // by an Asterisk that was ending
+		if o, ok := j.outage(f.From, f.To.Add(edge), []OutageKind{AsteriskGone}); ok {
+			f.Cause, f.Event = string(o.Kind), o.Event
+		}
+	}
 	switch {
 	case f.Cause != "":
 	case near != nil && near.File.Samples == 0 && near.Silent:
 		f.Cause = recorder.CauseSilent
 	case f.Class == Late && near != nil && near.StartedAt.Sub(near.IntentAt) > j.world.Tolerances.Edge/2:
 		f.Cause = CauseSlowStart
+	case f.Class == Late && near != nil && near.Follows == "" && near.IntentAt.Sub(f.From) > edge/2:
+		f.Cause = CauseSeenLate
 	case len(mine) == 0:
 		f.Cause = CauseNotStarted
 	default:

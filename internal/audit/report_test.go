@@ -77,6 +77,40 @@ func TestHTMLReportIsSelfContainedAndEscaped(t *testing.T) {
 	}
 }
 
+// A person reads sentences, not the words that programs compare.
+func TestEveryCauseIsASentence(t *testing.T) {
+	for _, cause := range []string{
+		recorder.CauseFileGone, recorder.CauseRecorderGone, recorder.CauseTooLong, recorder.CauseHungUp, recorder.CauseTalkEnded, recorder.CauseNoChannel,
+		recorder.CauseNoManager, recorder.CauseNoAnswer, recorder.CauseRefused, recorder.CauseTimeout, recorder.CauseNoFile, recorder.CauseNoGrowth,
+		recorder.CauseNoProof, recorder.CauseClosedEarly, recorder.CauseSilent, recorder.CauseNoAudio, recorder.CauseHeaderUnset, recorder.CauseRepaired,
+		recorder.CauseUnreadable, recorder.CauseRestarted, recorder.CauseDaemonDown, recorder.CauseReadOnly, recorder.CauseNoSpace, recorder.CausePermission,
+		recorder.CauseNoDirectory, recorder.CauseStalled, recorder.CauseMuteFailed,
+	} {
+		if !strings.Contains(causeText(cause), " ") {
+			t.Errorf("of %s a person reads %q", cause, causeText(cause))
+		}
+	}
+}
+
+// What a person looks for first is above everything that is long.
+func TestHTMLReportSaysWhyBeforeItListsCalls(t *testing.T) {
+	var b bytes.Buffer
+	if err := HTML(&b, reportOf(t)); err != nil {
+		t.Fatal(err)
+	}
+	page, after := b.String(), -1
+	for _, want := range []string{
+		`id="summary"`, `id="why"`, `<span class="badge missing">missing</span></td><td class="n"><a href="#call-2">1</a></td><td class="n">20s</td><td>callrecordd was not running or not connected.`,
+		`<td>The file was removed.</td>`, `id="line"`, `<section class="call" id="call-2">`, `id="outages"`, `id="words"`,
+	} {
+		i := strings.Index(page, want)
+		if i <= after {
+			t.Errorf("%q is at %d, after %d", want, i, after)
+		}
+		after = i
+	}
+}
+
 func TestJSONAndCSVReports(t *testing.T) {
 	r := reportOf(t)
 	var b bytes.Buffer

@@ -63,6 +63,7 @@ const (
 	CauseAltered     = "file_altered"    // it is another one than was recorded
 	CauseFewFrames   = "few_frames"      // less audio than the recorder ran
 	CauseSlowStart   = "slow_start"      // Asterisk answered late
+	CauseSeenLate    = "seen_late"       // the talk was decided on long after its beginning
 	CauseNotStarted  = "not_started"     // nothing is known of a start
 	CauseReplaced    = "recorder_ended"  // between one recorder and the next
 	CauseRemoved     = "removed"         // by somebody who may

@@ -274,7 +274,22 @@ func TestRecordedByAGuessIsUnexpected(t *testing.T) {
 	d.recorded(5, 30, 25, recorder.Ready, "")
 	has(t, d.verdict(), Unexpected, CauseNoRule, 25)
 	d.flags = dialplan.Flags{OutgoingInternal: true}
-	has(t, d.verdict(), Late, CauseReplaced, 5)
+	has(t, d.verdict(), Late, CauseSeenLate, 5)
+}
+
+// A recorder that an ending Asterisk has closed was not ended by somebody else.
+func TestRecorderClosedByAnEndingAsteriskIsNotEndedBySomebodyElse(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		d := newDrawing(t, 0, 20, out)
+		d.decided(0, "began", nil, "1.1", "1.2")
+		d.recorded(0, 20, 0, recorder.Empty, recorder.CauseClosedEarly)
+		want := recorder.CauseClosedEarly
+		if gone {
+			d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(20.1), To: at(22), Event: 9}}
+			want = string(AsteriskGone)
+		}
+		has(t, d.verdict(), Empty, want, 20)
+	}
 }
 
 // After a transfer another talk goes on in another recording of the same call.

@@ -29,6 +29,9 @@ func (j *judging) text(f Finding, c *cover) string {
 	case Gap:
 		return fmt.Sprintf("A part of the talk of %s is missing: %s. %s", who, when, because)
 	case Corrupt:
+		if f.Seconds == 0 { // as long as it was
+			when = period(f.From, f.To)
+		}
 		return fmt.Sprintf("The recording of the talk of %s cannot be relied on: %s. %s", who, when, because)
 	case Deleted:
 		return fmt.Sprintf("Removed: %s of the talk of %s. %s", when, who, because)
@@ -89,6 +92,8 @@ func (j *judging) cause(f Finding, c *cover) string {
 		text = f.Text
 	case f.Cause == CauseRemoved && c != nil && c.Removed != nil:
 		text = fmt.Sprintf("%s has removed the file at %s (%s)", cmp.Or(c.Removed.Actor, "somebody"), clock(c.Removed.At), cmp.Or(c.Removed.Why, "no reason given"))
+	case f.Cause == CauseAltered && c != nil && c.File.Bytes == c.Bytes:
+		text += ": it is as long as it was, and its SHA-256 is another one"
 	case f.Cause == CauseAltered && c != nil:
 		text += fmt.Sprintf(": it holds %d bytes and %s of audio, and %d bytes were stored", c.File.Bytes, seconds(c.File.Seconds()), c.Bytes)
 	case f.Cause == CauseNotReadable && c != nil:
@@ -160,8 +165,9 @@ func causeText(cause string) string {
 	text, ok := map[string]string{
 		CauseFileGone:                    "the file was there and is gone, and no order to remove it is stored",
 		CauseAltered:                     "the file is not the one that was recorded",
-		CauseFewFrames:                   "there is less audio than time",
+		CauseFewFrames:                   "the recorder ran, and wrote less audio than time passed: nobody sent any, or Asterisk could not write",
 		CauseSlowStart:                   "Asterisk took long to start the recorder",
+		CauseSeenLate:                    "callrecordd was told late by Asterisk that they talked: its connection or this machine was slow",
 		CauseNotStarted:                  "no recorder was started, and no reason is stored",
 		CauseReplaced:                    "no recorder ran then, and no reason is stored",
 		CauseRemoved:                     "the file was removed",
@@ -193,6 +199,9 @@ func causeText(cause string) string {
 		recorder.CauseClosedEarly:        "somebody else has ended the recorder",
 		recorder.CauseSilent:             "no audio arrived",
 		recorder.CauseNoAudio:            "the file was closed without audio",
+		recorder.CauseRepaired:           "Asterisk ended before it closed the file, whose header was repaired since",
+		recorder.CauseTooLong:            "the file has more audio than time",
+		recorder.CauseRecorderGone:       "Asterisk did not run the recorder any more",
 		recorder.CauseHeaderUnset:        "Asterisk ended before it closed the file",
 		recorder.CauseUnreadable:         "the file cannot be read",
 		recorder.CauseReadOnly:           "the disk of the recordings was read-only",

@@ -72,7 +72,12 @@ func (r *restorer) restore(ctx context.Context) (err error) {
 		return err
 	}
 	if bad := r.res.Damaged; bad > 0 && (!r.Partial || bad > r.res.Recordings) {
-		return fmt.Errorf("%w: %s %s, and %d more", ErrDamaged, r.res.Problems[0].Path, r.res.Problems[0].Why, bad-1)
+		more := ""
+		if bad > 1 {
+			more = fmt.Sprintf(", and %d more", bad-1)
+		}
+		return fmt.Errorf("%w: %s %s%s; `callrecordd backup --check` lists all, and --partial goes on without damaged recordings",
+			ErrDamaged, r.res.Problems[0].Path, r.res.Problems[0].Why, more)
 	}
 	if r.src, err = os.OpenRoot(r.Dir); err != nil {
 		return err

@@ -134,6 +134,7 @@ func TestInstallIntoAFolder(t *testing.T) {
 		"opt/rec/share/callrecordd/asterisk/features.conf":      0o644,
 		"opt/rec/share/callrecordd/callrecordd.yaml":            0o644,
 		"opt/rec/share/doc/callrecordd/README.md":               0o644,
+		"opt/rec/share/doc/callrecordd/docs/audit.md":           0o644,
 		"etc/callrecordd/callrecordd.yaml":                      0o640,
 		"srv/rec":                                               os.ModeDir | os.ModeSetgid | 0o750,
 	}

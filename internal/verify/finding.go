@@ -62,9 +62,9 @@ func advice(k Kind) string {
 	case CheckpointForged, AnchorForged:
 		return "check that the public key is that of this PBX (callrecordd ledger key); if it is, the checkpoint was made by somebody else or damaged"
 	case FileAltered:
-		return "the file is not what was recorded: look for another copy in backups and archives, and do not rely on this one"
+		return "do not rely on this file: look for another copy in backups and archives, and find out who could write to it"
 	case FileMissing:
-		return "look for it in backups and archives; who could delete it there?"
+		return "put it back from a backup or an archive, and find out who could delete it there"
 	case FileLeft:
 		return "it should not be there any more: find out who put it back, and remove it"
 	case FileUnreadable:

@@ -26,4 +26,4 @@ CREATE TABLE daemon_alive (
 
 -- Few of many events: those of which outages are made (audit.OutageKinds).
 CREATE INDEX events_outages ON events(at, id) WHERE kind IN ('daemon_started', 'daemon_stopped', 'asterisk_seen',
-  'asterisk_unseen', 'manager_seen', 'manager_unseen', 'journal_gap', 'journal_stalled', 'journal_resumed', 'clock_jumped', 'alarm_raised', 'alarm_cleared', 'asterisk_stalled');
+  'asterisk_unseen', 'manager_seen', 'manager_unseen', 'journal_gap', 'journal_stalled', 'journal_resumed', 'clock_jumped', 'alarm_raised', 'alarm_cleared');
