@@ -199,6 +199,9 @@ func (e *environment) restore(ctx context.Context, req app.RestoreRequest) error
 	for _, name := range out.Left {
 		rows = append(rows, []string{"differs, left as it is", name})
 	}
+	for _, name := range out.Unnamed {
+		rows = append(rows, []string{"not brought back: no setting here names it", name})
+	}
 	return e.show(out, []string{"RESTORE", ""}, append(rows, lackRows(out.Problems)...))
 }
 

@@ -166,8 +166,13 @@ func Restore(ctx context.Context, r RestoreRequest) (out RestoreAnswer, err erro
 		}
 		defer func() { err = errors.Join(err, lock.Close()) }()
 	}
+	var secrets []string
+	for _, f := range r.Config.Files() {
+		secrets = append(secrets, f.Path)
+	}
 	out.Restored, err = backup.Restore(ctx, backup.RestoreOptions{
-		Dir: r.Dir, Database: files, To: state.Database(), Root: r.Config.Recordings.Root, State: state.Dir, Config: r.ConfigPath,
+		Secrets: secrets,
+		Dir:     r.Dir, Database: files, To: state.Database(), Root: r.Config.Recordings.Root, State: state.Dir, Config: r.ConfigPath,
 		Replace: r.Replace, Partial: r.Partial, Link: r.Link, DryRun: r.DryRun, Stamp: r.Now().UTC().Format("20060102T150405Z"),
 		Prepare: r.prepare, Progress: r.Progress,
 	})

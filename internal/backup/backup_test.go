@@ -319,6 +319,7 @@ func TestRestoreToAnEmptyMachine(t *testing.T) {
 	must(t, os.Remove(password))
 	must(t, os.Mkdir(w.root(), 0o750))
 	ro := w.restoreOptions(dir)
+	ro.Secrets = []string{password}
 	res, err := backup.Restore(t.Context(), ro)
 	must(t, err)
 	for name, mode := range map[string]os.FileMode{
@@ -334,6 +335,31 @@ func TestRestoreToAnEmptyMachine(t *testing.T) {
 	// Again: all is there but the database, which is not overwritten.
 	if _, err := backup.Restore(t.Context(), ro); !errors.Is(err, backup.ErrExists) {
 		t.Errorf("a second restore: %v", err)
+	}
+}
+
+// TestBackupDoesNotSayWhereItsSecretsGo: who can write to a backup could else have
+// root write anywhere.
+func TestBackupDoesNotSayWhereItsSecretsGo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	place := filepath.Join(t.TempDir(), "cron.d")
+	must(t, os.WriteFile(place, []byte("* * * * * root"), 0o600))
+	dir := filepath.Join(t.TempDir(), "backup")
+	o := w.options(dir)
+	o.Files = []backup.File{{Kind: backup.KindSecret, From: place, Target: place, Secret: true}}
+	_, err := backup.Make(t.Context(), o)
+	must(t, err)
+	w.close()
+	must(t, os.Remove(place))
+	ro := w.restoreOptions(dir)
+	ro.Replace, ro.Secrets = true, []string{place + ".other"}
+	res, err := backup.Restore(t.Context(), ro)
+	if err != nil || !slices.Equal(res.Unnamed, []string{place}) {
+		t.Errorf("%+v %v", res, err)
+	}
+	if _, err := os.Stat(place); err == nil {
+		t.Error("it was written")
 	}
 }
 

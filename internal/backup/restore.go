@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -30,6 +31,11 @@ type RestoreOptions struct {
 	Link   bool
 	DryRun bool
 	Stamp  string
+	// Secrets are the files outside of the state folder that this machine's own
+	// configuration names. What a backup has for any other place is left in it: who
+	// can write to the backup must not be able to write everywhere, by the hand of
+	// the root that restores.
+	Secrets []string
 	// Prepare brings the copy of the database up to date and notes the restore in
 	// it, before it gets its place.
 	Prepare  func(ctx context.Context, file string, r Report) error
@@ -39,10 +45,11 @@ type RestoreOptions struct {
 // Restored is what a restore has done, or with DryRun would do.
 type Restored struct {
 	Report
-	Wrote   int      `json:"wrote"` // files
-	Same    int      `json:"same"`  // were there already
-	Aside   []string `json:"aside"` // what was there before, under its new name
-	Left    []string `json:"left"`  // configuration and keys that differ and stay as they are
+	Wrote   int      `json:"wrote"`   // files
+	Same    int      `json:"same"`    // were there already
+	Aside   []string `json:"aside"`   // what was there before, under its new name
+	Left    []string `json:"left"`    // configuration and keys that differ and stay as they are
+	Unnamed []string `json:"unnamed"` // secrets for places that the configuration here does not name
 	Skipped int      `json:"skipped"`
 }
 
@@ -60,7 +67,7 @@ type restorer struct {
 // interrupted has changed no database and is begun anew.
 func Restore(ctx context.Context, o RestoreOptions) (Restored, error) {
 	r := &restorer{RestoreOptions: o, own: ownerOf(o.State, o.Root), media: ownerOf(o.Root, o.State), skipped: map[string]bool{}}
-	r.res.Aside, r.res.Left = []string{}, []string{}
+	r.res.Aside, r.res.Left, r.res.Unnamed = []string{}, []string{}, []string{}
 	if err := r.restore(ctx); err != nil {
 		return r.res, fmt.Errorf("restore %s: %w", o.Dir, err)
 	}
@@ -285,6 +292,10 @@ func (r *restorer) put(ctx context.Context, e Entry, to *os.Root, name string, o
 // replaced only if that was asked for.
 func (r *restorer) file(ctx context.Context, e Entry) error {
 	name := r.target(e)
+	if e.Kind == KindSecret && !slices.Contains(r.Secrets, name) {
+		r.res.Unnamed = append(r.res.Unnamed, name)
+		return nil
+	}
 	dir := filepath.Dir(name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
