@@ -232,7 +232,9 @@ func TestUsers(t *testing.T) {
 		h.fails("is not the name of a dialplan context", "user", "create", "--first-name", "X", "--line", "PJSIP/x=1005")
 		h.fails(`output "xml" is neither table, json nor csv`, "user", "create", "--first-name", "X", "-o", "xml")
 		h.fails("unknown flag: --records", "user", "create", "--records", "all")
-		h.fails("accepts 1 arg(s), received 0", "user", "delete")
+		h.fails("accepts 1 arg(s), received 0; it is used as: callrecordd user delete", "user", "delete")
+		h.fails(`unknown command "keyy" for "callrecordd ledger"`, "ledger", "keyy") // not help and success
+		h.fails("--nightly makes the reports of all tenants", "audit", "--nightly", "--tenant", "acme")
 
 		if out := h.run("user", "delete", alice.UUID); out != "" {
 			t.Errorf("delete printed %s", out)
