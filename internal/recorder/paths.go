@@ -28,3 +28,7 @@ func (r Recording) Variable() string { return "CALLRECORD_" + strings.ReplaceAll
 
 // Path is the file under the root of the tenants, with slashes (design 8).
 func (r Recording) Path() string { return r.TenantUUID + "/monitor/" + r.UUID + ".wav" }
+
+// SpareDir is the folder, in that of a tenant, with what a repair of a file that
+// nobody closed has beside it for a while: a copy, or the original.
+const SpareDir = "repair"

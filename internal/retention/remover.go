@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	"callrecordd/internal/recorder"
@@ -83,7 +84,7 @@ func (r *Remover) finish(ctx context.Context, jobs []Removal) (failed map[string
 		ended[i].Removal = job
 		name, cause := job.Recording.Path(), openErr
 		if cause == nil {
-			cause = unlink(root, name, job.Recording.State == recorder.Missing)
+			cause = errors.Join(unlink(root, name, job.Recording.State == recorder.Missing), dropSpares(root, job.Recording))
 		}
 		if cause != nil {
 			ended[i].Failure = cause.Error()
@@ -126,6 +127,38 @@ func unlink(root *os.Root, name string, never bool) error {
 	}
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
+	}
+	return nil
+}
+
+// dropSpares removes what a repair of the file has left beside it: it is the same
+// audio.
+func dropSpares(root *os.Root, rec recorder.Recording) error {
+	folder := rec.TenantUUID + "/" + recorder.SpareDir
+	dir, err := root.Open(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("spares of the recording: %w", err)
+	}
+	defer func() { _ = dir.Close() }() // a directory, opened for reading
+	names, err := dir.Readdirnames(-1)
+	if err != nil {
+		return fmt.Errorf("spares of the recording: %w", err)
+	}
+	removed := false
+	for _, name := range names {
+		if !strings.HasPrefix(name, rec.UUID) {
+			continue
+		}
+		if err := root.Remove(folder + "/" + name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("spare of the recording: %w", err)
+		}
+		removed = true
+	}
+	if removed {
+		return dir.Sync()
 	}
 	return nil
 }

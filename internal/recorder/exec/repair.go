@@ -21,17 +21,14 @@ import (
 )
 
 // A file whose writer died has a header that tells of no audio. A copy with a
-// right header is made in spareDir, synced and verified, and then the two change
+// right header is made in recorder.SpareDir, synced and verified, and then the two change
 // places in one step: whatever happens there is always a file in the
 // recording's place, the original or the verified copy. The original stays in
-// spareDir until the recording's row, which has the hashes of both, is stored.
+// recorder.SpareDir until the recording's row, which has the hashes of both, is stored.
 //
 // So what a spare is follows from the file in the recording's place: beside one
 // that was not closed it is an unfinished copy, beside a proper one it is the
 // original.
-
-// spareDir is where copies and originals are, in the directory of a tenant.
-const spareDir = "repair"
 
 // The steps of a repair, for tests that die between them.
 const (
@@ -45,7 +42,7 @@ const (
 var errWriting = errors.New("somebody still has the file open for writing")
 
 func spare(row recorder.Recording) string {
-	return row.TenantUUID + "/" + spareDir + "/" + row.UUID + ".wav"
+	return row.TenantUUID + "/" + recorder.SpareDir + "/" + row.UUID + ".wav"
 }
 
 // mend repairs the header of a file that was not closed, or notes that an
@@ -86,7 +83,7 @@ func (f files) mend(row recorder.Recording, out *recorder.Finalised, step func(s
 	if err := step(stepExchanged); err != nil {
 		return err
 	}
-	for _, dir := range []string{"monitor", spareDir} {
+	for _, dir := range []string{"monitor", recorder.SpareDir} {
 		if err := syncDir(root, row.TenantUUID+"/"+dir); err != nil {
 			return err
 		}
@@ -169,8 +166,8 @@ func makeSpare(root *os.Root, row recorder.Recording, step func(string) error) e
 // clearSpare makes room for a copy. What lies there is an unfinished one, which
 // is never larger than what it was made of; anything else is kept.
 func clearSpare(root *os.Root, row recorder.Recording, size int64) error {
-	if err := root.Mkdir(row.TenantUUID+"/"+spareDir, 0o750); err == nil {
-		if err := root.Chmod(row.TenantUUID+"/"+spareDir, dirMode); err != nil {
+	if err := root.Mkdir(row.TenantUUID+"/"+recorder.SpareDir, 0o750); err == nil {
+		if err := root.Chmod(row.TenantUUID+"/"+recorder.SpareDir, dirMode); err != nil {
 			return fmt.Errorf("make directory: %w", err)
 		}
 	} else if !errors.Is(err, fs.ErrExist) {
@@ -217,7 +214,7 @@ func writeSpare(root *os.Root, row recorder.Recording, src *os.File, info fs.Fil
 	}
 	// When it was recorded is worth keeping; that it cannot be set costs nothing else.
 	_ = root.Chtimes(spare(row), time.Time{}, info.ModTime())
-	return want, syncDir(root, row.TenantUUID+"/"+spareDir)
+	return want, syncDir(root, row.TenantUUID+"/"+recorder.SpareDir)
 }
 
 func verifySpare(root *os.Root, row recorder.Recording, src *os.File, want audio.Info, step func(string) error) error {
@@ -262,7 +259,7 @@ func exchange(root *os.Root, row recorder.Recording) error {
 		return fmt.Errorf("open directory: %w", err)
 	}
 	defer monitor.Close()
-	spares, err := root.Open(row.TenantUUID + "/" + spareDir)
+	spares, err := root.Open(row.TenantUUID + "/" + recorder.SpareDir)
 	if err != nil {
 		return fmt.Errorf("open directory: %w", err)
 	}
@@ -297,7 +294,7 @@ type Spare struct{ TenantUUID, UUID string }
 
 // Spares lists them below a root.
 func Spares(root string) ([]Spare, error) {
-	names, err := filepath.Glob(filepath.Join(root, "*", spareDir, "*.wav"))
+	names, err := filepath.Glob(filepath.Join(root, "*", recorder.SpareDir, "*.wav"))
 	if err != nil {
 		return nil, fmt.Errorf("look for spares: %w", err)
 	}
@@ -349,7 +346,7 @@ func DropSpare(root string, row recorder.Recording) error {
 	if err := r.Remove(spare(row)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove original: %w", err)
 	}
-	return syncDir(r, row.TenantUUID+"/"+spareDir)
+	return syncDir(r, row.TenantUUID+"/"+recorder.SpareDir)
 }
 
 // dropOriginal removes the original of a repaired recording whose row is stored.
