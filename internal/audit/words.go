@@ -186,30 +186,6 @@ func causeText(cause string) string {
 		string(StorageGone):              "the recordings' disk could not be written",
 		string(ClockJumped):              "the clock was set while the call went on, so its times cannot be compared",
 		string(Alarmed):                  "an alarm was raised at the time",
-		recorder.CauseHungUp:             "the call was over before there was audio",
-		recorder.CauseTalkEnded:          "the talk was over before there was audio",
-		recorder.CauseNoChannel:          "Asterisk did not know the channel any more",
-		recorder.CauseNoManager:          "there was no connection to Asterisk's manager",
-		recorder.CauseNoAnswer:           "Asterisk did not answer",
-		recorder.CauseRefused:            "Asterisk refused",
-		recorder.CauseTimeout:            "Asterisk did not answer in time",
-		recorder.CauseNoFile:             "Asterisk said yes and made no file",
-		recorder.CauseNoGrowth:           "audio arrived and the file stayed empty",
-		recorder.CauseNoProof:            "nobody could say whether the file grew",
-		recorder.CauseClosedEarly:        "somebody else has ended the recorder",
-		recorder.CauseSilent:             "no audio arrived",
-		recorder.CauseNoAudio:            "the file was closed without audio",
-		recorder.CauseRepaired:           "Asterisk ended before it closed the file, whose header was repaired since",
-		recorder.CauseTooLong:            "the file has more audio than time",
-		recorder.CauseRecorderGone:       "Asterisk did not run the recorder any more",
-		recorder.CauseHeaderUnset:        "Asterisk ended before it closed the file",
-		recorder.CauseUnreadable:         "the file cannot be read",
-		recorder.CauseReadOnly:           "the disk of the recordings was read-only",
-		recorder.CauseNoSpace:            "the disk of the recordings was full",
-		recorder.CausePermission:         "Asterisk may not write in the folder of the recordings",
-		recorder.CauseNoDirectory:        "the folder of the recordings was not there",
-		recorder.CauseStalled:            "the disk of the recordings did not answer",
-		recorder.CauseMuteFailed:         "a pause or its end could not be carried out",
 		string(dialplan.NoneFlagsOff):    "no rule asks for it",
 		string(dialplan.NoneNoUser):      "none of the parties is a user with a rule",
 		string(dialplan.NeverReason):     "a queue, a group or a trunk lets no rule record its calls",
@@ -220,6 +196,9 @@ func causeText(cause string) string {
 		return text
 	case cause == "":
 		return "the cause is not known"
+	}
+	if text, ok := recorder.CauseText(cause); ok {
+		return text
 	}
 	return cause
 }

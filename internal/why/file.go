@@ -121,33 +121,7 @@ func final(n recorder.Note) string {
 
 // cause puts a cause into words; the detail is what the machine said.
 func cause(n recorder.Note) string {
-	text, ok := map[string]string{
-		recorder.CauseMuteFailed:   "a pause or its end could not be carried out",
-		recorder.CauseHungUp:       "the call was over before there was audio",
-		recorder.CauseTalkEnded:    "the talk was over before there was audio",
-		recorder.CauseNoChannel:    "Asterisk did not know the channel any more",
-		recorder.CauseNoManager:    "there was no connection to Asterisk's manager",
-		recorder.CauseNoAnswer:     "Asterisk did not answer",
-		recorder.CauseRefused:      "Asterisk refused",
-		recorder.CauseTimeout:      "Asterisk did not answer in time",
-		recorder.CauseNoFile:       "Asterisk said yes and made no file",
-		recorder.CauseNoGrowth:     "audio arrived and the file stayed empty",
-		recorder.CauseNoProof:      "nobody could say whether the file grew",
-		recorder.CauseClosedEarly:  "somebody else has ended the recorder",
-		recorder.CauseSilent:       "no audio arrived",
-		recorder.CauseNoAudio:      "the file was closed without audio",
-		recorder.CauseHeaderUnset:  "Asterisk ended before it closed the file",
-		recorder.CauseUnreadable:   "the file cannot be read",
-		recorder.CauseFileGone:     "the file was deleted, renamed or replaced while it was written",
-		recorder.CauseRecorderGone: "the recorder was gone",
-		recorder.CauseRestarted:    "Asterisk was restarted",
-		recorder.CauseDaemonDown:   "callrecordd was not running or not connected",
-		recorder.CauseReadOnly:     "the disk of the recordings was read-only",
-		recorder.CauseNoSpace:      "the disk of the recordings was full",
-		recorder.CausePermission:   "Asterisk may not write in the folder of the recordings",
-		recorder.CauseNoDirectory:  "the folder of the recordings was not there",
-		recorder.CauseStalled:      "the disk of the recordings did not answer",
-	}[n.Cause]
+	text, ok := recorder.CauseText(n.Cause)
 	switch {
 	case !ok && n.Cause != "":
 		text = n.Cause
