@@ -145,7 +145,24 @@ func (a *App) RequestLive(ctx context.Context, q LiveRequest) (LiveOutcome, erro
 	if err = errors.Join(err, said.err); err != nil {
 		return said.outcome, fmt.Errorf("%s the recording of %s: %w", q.Op, q.Channel, err)
 	}
+	if q.Op == recorder.OpStop {
+		a.awaitStored(q)
+	}
 	return said.outcome, nil
+}
+
+// storedTime is how long the answer to a stop waits for the database.
+const storedTime = time.Second
+
+// awaitStored keeps the answer to a stop until it is stored: a daemon that dies
+// after it must not be followed by one that goes on recording. What the database
+// does not take in time is stopped all the same.
+func (a *App) awaitStored(q LiveRequest) {
+	ctx, cancel := context.WithTimeout(context.Background(), storedTime)
+	defer cancel()
+	if err := a.stored(ctx); err != nil {
+		a.log.Warn("a stop is not stored yet", "channel", q.Channel, "err", err)
+	}
 }
 
 func (r *reducer) requestLive(q LiveRequest) (LiveOutcome, error) {

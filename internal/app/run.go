@@ -111,6 +111,7 @@ type App struct {
 	orphans   orphanSearch
 	guard     guard
 	growth    func() exec.Growth
+	stored    func(context.Context) error // what was asked for
 }
 
 // Run starts a daemon, waits until ctx ends or a part fails, and stops it.
@@ -284,7 +285,7 @@ func (a *App) startRecorder() error {
 		return err
 	}
 	a.stack.push("recorder/exec", ex.Close)
-	a.growth = ex.Growth
+	a.growth, a.stored = ex.Growth, ex.Stored
 	a.guard = guard{talks: map[string]*bareTalk{}, tones: whisperer}
 	a.reducer.perform = a.perform(whisperer, ex.Apply)
 	a.startReducer(whisperer)

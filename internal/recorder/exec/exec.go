@@ -256,6 +256,17 @@ func (e *Exec) Apply(effects []recorder.Effect) {
 	}
 }
 
+// Stored waits until the states of legs of all that was applied are stored, and
+// with them what somebody has asked for. The error is that of ctx.
+func (e *Exec) Stored(ctx context.Context) error {
+	select {
+	case <-e.events.stored():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("states of legs are not stored yet: %w", ctx.Err())
+	}
+}
+
 // statesOf is closed when the states of legs among the effects are stored, nil
 // if there are none: that a stop was asked for is known before it is done, or a
 // daemon that dies in between is followed by one that records again.

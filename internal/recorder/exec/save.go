@@ -152,6 +152,17 @@ func (l *eventLog) add(events []recorder.Event, legs []recorder.LegState, stored
 	}
 }
 
+// stored is closed when the states of legs that were added before are stored.
+func (l *eventLog) stored() <-chan struct{} {
+	done := make(chan struct{})
+	l.await([]chan struct{}{done})
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	return done
+}
+
 // replace notes a newer state in place of one that is not stored. Of a leg that
 // came and went meanwhile the store knows nothing to be forgotten.
 func (l *eventLog) replace(old, s recorder.LegState) {
