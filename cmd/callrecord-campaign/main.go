@@ -25,13 +25,13 @@ var errFailed = errors.New("the campaign has failed")
 
 func main() {
 	inside, err := campaign.Enter(os.Args[1:], os.Stdout, os.Stderr)
+	if _, ok := errors.AsType[*exec.ExitError](err); ok && !inside { // it has said why
+		os.Exit(1)
+	}
 	if inside && err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		err = run(ctx, os.Args[1:])
-	}
-	if _, ok := errors.AsType[*exec.ExitError](err); ok { // it has said why
-		os.Exit(1)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "callrecord-campaign: "+err.Error())
