@@ -132,18 +132,9 @@ func (s *alarms) storage(st recorder.StorageState) {
 // startAlarms keeps the board in line with the states of all parts.
 func (a *App) startAlarms() {
 	a.stack.goStep("alarms", a.failed, func(ctx context.Context) error { return a.alarms.run(ctx, a.store) })
-	a.stack.goStep("states", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(alarmsEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				a.lookAtStates()
-				a.guardCalls(ctx)
-			}
-		}
+	a.stack.goEvery("states", alarmsEvery, func(ctx context.Context) {
+		a.lookAtStates()
+		a.guardCalls(ctx)
 	})
 }
 

@@ -15,18 +15,7 @@ const attachTime = 10 * time.Minute
 
 // startHousekeeping looks once a minute after what no event tells.
 func (a *App) startHousekeeping() {
-	a.stack.goStep("housekeeping", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(time.Minute)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-				a.warnUnattached(ctx)
-			}
-		}
-	})
+	a.stack.goEvery("housekeeping", time.Minute, a.warnUnattached)
 }
 
 // warnUnattached raises an alarm for each recording without a CDR, once: the

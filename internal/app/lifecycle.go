@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 )
 
 // stack is the one list of what was started, in order. Each part pushes the
@@ -39,6 +40,22 @@ func (s *stack) unwind(ctx context.Context) error {
 	}
 	s.steps = nil
 	return errors.Join(errs...)
+}
+
+// goEvery runs fn at intervals, the first time after one, until the step ends.
+func (s *stack) goEvery(name string, interval time.Duration, fn func(context.Context)) {
+	s.goStep(name, nil, func(ctx context.Context) error {
+		tick := time.NewTicker(interval)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-tick.C:
+				fn(ctx)
+			}
+		}
+	})
 }
 
 // goStep runs fn in its own goroutine and pushes a step that cancels and

@@ -78,22 +78,12 @@ func (a *App) startRecovery() {
 		a.repairAgain(ctx)
 		return nil
 	})
-	a.stack.goStep("recovery", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(recoveryEvery)
-		defer tick.Stop()
-		begun := time.Now()
-		clock := clockWatch{wall: a.opt.Now().Round(0)}
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			if jump, ok := clock.look(a.opt.Now().Round(0), time.Since(begun)); ok {
-				a.clockJumped(ctx, jump)
-			}
-			a.testify(ctx)
+	begun, clock := time.Now(), clockWatch{wall: a.opt.Now().Round(0)}
+	a.stack.goEvery("recovery", recoveryEvery, func(ctx context.Context) {
+		if jump, ok := clock.look(a.opt.Now().Round(0), time.Since(begun)); ok {
+			a.clockJumped(ctx, jump)
 		}
+		a.testify(ctx)
 	})
 }
 

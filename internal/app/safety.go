@@ -60,19 +60,10 @@ func netTenants(book *directory.Book) []string {
 // startAlive keeps telling the net that it is not needed, as long as events are
 // seen and the reducer turns.
 func (a *App) startAlive() {
-	a.stack.goStep("safety net", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(dialplan.AliveEvery)
-		defer tick.Stop()
-		turns := func(ctx context.Context) error { return a.reducer.do(ctx, func() {}) }
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			if a.watch.on() && beats(ctx, dialplan.AliveEvery, turns) {
-				a.setAlive(ctx)
-			}
+	turns := func(ctx context.Context) error { return a.reducer.do(ctx, func() {}) }
+	a.stack.goEvery("safety net", dialplan.AliveEvery, func(ctx context.Context) {
+		if a.watch.on() && beats(ctx, dialplan.AliveEvery, turns) {
+			a.setAlive(ctx)
 		}
 	})
 }

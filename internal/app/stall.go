@@ -50,19 +50,6 @@ func (p *pulse) beat() {
 	}
 }
 
-func (p *pulse) run(ctx context.Context) error {
-	tick := time.NewTicker(pulseEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			p.beat()
-		}
-	}
-}
-
 // stood says for how long we ourselves stood still since the last time, also now.
 func (p *pulse) stood() time.Duration {
 	p.beat()
@@ -75,30 +62,21 @@ func (p *pulse) stood() time.Duration {
 // startStalls watches whether Asterisk stands still.
 func (a *App) startStalls() {
 	p := &pulse{begun: time.Now()}
-	a.stack.goStep("pulse", a.failed, p.run)
-	a.stack.goStep("stalls", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(stallEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			if a.ami.State().Kind != ami.StateConnected {
-				continue
-			}
-			p.stood()
-			stall, ok := askTwice(ctx, a.pingManager, a.pingREST)
-			if !ok || stall-p.stood() < stallLeast { // it was us
-				continue
-			}
-			now := a.opt.Now()
-			// It began between two questions.
-			s := audit.Stalled{From: now.Add(-stall - stallEvery/2), To: now}
-			a.log.Warn("asterisk stood still, recordings may lack what was said meanwhile", "from", s.From, "seconds", s.To.Sub(s.From).Seconds())
-			a.note(audit.EventAsteriskStalled, s)
+	a.stack.goEvery("pulse", pulseEvery, func(context.Context) { p.beat() })
+	a.stack.goEvery("stalls", stallEvery, func(ctx context.Context) {
+		if a.ami.State().Kind != ami.StateConnected {
+			return
 		}
+		p.stood()
+		stall, ok := askTwice(ctx, a.pingManager, a.pingREST)
+		if !ok || stall-p.stood() < stallLeast { // it was us
+			return
+		}
+		now := a.opt.Now()
+		// It began between two questions.
+		s := audit.Stalled{From: now.Add(-stall - stallEvery/2), To: now}
+		a.log.Warn("asterisk stood still, recordings may lack what was said meanwhile", "from", s.From, "seconds", s.To.Sub(s.From).Seconds())
+		a.note(audit.EventAsteriskStalled, s)
 	})
 }
 

@@ -109,20 +109,11 @@ func (a *App) startHeartbeat() {
 		every = min(every, w/3)
 	}
 	turns := func(ctx context.Context) error { return a.reducer.do(ctx, func() {}) }
-	a.stack.goStep("heartbeat", a.failed, func(ctx context.Context) error {
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-tick.C:
-			}
-			if beats(ctx, every, turns) && a.opt.WatchdogEvery > 0 {
-				a.opt.Notify("WATCHDOG=1")
-			}
-			a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
+	a.stack.goEvery("heartbeat", every, func(ctx context.Context) {
+		if beats(ctx, every, turns) && a.opt.WatchdogEvery > 0 {
+			a.opt.Notify("WATCHDOG=1")
 		}
+		a.opt.Notify(fmt.Sprintf("STATUS=%s", a.Status().Summary))
 	})
 }
 

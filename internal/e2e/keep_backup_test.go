@@ -12,25 +12,7 @@ import (
 	"callrecordd/dialplan"
 	"callrecordd/internal/app"
 	"callrecordd/internal/lab"
-	"callrecordd/internal/ledger"
-	"callrecordd/internal/verify"
-	"callrecordd/store"
 )
-
-// proved verifies database and files of a daemon that does not run.
-func (s *site) proved() verify.Report {
-	s.t.Helper()
-	public, err := os.ReadFile(app.LedgerPublicKeyFile(s.cfg))
-	must(s.t, err)
-	key, err := ledger.NewVerifier(string(public))
-	must(s.t, err)
-	db, err := store.OpenReader(s.t.Context(), s.cfg.State.Database())
-	must(s.t, err)
-	defer func() { must(s.t, db.Close()) }()
-	r, err := verify.Run(s.t.Context(), db, verify.Options{Key: key, Root: s.cfg.Recordings.Root})
-	must(s.t, err)
-	return r
-}
 
 // TestRestoreFromABackupTakenDuringACallVerifiesClean: a machine loses database,
 // keys and recordings, and gets back those of a backup that was made during a
@@ -68,7 +50,7 @@ func TestRestoreFromABackupTakenDuringACallVerifiesClean(t *testing.T) {
 	ready(2)
 	s.waitCDRs(2)
 	s.stop()
-	if r := s.proved(); !r.Clean {
+	if r := s.verified(); !r.Clean {
 		t.Fatalf("before anything is lost: %+v", r.Findings)
 	}
 
@@ -83,13 +65,13 @@ func TestRestoreFromABackupTakenDuringACallVerifiesClean(t *testing.T) {
 	if got.Ahead.Rows == 0 || got.Ahead.Lost+got.Ahead.Short > 0 || got.Ahead.Other {
 		t.Errorf("the journal has what came after the backup: %+v", got.Ahead)
 	}
-	if r := s.proved(); !r.Clean {
+	if r := s.verified(); !r.Clean {
 		t.Errorf("restored: %+v", r.Findings)
 	}
 	s.start()
 	s.waitCDRs(2)
 	s.stop()
-	if r := s.proved(); !r.Clean {
+	if r := s.verified(); !r.Clean {
 		t.Errorf("after the next start: %+v", r.Findings)
 	}
 }
