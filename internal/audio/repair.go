@@ -16,33 +16,29 @@ var ErrNothingToRepair = errors.New("nothing to repair")
 var ErrDiffers = errors.New("the audio differs")
 
 // Repair writes to dst the file that src, size bytes long, would be if its
-// writer had closed it: the same header with the sizes set, and all its audio
-// that Measure counts, whole samples only. It returns what dst then holds.
+// writer had closed it, or had had room for its header: the same header, or one as
+// it would have been, with the sizes set, and all its audio that Measure or
+// Headless counts, whole samples only. It returns what dst then holds.
 // Errors: ErrNothingToRepair, ErrFormat, or those of reading and writing.
 func Repair(dst io.Writer, src io.ReaderAt, size int64) (Info, error) {
-	info, err := Measure(io.NewSectionReader(src, 0, size), size)
+	c, err := look(src, size)
 	if err != nil {
 		return Info{}, err
 	}
+	info, head, n := c.info, c.head, c.bytes()
 	if info.HeaderComplete || info.Samples == 0 {
 		return Info{}, ErrNothingToRepair
 	}
-	head, err := header(io.NewSectionReader(src, 0, size))
-	if err != nil {
-		return Info{}, err
-	}
-	n := info.Samples * int64(info.Channels*info.Bits/8)
 	riff := int64(len(head)) - 8 + n + n&1
 	if riff >= unset32 {
 		return Info{}, fmt.Errorf("%d bytes of audio are more than a header can say: %w", n, ErrFormat)
 	}
-	from := int64(len(head))
 	binary.LittleEndian.PutUint32(head[4:], uint32(riff))
-	binary.LittleEndian.PutUint32(head[from-4:], uint32(n))
+	binary.LittleEndian.PutUint32(head[len(head)-4:], uint32(n))
 	if _, err := dst.Write(head); err != nil {
 		return Info{}, fmt.Errorf("write header: %w", err)
 	}
-	if _, err := io.Copy(dst, io.NewSectionReader(src, from, n)); err != nil {
+	if _, err := io.Copy(dst, io.NewSectionReader(src, c.from, n)); err != nil {
 		return Info{}, fmt.Errorf("copy audio: %w", err)
 	}
 	if n&1 == 1 {
@@ -55,34 +51,23 @@ func Repair(dst io.Writer, src io.ReaderAt, size int64) (Info, error) {
 }
 
 // SameAudio returns nil if two files have the same format and the same samples,
-// each byte of them, whatever their headers say of sizes. Errors: ErrDiffers,
-// ErrFormat, or those of reading.
+// each byte of them, whatever their headers say of sizes, and whether they have
+// one. Errors: ErrDiffers, ErrFormat, or those of reading.
 func SameAudio(a io.ReaderAt, sizeA int64, b io.ReaderAt, sizeB int64) error {
-	one, err := Measure(io.NewSectionReader(a, 0, sizeA), sizeA)
+	x, err := look(a, sizeA)
 	if err != nil {
 		return err
 	}
-	other, err := Measure(io.NewSectionReader(b, 0, sizeB), sizeB)
+	y, err := look(b, sizeB)
 	if err != nil {
 		return err
 	}
+	one, other := x.info, y.info
 	if one.Format != other.Format || one.Rate != other.Rate || one.Channels != other.Channels ||
 		one.Bits != other.Bits || one.Samples != other.Samples {
 		return fmt.Errorf("%d and %d samples, formats %d and %d: %w", one.Samples, other.Samples, one.Format, other.Format, ErrDiffers)
 	}
-	if one.Samples == 0 {
-		return nil
-	}
-	headA, err := header(io.NewSectionReader(a, 0, sizeA))
-	if err != nil {
-		return err
-	}
-	headB, err := header(io.NewSectionReader(b, 0, sizeB))
-	if err != nil {
-		return err
-	}
-	n := one.Samples * int64(one.Channels*one.Bits/8)
-	return equal(io.NewSectionReader(a, int64(len(headA)), n), io.NewSectionReader(b, int64(len(headB)), n))
+	return equal(io.NewSectionReader(a, x.from, x.bytes()), io.NewSectionReader(b, y.from, y.bytes()))
 }
 
 func equal(a, b io.Reader) error {

@@ -78,7 +78,51 @@ func TestWhatWasSaidBeforeTheWriterDiedCanBePlayed(t *testing.T) {
 	}
 }
 
+// headless is what Asterisk leaves behind if the disk had no room for the header.
+func headless(audio int) []byte {
+	b := noise(make([]byte, audio), audio)
+	binary.LittleEndian.PutUint32(b[4:], uint32(audio-8))
+	binary.LittleEndian.PutUint32(b[40:], uint32(audio-44))
+	return b
+}
+
+// TestAFileThatHadNoRoomForItsHeaderCanBePlayed: a disk that was full when a call
+// began must not cost the rest of the call.
+func TestAFileThatHadNoRoomForItsHeaderCanBePlayed(t *testing.T) {
+	for _, size := range []int{88640, 88639, 46} {
+		src := headless(size)
+		if _, err := Measure(bytes.NewReader(src), int64(size)); !errors.Is(err, ErrFormat) {
+			t.Errorf("as it is a player cannot read it, but %v", err)
+		}
+		var dst bytes.Buffer
+		info, err := Repair(&dst, bytes.NewReader(src), int64(size))
+		if err != nil || info.Samples != int64(size/2) || info.Rate != 8000 || !Final(dst.Bytes(), int64(dst.Len())) {
+			t.Fatalf("%+v, %v", info, err)
+		}
+		if got, err := Measure(bytes.NewReader(dst.Bytes()), int64(dst.Len())); err != nil || got != info {
+			t.Errorf("%+v, promised %+v, %v", got, info, err)
+		}
+		if !bytes.Equal(dst.Bytes()[44:], src[size&1:]) {
+			t.Error("the samples are others, or not whole")
+		}
+		if err := SameAudio(bytes.NewReader(src), int64(size), bytes.NewReader(dst.Bytes()), int64(dst.Len())); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, src := range map[string][]byte{
+		"not closed":       noise(make([]byte, 1000), 1000),
+		"cut off":          headless(1000)[:998],
+		"of the header":    headless(1000)[:44],
+		"one of the sizes": func() []byte { b := headless(1000); b[40]++; return b }(),
+	} {
+		if _, err := Headless(bytes.NewReader(src), int64(len(src))); !errors.Is(err, ErrFormat) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func FuzzRepair(f *testing.F) {
+	f.Add(headless(100))
 	f.Add(wav{format: PCM, bits: 16, ch: 1, rate: 8000, audio: 8}.bytes())
 	f.Add(wav{format: PCM, bits: 16, ch: 1, rate: 8000, riff: 44, data: 8, audio: 20}.bytes())
 	f.Add(wav{format: ALaw, bits: 8, ch: 3, rate: 8000, audio: 7}.bytes())

@@ -30,7 +30,7 @@ func begin(r recorder.Recording) time.Time {
 // covers places the audio of each recording on the clock: from its start on, for
 // as long as there is audio. Of a recorder that was found running only the end
 // may be known, and that only as far as talks tell it: who was away has found it
-// later. A pause that was cut out takes no audio. While a leg was on hold Asterisk
+// later; and of a file that was begun on a full disk. A pause that was cut out takes no audio. While a leg was on hold Asterisk
 // may have written nothing, so audio that lacks is put there.
 func covers(list []Recording, talks []call.TalkHistory, holds []stretch) []cover {
 	out := make([]cover, 0, len(list))
@@ -59,6 +59,9 @@ func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stre
 		if c.IntentAt.Add(audio).After(end.Add(clocks)) {
 			return []stretch{{end.Add(-audio), end}}
 		}
+	}
+	if c.Cause == recorder.CauseHeaderLost && c.clock.length() > audio && !c.EndedAt.IsZero() {
+		return []stretch{{c.EndedAt.Add(-audio), c.EndedAt}} // what came before there was room lacks
 	}
 	if lacks := c.clock.length() - audio; lacks > 0 {
 		audio += min(lacks, total(within(holds, c.clock)))

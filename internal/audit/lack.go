@@ -179,7 +179,8 @@ func (j *judging) because(f *Finding, near *cover, mine []cover, edge time.Durat
 	}) {
 		order = []OutageKind{DaemonDown, AsteriskGone, EventsGone, ManagerGone, StorageGone, Alarmed}
 	}
-	if f.Cause == "" || f.Cause == recorder.CauseDaemonDown || f.Cause == recorder.CauseNoManager || recorder.Storage(f.Cause) {
+	if f.Cause == "" || f.Cause == recorder.CauseDaemonDown || f.Cause == recorder.CauseNoManager ||
+		f.Cause == recorder.CauseHeaderLost || recorder.Storage(f.Cause) {
 		if o, ok := j.outage(f.From, f.To, order); ok {
 			f.Event = o.Event
 			if f.Cause == "" {

@@ -84,7 +84,7 @@ func TestEveryCauseIsASentence(t *testing.T) {
 		recorder.CauseNoManager, recorder.CauseNoAnswer, recorder.CauseRefused, recorder.CauseTimeout, recorder.CauseNoFile, recorder.CauseNoGrowth,
 		recorder.CauseNoProof, recorder.CauseClosedEarly, recorder.CauseSilent, recorder.CauseNoAudio, recorder.CauseHeaderUnset, recorder.CauseRepaired,
 		recorder.CauseUnreadable, recorder.CauseRestarted, recorder.CauseDaemonDown, recorder.CauseReadOnly, recorder.CauseNoSpace, recorder.CausePermission,
-		recorder.CauseNoDirectory, recorder.CauseStalled, recorder.CauseMuteFailed,
+		recorder.CauseNoDirectory, recorder.CauseStalled, recorder.CauseMuteFailed, recorder.CauseHeaderLost,
 	} {
 		if !strings.Contains(causeText(cause), " ") {
 			t.Errorf("of %s a person reads %q", cause, causeText(cause))

@@ -158,6 +158,11 @@ func TestClasses(t *testing.T) {
 			d.recorded(0, 20, 10, ready, "")
 			d.world.Outages = []Outage{{Kind: EventsGone, From: at(19), To: at(25)}, {Kind: StorageGone, From: at(9), To: at(15), Event: 3}}
 		}, Gap, string(StorageGone), 10, "could not be written"},
+		"the disk was full when the file was begun, which lost its header": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 15, interrupted, recorder.CauseHeaderLost)
+			d.world.Outages = []Outage{{Kind: StorageGone, From: at(-2), To: at(5), Event: 3}}
+		}, Late, recorder.CauseHeaderLost, 5, "was full when the file was begun"},
 		"the journal lacks the call, decisions tell of it": {func(d *drawing) {
 			d.call.Live, d.call.Talks = true, nil
 			d.decided(0, "began", nil, "1.1", "1.2")

@@ -212,7 +212,7 @@ func (e *evidence) gather(n int) Case {
 	if slices.ContainsFunc(c.Files, func(f *File) bool { return f.fault != "" }) {
 		c.Truth.broken()
 	}
-	if tol := measures(); !c.Phone.Bye.IsZero() && c.Phone.Over.Sub(c.Phone.Bye) > frameTime(tol.end-tol.near) {
+	if e.lingers(c.Phone) {
 		c.Truth.lingers()
 	}
 	end := c.Phone.Over
@@ -231,6 +231,22 @@ func (e *evidence) gather(n int) Case {
 	}
 	c.Truth.Unjudged = unjudged(c)
 	return c
+}
+
+// goodbye is for how long a call may go on in Asterisk that has answered its BYE:
+// it does that first.
+const goodbye = 50 * ms
+
+// lingers says whether Asterisk ended the call later than the caller: it was late
+// with its answer, or stood still behind it.
+func (e *evidence) lingers(p load.Call) bool {
+	if p.Bye.IsZero() {
+		return false
+	}
+	tol := measures()
+	return p.Over.Sub(p.Bye) > frameTime(tol.end-tol.near) || slices.ContainsFunc(e.incidents, func(in Incident) bool {
+		return in.Fault == standsStill && in.At.Before(p.Over.Add(goodbye)) && in.Until.After(p.Bye)
+	})
 }
 
 // busy is why a call cannot be judged.

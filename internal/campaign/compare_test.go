@@ -92,3 +92,23 @@ func TestCompareFindsEachLie(t *testing.T) {
 		}
 	}
 }
+
+// TestFreezeBehindTheAnswerToABye: Asterisk has said good-bye and stood still
+// before it ended the call, whose end the PBX has a second later.
+func TestFreezeBehindTheAnswerToABye(t *testing.T) {
+	bye := time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		over, froze time.Duration
+		want        bool
+	}{
+		"right behind it": {ms, 2 * ms, true},
+		"in between":      {900 * ms, ms, true},
+		"long after":      {ms, 200 * ms, false},
+		"before":          {ms, -2 * time.Second, false},
+	} {
+		e := evidence{incidents: []Incident{{Fault: standsStill, At: bye.Add(c.froze), Until: bye.Add(c.froze + time.Second)}}}
+		if got := e.lingers(load.Call{Bye: bye, Over: bye.Add(c.over)}); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}

@@ -25,6 +25,7 @@ const (
 	CauseNoAudio     = "no_audio"           // a proper file without a sample
 	CauseHeaderUnset = "header_unset"       // Asterisk died before it closed the file
 	CauseRepaired    = "header_repaired"    // the same, and its header was set right since
+	CauseHeaderLost  = "header_lost"        // it had no room for a header, and has got one since
 	CauseUnreadable  = "unreadable"         // the file is there but cannot be read
 	CauseRestarted   = "asterisk_restarted" // the channels went with the old Asterisk
 	CauseDaemonDown  = "daemon_down"        // it happened while nobody watched
@@ -177,6 +178,9 @@ type Finalised struct {
 	Repaired       bool
 	OriginalBytes  int64
 	OriginalSHA256 string
+	// Headless says that the file, or the original, has audio and no header: there
+	// was no room for it when it was begun, so what lacks is at its begin.
+	Headless bool
 }
 
 func (TalkChange) input()     {}

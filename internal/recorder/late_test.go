@@ -137,6 +137,18 @@ func TestRepairedFileIsInterruptedAndBothHashesAreOnRecord(t *testing.T) {
 	t.Errorf("no word of the original: %+v", out)
 }
 
+// TestFileWithoutRoomForItsHeader: what it lacks is another part than that of a
+// file whose writer died.
+func TestFileWithoutRoomForItsHeader(t *testing.T) {
+	r := newRig(t)
+	u := r.live("Ab")
+	r.step(Restarted{Boot: r.now})
+	row := one[Save](t, r.step(Finalised{UUID: u, Try: 1, Found: true, Repaired: true, Headless: true, Samples: 28, Rate: 8000})).Row
+	if row.State != Interrupted || row.Cause != CauseHeaderLost || row.Samples != 28 {
+		t.Errorf("%+v", row)
+	}
+}
+
 // crashed are rows that were open, of which every second has a file and every
 // tenth a channel that lives and records.
 func crashed(n int) (rows []Recording, channels []Channel, files map[string]int64) {

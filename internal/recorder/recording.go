@@ -453,6 +453,8 @@ func verdict(r *rec, in Finalised) (State, string) {
 		return Empty, or(CauseSilent)
 	case in.Samples == 0:
 		return Empty, or(CauseNoAudio)
+	case in.Repaired && in.Headless:
+		return Interrupted, CauseHeaderLost
 	case in.Repaired:
 		return Interrupted, CauseRepaired
 	case !in.Complete:

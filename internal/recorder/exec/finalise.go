@@ -180,6 +180,11 @@ func readAll(file *os.File, size int64, out *recorder.Finalised) error {
 	hash := sha256.New()
 	tee := io.TeeReader(gentle.Reader(file), hash)
 	a, err := audio.Measure(tee, size)
+	if errors.Is(err, audio.ErrFormat) {
+		if headless, none := audio.Headless(file, size); none == nil {
+			a, out.Headless, err = headless, true, nil
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("measure recording: %w", err)
 	}

@@ -20,7 +20,8 @@ import (
 	"callrecordd/internal/recorder"
 )
 
-// A file whose writer died has a header that tells of no audio. A copy with a
+// A file whose writer died has a header that tells of no audio, and one that was
+// begun on a full disk has none. A copy with a
 // right header is made in recorder.SpareDir, synced and verified, and then the two change
 // places in one step: whatever happens there is always a file in the
 // recording's place, the original or the verified copy. The original stays in
@@ -57,6 +58,9 @@ func (w *worker) mend(row recorder.Recording, out *recorder.Finalised) {
 	case w.e.ctx.Err() != nil:
 	case err != nil:
 		out.Detail = "its header could not be repaired: " + err.Error()
+		if out.Headless { // nothing else can play it
+			out.Cause, out.Samples, out.Rate = recorder.CauseHeaderUnset, 0, 0
+		}
 		w.e.cfg.Log.Warn("the header of a recording could not be repaired", "recording", w.uuid, "err", err)
 	case out.Repaired:
 		w.mended = &row
@@ -130,9 +134,13 @@ func mended(root *os.Root, row recorder.Recording, out *recorder.Finalised) erro
 	}
 	out.Repaired, out.Complete = true, false
 	out.Bytes, out.Samples, out.Rate, out.SHA256 = repaired.Bytes, repaired.Samples, repaired.Rate, repaired.SHA256
-	out.OriginalBytes, out.OriginalSHA256 = original.Bytes, original.SHA256
+	out.OriginalBytes, out.OriginalSHA256, out.Headless = original.Bytes, original.SHA256, original.Headless
 	length := time.Duration(out.Samples) * time.Second / time.Duration(out.Rate)
-	out.Detail = "its header was repaired, it has " + length.Round(100*time.Millisecond).String() + " of audio"
+	how := "its header was repaired"
+	if out.Headless {
+		how = "there was no room for its header, which was written since"
+	}
+	out.Detail = how + ", it has " + length.Round(100*time.Millisecond).String() + " of audio"
 	return nil
 }
 
@@ -164,7 +172,7 @@ func makeSpare(root *os.Root, row recorder.Recording, step func(string) error) e
 }
 
 // clearSpare makes room for a copy. What lies there is an unfinished one, which
-// is never larger than what it was made of; anything else is kept.
+// is larger than what it was made of by a header at most; anything else is kept.
 func clearSpare(root *os.Root, row recorder.Recording, size int64) error {
 	if err := root.Mkdir(row.TenantUUID+"/"+recorder.SpareDir, 0o750); err == nil {
 		if err := root.Chmod(row.TenantUUID+"/"+recorder.SpareDir, dirMode); err != nil {
@@ -179,7 +187,7 @@ func clearSpare(root *os.Root, row recorder.Recording, size int64) error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("stat spare: %w", err)
-	case info.Size() > size || !info.Mode().IsRegular():
+	case info.Size() > size+audio.HeadSize || !info.Mode().IsRegular():
 		aside := strings.TrimSuffix(spare(row), ".wav") + "." + strconv.FormatInt(info.ModTime().UnixMicro(), 10)
 		if err := root.Rename(spare(row), aside); err != nil {
 			return fmt.Errorf("put spare aside: %w", err)

@@ -3,6 +3,7 @@ package exec
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -76,6 +77,56 @@ func TestKilledAsteriskLeavesAFileThatPlays(t *testing.T) {
 	eventually(t, "the original goes", func() bool { _, err := os.Stat(r.spare()); return errors.Is(err, os.ErrNotExist) })
 	if r.playable(t, original) != sum {
 		t.Error("another file")
+	}
+}
+
+// TestAFullDiskAtTheBeginOfACallCostsNoMoreThanThat: Asterisk goes on without the
+// header that it could not write (facts: format_wav).
+func TestAFullDiskAtTheBeginOfACallCostsNoMoreThanThat(t *testing.T) {
+	r := newRig(t, nil)
+	file := r.orphan(t, 3)[44:]
+	binary.LittleEndian.PutUint32(file[4:], uint32(len(file)-8))
+	binary.LittleEndian.PutUint32(file[40:], uint32(len(file)-44))
+	if err := os.WriteFile(r.e.files.abs(r.row), file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	// A copy that was made and not put in its place: the daemon died.
+	if err := os.MkdirAll(filepath.Dir(r.spare()), 0o750); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(r.spare(), append(header(0), file...), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(recorder.Finalise{Row: r.row, Try: 1})
+	f := want[recorder.Finalised](r)
+	sum := r.playable(t, append(header(0), file...))
+	if !f.Repaired || !f.Headless || f.Samples != 24000 || f.SHA256 != sum || f.OriginalSHA256 != hexed(file) {
+		t.Fatalf("%+v", f)
+	}
+	row := r.row
+	row.State, row.SHA256 = recorder.Interrupted, f.SHA256
+	r.apply(recorder.Save{Row: row, Sync: true})
+	eventually(t, "nothing is left beside it", func() bool {
+		left, err := os.ReadDir(filepath.Dir(r.spare()))
+		return err == nil && len(left) == 0
+	})
+}
+
+// TestAHeaderThatCannotBeWrittenIsTriedAgain: there may be no room for a copy yet.
+func TestAHeaderThatCannotBeWrittenIsTriedAgain(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.step = func(string) error { return syscall.ENOSPC } })
+	file := r.orphan(t, 1)[44:]
+	binary.LittleEndian.PutUint32(file[4:], uint32(len(file)-8))
+	binary.LittleEndian.PutUint32(file[40:], uint32(len(file)-44))
+	if err := os.WriteFile(r.e.files.abs(r.row), file, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	r.apply(recorder.Finalise{Row: r.row, Try: 1})
+	if f := want[recorder.Finalised](r); f.Cause != recorder.CauseHeaderUnset || f.Samples != 0 || f.SHA256 != hexed(file) {
+		t.Errorf("%+v", f)
+	}
+	if !Repairable(r.cfg.Root, r.row) {
+		t.Error("the next start does not try it")
 	}
 }
 
