@@ -130,6 +130,13 @@ func (r *reducer) finish(rows ...recorder.Recording) {
 	}
 }
 
+// again has files looked at again whose recordings have their end.
+func (r *reducer) again(rows ...recorder.Recording) {
+	if effects := r.machine.Again(r.now(), rows); len(effects) > 0 {
+		r.perform(effects)
+	}
+}
+
 // nettedRow is the recording that the net made on a channel.
 func nettedRow(book *directory.Book, c cdr.CDR, hook, uuid, tenant string) recorder.Recording {
 	row := recorder.Recording{

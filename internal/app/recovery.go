@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,12 +10,10 @@ import (
 	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/recorder"
-	"callrecordd/internal/recorder/exec"
-	"callrecordd/store"
 )
 
 // What is made good although nothing tells of it in time: calls that the journal
-// lacks, files that nobody has closed, and steps of the clock.
+// lacks, and steps of the clock.
 
 // The kinds of events that this stores.
 const (
@@ -73,11 +70,7 @@ func (s *stalled) text() string {
 const recoveryEvery = time.Second
 
 func (a *App) startRecovery() {
-	a.stack.goStep("files that nobody closed", a.failed, func(ctx context.Context) error {
-		a.dropSpares(ctx)
-		a.repairAgain(ctx)
-		return nil
-	})
+	a.startRepairs()
 	begun, clock := time.Now(), clockWatch{wall: a.opt.Now().Round(0)}
 	a.stack.goEvery("recovery", recoveryEvery, func(ctx context.Context) {
 		if jump, ok := clock.look(a.opt.Now().Round(0), time.Since(begun)); ok {
@@ -145,85 +138,6 @@ func (a *App) tellStall(ctx context.Context, missing []cdr.Evidence) {
 	}
 	if err := a.store.AppendEvents(ctx, event); err != nil {
 		a.log.Error("event could not be stored", "kind", event.Kind, "err", err)
-	}
-}
-
-// dropSpares removes what a repair has left behind because we died (exec/repair.go).
-func (a *App) dropSpares(ctx context.Context) {
-	root := a.opt.Config.Recordings.Root
-	spares, err := exec.Spares(root)
-	if err != nil {
-		a.log.Warn("originals of repaired recordings cannot be looked for", "err", err)
-		return
-	}
-	for _, s := range spares {
-		row, err := a.store.Recording(ctx, s.UUID)
-		switch {
-		case ctx.Err() != nil:
-			return
-		case errors.Is(err, store.ErrNotFound), err == nil && row.TenantUUID != s.TenantUUID:
-			a.log.Warn("a file in the folder of repairs is of no recording and stays", "tenant", s.TenantUUID, "recording_uuid", s.UUID)
-			continue
-		case err == nil && !final(row.State):
-			continue // it is looked at with its recording
-		case err == nil && row.Cause == recorder.CauseHeaderUnset:
-			continue // repairAgain
-		case err == nil:
-			err = exec.DropSpare(root, row)
-		}
-		if err != nil {
-			a.log.Warn("the original of a repaired recording stays", "recording_uuid", s.UUID, "err", err)
-		}
-	}
-}
-
-func final(s recorder.State) bool {
-	switch s {
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		return false
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
-	}
-	return true
-}
-
-// repairAgain has files looked at again that could not be repaired, for want of
-// room on their disk or because an older version did not do it.
-func (a *App) repairAgain(ctx context.Context) {
-	if !a.awaitMachine(ctx) {
-		return
-	}
-	rows, err := a.store.UnclosedRecordings(ctx)
-	if err != nil {
-		a.log.Warn("files that nobody closed cannot be looked for", "err", err)
-		return
-	}
-	rows = slices.DeleteFunc(rows, func(r recorder.Recording) bool { return !exec.Repairable(a.opt.Config.Recordings.Root, r) })
-	if len(rows) == 0 {
-		return
-	}
-	for i := range rows {
-		rows[i].State, rows[i].Detail = recorder.Live, "" // the same way again
-	}
-	a.log.Info("files that nobody closed are looked at again", "recordings", len(rows))
-	if err := a.reducer.do(ctx, func() { a.reducer.finish(rows...) }); err != nil && ctx.Err() == nil {
-		a.log.Warn("files that nobody closed are not looked at", "err", err)
-	}
-}
-
-// awaitMachine waits until Asterisk was seen for the first time: what is read of
-// the store before may be deleted by then.
-func (a *App) awaitMachine(ctx context.Context) bool {
-	tick := time.NewTicker(recoveryEvery)
-	defer tick.Stop()
-	for {
-		if there, err := ask(ctx, a.reducer, func() bool { return a.reducer.machine != nil }); err == nil && there {
-			return true
-		}
-		select {
-		case <-ctx.Done():
-			return false
-		case <-tick.C:
-		}
 	}
 }
 

@@ -119,6 +119,21 @@ func (m *Machine) Finish(now time.Time, rows []Recording) []Effect {
 	return m.take()
 }
 
+// Again looks once more at the files of recordings that have their end and whose
+// headers could not be repaired. What is stored of them stays until there is
+// something better: a copy of the database that is made meanwhile must not have a
+// recording open whose end the ledger proves.
+func (m *Machine) Again(now time.Time, rows []Recording) []Effect {
+	rows = slices.Clone(rows)
+	for i := range rows {
+		rows[i].State, rows[i].Detail = Live, "" // the same way as before
+	}
+	return slices.DeleteFunc(m.Finish(now, rows), func(e Effect) bool {
+		save, ok := e.(Save)
+		return ok && save.Row.State == Closing
+	})
+}
+
 // inPlace has an adopted recording take the place of one of its talk whose start
 // has only waited: Asterisk recorded meanwhile, and two recorders are too many.
 func (m *Machine) inPlace(now time.Time, r *rec) {

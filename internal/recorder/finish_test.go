@@ -11,8 +11,13 @@ import (
 func TestAFileThatCannotBeRepairedIsNoAlarmAtEachStart(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	m := New(Config{NewUUID: func() string { return "" }})
-	row := Recording{UUID: "r", TenantUUID: "t", Hook: "1.1", State: Live, Cause: CauseHeaderUnset, StartedAt: now, EndedAt: now}
-	effects := m.Finish(now, []Recording{row})
+	row := Recording{UUID: "r", TenantUUID: "t", Hook: "1.1", State: Interrupted, Cause: CauseHeaderUnset, StartedAt: now, EndedAt: now}
+	effects := m.Again(now, []Recording{row})
+	for _, e := range effects {
+		if save, ok := e.(Save); ok {
+			t.Errorf("open again though it has its end: %+v", save.Row)
+		}
+	}
 	i := slices.IndexFunc(effects, func(e Effect) bool { _, ok := e.(Finalise); return ok })
 	if i < 0 {
 		t.Fatalf("%+v", effects)
