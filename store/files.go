@@ -187,22 +187,22 @@ func (f Files) Continues(ctx context.Context, file string, before backup.Facts) 
 	return does, err
 }
 
-// Removed implements backup.Database. A row that is gone went with its CDR.
-func (f Files) Removed(ctx context.Context, uuid string) (removed bool, err error) {
+// Now implements backup.Database. A row that is gone went with its CDR.
+func (f Files) Now(ctx context.Context, uuid string) (sha256 string, removed bool, err error) {
 	db, err := sql.Open("sqlite3", dsn(f.Path, "mode=rw", "_query_only=true"))
 	if err != nil {
-		return false, fmt.Errorf("open %s: %w", f.Path, err)
+		return "", false, fmt.Errorf("open %s: %w", f.Path, err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	var state string
-	err = db.QueryRowContext(ctx, "SELECT state FROM recordings WHERE uuid = ?", uuid).Scan(&state)
+	err = db.QueryRowContext(ctx, "SELECT state, sha256 FROM recordings WHERE uuid = ?", uuid).Scan(&state, &sha256)
 	if errors.Is(err, sql.ErrNoRows) {
-		return true, nil
+		return "", true, nil
 	}
 	if err != nil {
-		return false, explain(fmt.Errorf("read recording %s: %w", uuid, err))
+		return "", false, explain(fmt.Errorf("read recording %s: %w", uuid, err))
 	}
-	return state == string(recorder.Deleted), nil
+	return sha256, state == string(recorder.Deleted), nil
 }
 
 // Lock takes the lock that a Store has while it is open, so that nobody opens

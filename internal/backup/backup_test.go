@@ -132,33 +132,6 @@ func (s *stopping) Media(ctx context.Context, file string, yield func(backup.Med
 	})
 }
 
-// TestRecordingRemovedWhileTheBackupRunsIsNamed.
-func TestRecordingRemovedWhileTheBackupRunsIsNamed(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	r := w.record(recorder.Ready, "audio")
-	o := w.options(filepath.Join(t.TempDir(), "backup"))
-	o.Database = &meanwhile{Files: w.files(), do: func() {
-		remover := retention.NewRemover(w.store, w.root(), slog.New(slog.DiscardHandler))
-		must(t, remover.Remove(t.Context(), []string{r.UUID}, "test", "asked", func(_ string, err error) { must(t, err) }))
-	}}
-	res, err := backup.Make(t.Context(), o)
-	if err != nil || res.Removed != 1 || res.Missing != 0 {
-		t.Errorf("%+v %v", res, err)
-	}
-}
-
-// meanwhile does something when the database has been copied.
-type meanwhile struct {
-	store.Files
-	do func()
-}
-
-func (m *meanwhile) Facts(ctx context.Context, file string) (backup.Facts, error) {
-	m.do()
-	return m.Files.Facts(ctx, file)
-}
-
 // TestCheckFindsEveryDamage.
 func TestCheckFindsEveryDamage(t *testing.T) {
 	t.Parallel()

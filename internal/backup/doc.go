@@ -90,6 +90,7 @@ type Database interface {
 	// Media yields the recordings of a copy that may have files, by path, and those
 	// whose file was there and is missing.
 	Media(ctx context.Context, file string, yield func(Media) error) error
-	// Removed says whether the database has, by now, that the file was removed.
-	Removed(ctx context.Context, uuid string) (bool, error)
+	// Now says what the database, which goes on, has by now of a recording: that its
+	// file was removed, or the SHA-256 that it has.
+	Now(ctx context.Context, uuid string) (sha256 string, removed bool, err error)
 }

@@ -87,8 +87,12 @@ type maker struct {
 	old      *cursor
 	w        *writer
 	kept     map[string]bool // paths of what is no recording
+	moved    bool            // a file is not as the copied database has it, but as the database has it by now
 	res      Result
 }
+
+// mostPasses bounds how often a backup is made anew because the database went on.
+const mostPasses = 3
 
 // Make makes a backup, or goes on with one that was interrupted. What an earlier
 // one into the same folder has left and is still right is not copied again; that
@@ -96,12 +100,23 @@ type maker struct {
 //
 // The database is copied first. So whatever it calls ready had its file before
 // the files are looked for, and who lacks one now was removed since or is named.
+//
+// A file that was removed, or whose header was repaired, behind the copy of the
+// database does not fit it, and who verifies what is restored would be told of
+// somebody's hand. Then a second pass has a newer copy, and of the files only what
+// is new.
 func Make(ctx context.Context, o Options) (Result, error) {
-	m := &maker{Options: o, kept: map[string]bool{}, res: Result{Dir: o.Dir}}
-	if err := m.make(ctx); err != nil {
-		return m.res, fmt.Errorf("backup into %s: %w", o.Dir, err)
+	id, all := o.ID, Result{}
+	for pass := 1; ; pass++ {
+		m := &maker{Options: o, kept: map[string]bool{}, res: Result{Dir: o.Dir, New: all.New, NewBytes: all.NewBytes}}
+		if err := m.make(ctx); err != nil {
+			return m.res, fmt.Errorf("backup into %s: %w", o.Dir, err)
+		}
+		if all = m.res; !m.moved || pass == mostPasses {
+			return all, nil
+		}
+		o.ID, o.Reread = id+"-"+strconv.Itoa(pass+1), false
 	}
-	return m.res, nil
 }
 
 func (m *maker) make(ctx context.Context) error {
@@ -278,17 +293,14 @@ func (m *maker) add(e Entry) error {
 func (m *maker) recordings(ctx context.Context, database string) error {
 	var n int64
 	return m.Database.Media(ctx, filepath.Join(m.Dir, filepath.FromSlash(database)), func(r Media) error {
-		if r.State == recorder.Missing {
-			// Its file is lost: what an earlier backup has may be the last there is.
-			kept, ok, err := m.there(ctx, Entry{Kind: KindRecording, Path: mediaDir + "/" + r.Path}, r)
-			if err != nil || !ok {
-				return err
-			}
-			return m.w.add(kept)
-		}
 		e, err := m.recording(ctx, r)
 		if err != nil {
 			return fmt.Errorf("recording %s: %w", r.Path, err)
+		}
+		// Its file is lost, and what an earlier backup has would have been the last
+		// there is; or it is there, and has no audio.
+		if r.State == recorder.Missing && e.Absent != "" {
+			return nil
 		}
 		if n++; n%100 == 0 {
 			m.progress("recordings", n, m.res.Facts.Recordings)
@@ -338,6 +350,11 @@ func (m *maker) recording(ctx context.Context, r Media) (Entry, error) {
 		e.Note = NoteOpen
 	case r.SHA256 != "" && r.SHA256 != e.SHA256:
 		e.Note = NoteDiffers
+		now, _, err := m.Database.Now(ctx, r.UUID)
+		if err != nil {
+			return e, err
+		}
+		m.moved = m.moved || now == e.SHA256
 	}
 	return e, m.stamp(&e)
 }
@@ -385,12 +402,12 @@ func (m *maker) there(ctx context.Context, e Entry, r Media) (Entry, bool, error
 // absent finds out why there is no file.
 func (m *maker) absent(ctx context.Context, e Entry, r Media) (Entry, error) {
 	e.SHA256, e.Size = r.SHA256, r.Bytes
-	removed, err := m.Database.Removed(ctx, r.UUID)
+	_, removed, err := m.Database.Now(ctx, r.UUID)
 	switch {
 	case err != nil:
 		return e, err
 	case removed:
-		e.Absent = AbsentRemoved
+		e.Absent, m.moved = AbsentRemoved, true
 	case r.open() || !r.promised():
 		e.Absent, e.Size, e.SHA256 = AbsentOpen, 0, ""
 	default:

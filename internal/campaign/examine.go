@@ -197,7 +197,7 @@ func (c *campaign) examine(ctx context.Context) (Report, error) {
 	for _, f := range faults() {
 		r.Faults = append(r.Faults, FaultCount{f.name, f.about, count(c.incidents, f.name)})
 	}
-	r.Backup, err = c.checkBackup(ctx)
+	r.Backup, err = c.checkBackups(ctx)
 	return r, errors.Join(err, r.write(c.opt.Out))
 }
 

@@ -51,7 +51,7 @@ type Report struct {
 	NotJudged  []Case `json:"not_judged"`
 	// NotTold are those of which the audit says that it cannot know.
 	NotTold []Case `json:"not_told"`
-	// Backup is what came of the backup that was taken in the midst.
+	// Backup is what came of the backups that were taken in the midst.
 	Backup string `json:"backup"`
 
 	judged map[[2]Class]int

@@ -49,7 +49,7 @@ type campaign struct {
 	calls     []load.Call
 	incidents []Incident
 	begun     time.Time
-	backup    backup
+	backups   []backup
 }
 
 // Run holds a campaign. The report is complete if err is nil, whatever it says.
@@ -161,7 +161,7 @@ func (c *campaign) hold(ctx context.Context, chosen []fault) error {
 }
 
 // strike makes every fault in each round, in an order that is drawn, and leaves
-// time to recover in between. A backup is taken in the midst of it.
+// time to recover in between. A backup is taken in the midst of each round.
 func (c *campaign) strike(ctx context.Context, chosen []fault) error {
 	r := rand.New(rand.NewPCG(c.opt.Seed, 0))
 	wait(ctx, warmUp)
@@ -175,7 +175,7 @@ func (c *campaign) strike(ctx context.Context, chosen []fault) error {
 		if n%len(chosen) == 0 && c.opt.Rounds > 1 {
 			r.Shuffle(len(chosen), func(i, j int) { chosen[i], chosen[j] = chosen[j], chosen[i] })
 		}
-		if n == total/2 {
+		if n%len(chosen) == len(chosen)/2 {
 			if err := c.takeBackup(ctx); err != nil {
 				return err
 			}
