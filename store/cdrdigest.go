@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -29,9 +30,27 @@ func (t *Tx) noteCDR(c *cdr.CDR, id int64, isNew bool) error {
 	if err != nil {
 		return err
 	}
-	return t.AppendEvents(recorder.Event{
-		Kind: EventCDR, Call: c.ConversationID, Actor: "callrecordd", Data: CDRSaved{ID: id, New: isNew, Digest: digest},
-	})
+	// Who derives a call without talks leaves those that it has.
+	var doc sql.NullString
+	if !isNew || len(c.Talks) > 0 {
+		if err := t.scan(&doc, "SELECT (SELECT doc FROM cdr_talks WHERE cdr_id = ?)", id); err != nil {
+			return fmt.Errorf("talks of cdr %d: %w", id, err)
+		}
+	}
+	return t.AppendEvents(recorder.Event{Kind: EventCDR, Call: c.ConversationID, Actor: "callrecordd", Data: CDRSaved{
+		ID: id, New: isNew, Digest: digest, Talks: talksDigest([]byte(doc.String), doc.Valid),
+	}})
+}
+
+// noTalks stands for the digest of talks of which there are none.
+const noTalks = "none"
+
+// talksDigest is the SHA-256, as hex, of what cdr_talks has of a call.
+func talksDigest(doc []byte, there bool) string {
+	if !there {
+		return noTalks
+	}
+	return digestOf(doc)
 }
 
 // The digest of a CDR is the SHA-256, as hex, of its row with the participants
@@ -74,20 +93,8 @@ func cdrDigest(id int64, c *cdr.CDR) (string, error) {
 	b = append(b, "cdr "...)
 	b = strconv.AppendInt(b, id, 10)
 	b = append(b, '\n')
-	for i, arg := range args[:strings.Count(digestColumns, ",")+1] {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		switch v := arg.(type) {
-		case nil:
-			b = append(b, "NULL"...)
-		case int64:
-			b = strconv.AppendInt(b, v, 10)
-		case string:
-			b = quote(b, v)
-		default:
-			return "", fmt.Errorf("column %d of a CDR is a %T, which has no digest", i, arg)
-		}
+	if b, err = quoteAll(b, args[:strings.Count(digestColumns, ",")+1]); err != nil {
+		return "", fmt.Errorf("digest of cdr %d: %w", id, err)
 	}
 	b = append(b, '\n')
 	for i, p := range c.Participants {
@@ -105,6 +112,65 @@ func cdrDigest(id int64, c *cdr.CDR) (string, error) {
 		}
 	}
 	return digestOf(b), nil
+}
+
+// The digest of a recording's row is the SHA-256, as hex, of those of its columns
+// that no other field of Settled has, written in the same way, and its legs: what
+// the audit and lists read of it. rowText is the text in SQL, rowDigest makes the
+// same in Go. The columns are those for ever.
+const rowText = `'recording ' || uuid || char(10) || quote(boot) || ',' || quote(hook) || ',' || quote(hook_name) || ',' ||
+	quote(mixmonitor_id) || ',' || quote(follows) || ',' || quote(cause) || ',' || quote(claims) || ',' || quote(intent_at) || ',' ||
+	quote(started_at) || ',' || quote(ended_at) || ',' || quote(silent) || char(10) ||
+	coalesce((SELECT group_concat('leg ' || quote(leg) || char(10), '' ORDER BY pos) FROM recording_legs WHERE recording_uuid = uuid), '')`
+
+func rowDigest(r recorder.Recording) string {
+	claims, err := claimsText(r)
+	if err != nil {
+		return "" // and so the row is not stored
+	}
+	b := append(make([]byte, 0, 512), "recording "+r.UUID+"\n"...)
+	b, err = quoteAll(b, []any{
+		micros(r.Boot), r.Hook, r.HookName, r.MixMonitorID, r.Follows, r.Cause, claims,
+		micros(r.IntentAt), nullMicros(r.StartedAt), nullMicros(r.EndedAt), int64(bit(r.Silent)),
+	})
+	if err != nil {
+		return ""
+	}
+	b = append(b, '\n')
+	for _, leg := range r.Legs {
+		b = append(b, "leg "...)
+		b = append(quote(b, leg), '\n')
+	}
+	return digestOf(b)
+}
+
+// rowDigest is that of the row as it is stored.
+func (t *Tx) rowDigest(uuid string) (string, error) {
+	var text string
+	if err := t.scan(&text, "SELECT "+rowText+" FROM recordings WHERE uuid = ?", uuid); err != nil {
+		return "", fmt.Errorf("digest of recording %s: %w", uuid, err)
+	}
+	return digestOf([]byte(text)), nil
+}
+
+// quoteAll appends values as SQLite's quote() writes them, with commas between.
+func quoteAll(b []byte, values []any) ([]byte, error) {
+	for i, value := range values {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		switch v := value.(type) {
+		case nil:
+			b = append(b, "NULL"...)
+		case int64:
+			b = strconv.AppendInt(b, v, 10)
+		case string:
+			b = quote(b, v)
+		default:
+			return nil, fmt.Errorf("column %d is a %T, which has no digest", i, value)
+		}
+	}
+	return b, nil
 }
 
 // quote appends a text as SQLite's quote() writes it: nothing behind a zero byte.

@@ -134,6 +134,8 @@ type Settled struct {
 	Proves  bool           `json:"proves"` // of this version: SHA256 is empty because there is none
 	// Tenant is whose it is, and with it in which folder; older entries lack it.
 	Tenant string `json:"tenant,omitempty"`
+	// Row is the digest of the rest of the row (rowText); older entries lack it.
+	Row string `json:"row,omitempty"`
 }
 
 // EventAttached says to which CDR a recording belongs from now on. Data is Attached.
@@ -177,21 +179,20 @@ func (t *Tx) uuids(query string, args ...any) (out []string, err error) {
 }
 
 // CDRSaved is the Data of EventCDR. New is false if the CDR of a call has been
-// derived anew. Digest is that of the row (CDRDigest).
+// derived anew. Digest is that of the row (cdrText), Talks that of the row of
+// cdr_talks, or noTalks; older entries lack them.
 type CDRSaved struct {
 	ID     int64  `json:"cdr"`
 	New    bool   `json:"new"`
 	Digest string `json:"digest,omitempty"`
+	Talks  string `json:"talks,omitempty"`
 }
 
 // Settle is the event of a recording whose state is final.
 func Settle(r recorder.Recording) recorder.Event {
-	call := r.Hook
-	if len(r.Legs) > 0 {
-		call = r.Legs[0]
-	}
-	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: call, Actor: "callrecordd", Data: Settled{
+	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: callOfRow(r), Actor: "callrecordd", Data: Settled{
 		State: r.State, Cause: r.Cause, SHA256: r.SHA256, Bytes: r.Bytes, Samples: r.Samples, Rate: r.Rate, Proves: true, Tenant: r.TenantUUID,
+		Row: rowDigest(r),
 	}}
 }
 

@@ -89,7 +89,7 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 				note.First = done.ID
 			}
 			note.Last = done.ID
-			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest})
+			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest, Talks: noTalks})
 		}
 		out = append(out, done)
 	}

@@ -97,11 +97,29 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 			return err
 		}
 	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
+		if err := t.AppendEvents(intend(r)); err != nil {
+			return err
+		}
 	}
 	if cdrID == 0 {
 		return nil
 	}
 	return t.noteAttached(cdrID, r.UUID)
+}
+
+// intend is the event of a recording that has a row from now on and no end yet.
+func intend(r recorder.Recording) recorder.Event {
+	return recorder.Event{
+		At: r.IntentAt, Kind: recorder.EventIntent, Recording: r.UUID, Call: callOfRow(r),
+		Data: recorder.Note{State: r.State, Hook: r.Hook, Follows: r.Follows, Stored: true},
+	}
+}
+
+func callOfRow(r recorder.Recording) string {
+	if len(r.Legs) > 0 {
+		return r.Legs[0]
+	}
+	return r.Hook
 }
 
 func (t *Tx) insertRow(r recorder.Recording, cdrID int64) error {
@@ -159,6 +177,9 @@ func (t *Tx) settle(r recorder.Recording) error {
 	if err != nil {
 		return err
 	}
+	if before.Row, err = t.rowDigest(r.UUID); err != nil {
+		return err
+	}
 	event := Settle(r)
 	now, ok := event.Data.(Settled)
 	before.Cause, before.Proves = now.Cause, now.Proves
@@ -180,18 +201,26 @@ func (t *Tx) settled(uuid string) (s Settled, err error) {
 	return s, err
 }
 
-func recordingArgs(r recorder.Recording) ([]any, error) {
+func claimsText(r recorder.Recording) (string, error) {
 	claims := make([]claim, 0, len(r.Claims))
 	for _, c := range r.Claims {
 		claims = append(claims, claim{c.Leg, c.UserUUID, c.Reason, micros(c.At)})
 	}
 	js, err := json.Marshal(claims)
 	if err != nil {
-		return nil, fmt.Errorf("encode claims: %w", err)
+		return "", fmt.Errorf("encode claims: %w", err)
+	}
+	return string(js), nil
+}
+
+func recordingArgs(r recorder.Recording) ([]any, error) {
+	claims, err := claimsText(r)
+	if err != nil {
+		return nil, err
 	}
 	return []any{
 		r.TenantUUID, micros(r.Boot), r.Hook, r.HookName, r.MixMonitorID, r.Follows, string(r.State), r.Cause, r.Detail,
-		string(js), micros(r.IntentAt), nullMicros(r.StartedAt), nullMicros(r.EndedAt), r.Silent, r.Bytes, r.Samples,
+		claims, micros(r.IntentAt), nullMicros(r.StartedAt), nullMicros(r.EndedAt), r.Silent, r.Bytes, r.Samples,
 		r.Rate, r.SHA256, r.UUID,
 	}, nil
 }

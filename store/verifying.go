@@ -185,8 +185,8 @@ func (r *Reader) Checkpoints(ctx context.Context, each func(size int64, signed s
 }
 
 // CDRDigests implements verify.Database.
-func (r *Reader) CDRDigests(ctx context.Context, ids []int64) (map[int64]string, error) {
-	out := make(map[int64]string, len(ids))
+func (r *Reader) CDRDigests(ctx context.Context, ids []int64) (map[int64]verify.CDR, error) {
+	out := make(map[int64]verify.CDR, len(ids))
 	first, last := slices.Min(ids), slices.Max(ids)
 	// Those of a stretch of the ledger mostly lie together.
 	which, args := "id IN (SELECT value FROM json_each(?))", []any{list(ids)}
@@ -194,18 +194,18 @@ func (r *Reader) CDRDigests(ctx context.Context, ids []int64) (map[int64]string,
 		which, args = "id BETWEEN ? AND ?", []any{first, last}
 	}
 	err := r.on(ctx, "CDRs", func(c *sql.Conn) (err error) {
-		rows, err := c.QueryContext(ctx, "SELECT id, "+cdrTextQuery()+" FROM cdrs WHERE "+which, args...)
+		rows, err := c.QueryContext(ctx, "SELECT id, "+cdrTextQuery()+", (SELECT doc FROM cdr_talks WHERE cdr_id = id) FROM cdrs WHERE "+which, args...)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, rows.Close()) }()
 		var id int64
-		var text sql.RawBytes
+		var text, talks sql.RawBytes
 		for rows.Next() {
-			if err := rows.Scan(&id, &text); err != nil {
+			if err := rows.Scan(&id, &text, &talks); err != nil {
 				return err
 			}
-			out[id] = digestOf(text)
+			out[id] = verify.CDR{Digest: digestOf(text), Talks: talksDigest(talks, talks != nil)}
 		}
 		return rows.Err()
 	})
@@ -248,7 +248,7 @@ func (r *Reader) Holds(ctx context.Context) (map[int64]string, error) {
 }
 
 // aboutFile are the kinds of the entries about a recording's file.
-const aboutFile = "('" + EventSettled + "', '" + EventImported + "', '" + EventRestated +
+const aboutFile = "('" + recorder.EventIntent + "', '" + EventSettled + "', '" + EventImported + "', '" + EventRestated +
 	"', '" + EventAttached + "', 'recording.delete_begun', 'recording.deleted', 'recording.delete_failed')"
 
 // Vanished implements verify.Database.
@@ -263,16 +263,17 @@ func (r *Reader) Vanished(ctx context.Context, uuids []string) (out []string, er
 	return out, err
 }
 
-const verifiedColumns = `SELECT uuid, tenant_uuid, state, intent_at, sha256, bytes, samples, rate, coalesce(cdr_id, 0),
+const verifiedColumns = `SELECT uuid, tenant_uuid, state, intent_at, sha256, bytes, samples, rate, coalesce(cdr_id, 0), ` + rowText + `,
 	(SELECT json_group_array(json_object('ID', id, 'At', at, 'Kind', kind, 'Actor', actor, 'Data', data) ORDER BY id) FROM events
 		WHERE recording = uuid AND recording <> '' AND kind IN ` + aboutFile + `) FROM recordings`
 
 func scanVerified(rows *sql.Rows) (v verify.Recording, err error) {
 	var rec recorder.Recording
-	var facts []byte
-	if err := rows.Scan(&v.UUID, &rec.TenantUUID, &v.State, &v.IntentAt, &v.SHA256, &v.Bytes, &v.Samples, &v.Rate, &v.CDR, &facts); err != nil {
+	var text, facts []byte
+	if err := rows.Scan(&v.UUID, &rec.TenantUUID, &v.State, &v.IntentAt, &v.SHA256, &v.Bytes, &v.Samples, &v.Rate, &v.CDR, &text, &facts); err != nil {
 		return v, err
 	}
+	v.Row = digestOf(text)
 	rec.UUID, v.Tenant = v.UUID, rec.TenantUUID
 	v.Path = rec.Path()
 	if err := json.Unmarshal(facts, &v.Facts); err != nil {

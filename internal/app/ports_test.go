@@ -44,7 +44,7 @@ func TestRecordingWithoutIntentIsAnnounced(t *testing.T) {
 		}
 	}
 	list, _, err := a.After(t.Context(), 0, 10)
-	if err != nil || len(list) != 1 || len(list[0].Events) != 1 || list[0].Events[0].Name != events.RecordingReady {
+	if err != nil || len(list) != 2 || len(list[0].Events) != 0 || len(list[1].Events) != 1 || list[1].Events[0].Name != events.RecordingReady {
 		t.Errorf("announced: %+v %v", list, err)
 	}
 	if got, err := st.Recording(t.Context(), "r"); err != nil || got.State != recorder.Ready {

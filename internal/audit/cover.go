@@ -31,8 +31,9 @@ func begin(r recorder.Recording) time.Time {
 // as long as there is audio. Of a recorder that was found running only the end
 // may be known, and that only as far as talks tell it: who was away has found it
 // later; and of a file that was begun on a full disk. A pause that was cut out takes no audio. While a leg was on hold Asterisk
-// may have written nothing, so audio that lacks is put there.
-func covers(list []Recording, talks []call.TalkHistory, holds []stretch) []cover {
+// may have written nothing, so audio that lacks is put there. While Asterisk stood
+// still it may as well, so then a full disk at the begin says nothing.
+func covers(list []Recording, talks []call.TalkHistory, holds, stood []stretch) []cover {
 	out := make([]cover, 0, len(list))
 	for i := range list {
 		r := &list[i]
@@ -42,14 +43,14 @@ func covers(list []Recording, talks []call.TalkHistory, holds []stretch) []cover
 		}
 		c.altered = r.File.Reread && r.SHA256 != "" && r.File.SHA256 != r.SHA256
 		if audio := r.File.length(); audio > 0 && r.File.Exists && r.File.Broken == "" && r.State != recorder.Deleted {
-			c.parts = c.place(audio, talks, holds)
+			c.parts = c.place(audio, talks, holds, len(within(stood, c.clock)) > 0)
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stretch) []stretch {
+func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stretch, stood bool) []stretch {
 	if c.StartedAt.IsZero() && !c.EndedAt.IsZero() {
 		end := c.talked(talks)
 		if end.IsZero() || end.After(c.EndedAt) {
@@ -60,7 +61,7 @@ func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stre
 			return []stretch{{end.Add(-audio), end}}
 		}
 	}
-	if c.Cause == recorder.CauseHeaderLost && c.clock.length() > audio && !c.EndedAt.IsZero() {
+	if c.Cause == recorder.CauseHeaderLost && !stood && c.clock.length() > audio && !c.EndedAt.IsZero() {
 		return []stretch{{c.EndedAt.Add(-audio), c.EndedAt}} // what came before there was room lacks
 	}
 	if lacks := c.clock.length() - audio; lacks > 0 {

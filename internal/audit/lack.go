@@ -131,7 +131,7 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 		f.Class = Missing
 	case !g.from.After(n.From.Add(edge)) && !last(mine, g):
 		f.Class = Late
-	case near != nil && len(near.parts) > 0 && near.State == recorder.Ready && near.clock.to.After(g.to.Add(-edge)):
+	case near != nil && len(near.parts) > 0 && (near.State == recorder.Ready || near.Cause == recorder.CauseHeaderLost) && near.clock.to.After(g.to.Add(-edge)):
 		// The recorder ran to the end and wrote less: nobody can say where it lacks.
 		f.Class, f.Cause = Gap, CauseFewFrames
 		if o, ok := j.outage(near.clock.from, near.clock.to, []OutageKind{StorageGone}); ok {

@@ -254,3 +254,13 @@ func Alarms(events []Event) map[string][]Notice {
 func storage(kind string) bool {
 	return slices.Contains([]string{"storage_gone", "storage_stalled", "disk_critical"}, kind)
 }
+
+// stood are the times in which Asterisk stood still.
+func (w World) stood() (out []stretch) {
+	for _, o := range w.Outages {
+		if o.Kind == AsteriskStalled {
+			out = append(out, stretch{o.From, o.To})
+		}
+	}
+	return out
+}

@@ -164,7 +164,7 @@ func (j *judging) judge() error {
 		return nil
 	}
 	j.pauses = pauses(j.call, j.told)
-	j.covers = covers(j.call.Recordings, j.call.Talks, onHold(j.call, j.told))
+	j.covers = covers(j.call.Recordings, j.call.Talks, onHold(j.call, j.told), j.world.stood())
 	j.endTalks()
 	list, err := needs(j.call, j.told, j.world)
 	if err != nil {
@@ -303,7 +303,7 @@ func (j *judging) unknown(cause, why string) {
 
 // recordless judges recordings whose call has no CDR.
 func (j *judging) recordless() {
-	j.covers = covers(j.call.Recordings, nil, nil)
+	j.covers = covers(j.call.Recordings, nil, nil, nil)
 	for i := range j.covers {
 		c := &j.covers[i]
 		f := Finding{Class: Unverifiable, From: c.clock.from, To: c.clock.to, Cause: CauseNoRecord, Recording: c.UUID}

@@ -163,6 +163,11 @@ func TestClasses(t *testing.T) {
 			d.recorded(0, 20, 15, interrupted, recorder.CauseHeaderLost)
 			d.world.Outages = []Outage{{Kind: StorageGone, From: at(-2), To: at(5), Event: 3}}
 		}, Late, recorder.CauseHeaderLost, 5, "was full when the file was begun"},
+		"and Asterisk stood still later in the call": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 20, 18, interrupted, recorder.CauseHeaderLost)
+			d.world.Outages = []Outage{{Kind: StorageGone, From: at(-2), To: at(2), Event: 3}, {Kind: AsteriskStalled, From: at(17), To: at(19)}}
+		}, Gap, string(StorageGone), 2, ""},
 		"the journal lacks the call, decisions tell of it": {func(d *drawing) {
 			d.call.Live, d.call.Talks = true, nil
 			d.decided(0, "began", nil, "1.1", "1.2")

@@ -94,6 +94,15 @@ func (t *Tree) Root() (Hash, error) {
 	}))
 }
 
+// RootAt is the hash of the first size entries. leaves returns those of a complete
+// block.
+func (t *Tree) RootAt(size int64, leaves func(block int64) ([]Hash, error)) (Hash, error) {
+	if size > t.Size() {
+		return Hash{}, fmt.Errorf("there are %d entries and not %d", t.Size(), size)
+	}
+	return tlog.TreeHash(size, t.reader(leaves))
+}
+
 // Prove returns the path from the entry with that index to the root of the tree
 // as it was with size entries. leaves returns those of a complete block.
 func (t *Tree) Prove(size, index int64, leaves func(block int64) ([]Hash, error)) ([]Hash, error) {

@@ -46,23 +46,49 @@ func appendFile(path string, data []byte) (err error) {
 	return f.Sync()
 }
 
-// compare tells if the newest checkpoint in the anchor file counts more entries
-// than there are: so that an older copy of the database is noticed when the
-// daemon starts with it, and not only when somebody verifies.
+// compare tells if the newest checkpoint in the anchor file, or in the database,
+// counts more entries than there are, or others: so that an older copy of the
+// database, or a false one, is noticed when the daemon starts with it, and not
+// only when somebody verifies.
 func (s *Service) compare(ctx context.Context) {
 	newest, err := s.newestAnchor()
 	if err != nil {
 		s.opt.Log.Warn("the database cannot be compared with the anchor file; callrecordd verify does it", "err", err)
-		return
 	}
 	s.mu.Lock()
-	err = s.grow(ctx)
-	size := s.tree.Size()
-	s.mu.Unlock()
-	if err == nil && newest.Size > size {
-		s.opt.Ahead(fmt.Errorf("the ledger has %d entries, but the anchor file has signed %d at %s: %w",
-			size, newest.Size, newest.At.Format(time.RFC3339), ErrShorter))
+	defer s.mu.Unlock()
+	if err := s.grow(ctx); err != nil {
+		return // told with the first checkpoint
 	}
+	for _, signed := range []struct {
+		by string
+		ledger.Checkpoint
+	}{{"the anchor file", newest}, {"the database's last checkpoint", s.last.Checkpoint}} {
+		if err := s.holds(ctx, signed.Checkpoint); err != nil {
+			s.opt.Ahead(fmt.Errorf("%s of %s: %w", signed.by, signed.At.Format(time.RFC3339), err))
+			return
+		}
+	}
+}
+
+// holds says what is wrong if the ledger is not what was signed. Who holds mu
+// calls it.
+func (s *Service) holds(ctx context.Context, c ledger.Checkpoint) error {
+	if c.Size == 0 {
+		return nil
+	}
+	if size := s.tree.Size(); c.Size > size {
+		return fmt.Errorf("the ledger has %d entries, but %d were signed: %w", size, c.Size, ErrShorter)
+	}
+	root, err := s.tree.RootAt(c.Size, func(block int64) ([]ledger.Hash, error) { return s.leaves(ctx, block) })
+	if err != nil {
+		s.opt.Log.Warn("the ledger cannot be compared with what was signed; callrecordd verify does it", "err", err)
+		return nil
+	}
+	if root != c.Root {
+		return fmt.Errorf("the first %d entries of the ledger are not those that were signed: %w", c.Size, ErrOther)
+	}
+	return nil
 }
 
 // newestAnchor returns the checkpoint of the anchor file that counts most, the

@@ -42,8 +42,8 @@ type Options struct {
 	Every  time.Duration // between checkpoints
 	Now    func() time.Time
 	Log    *slog.Logger
-	// Ahead is told once if the anchor file has signed entries that are not in the
-	// database.
+	// Ahead is told once if the anchor file, or the last checkpoint, has signed
+	// entries that are not in the database.
 	Ahead func(err error)
 	// Anchoring is told when the anchor file cannot be written to any more, with
 	// the error, and nil when it can again.
@@ -52,6 +52,9 @@ type Options struct {
 
 // ErrShorter says that a part of the ledger is gone.
 var ErrShorter = errors.New("its end was cut off, or an older copy was put back; run `callrecordd verify`")
+
+// ErrOther says that the ledger is not the one that was signed.
+var ErrOther = errors.New("it was altered, or another database was put in its place; run `callrecordd verify`")
 
 // lastTime bounds the checkpoint at the end.
 const lastTime = 5 * time.Second
@@ -306,18 +309,20 @@ func (s *Service) Prove(ctx context.Context, c ledger.Checkpoint, recording stri
 		return p, fmt.Errorf("entry %d of recording %s is not in the ledger", e.ID, recording)
 	}
 	p.Index = int64(block)*ledger.BlockSize + int64(i)
-	p.Path, err = s.tree.Prove(c.Size, p.Index, func(block int64) ([]ledger.Hash, error) {
-		links, err := s.block(ctx, block)
-		var leaves []ledger.Hash
-		for _, l := range links {
-			leaves = append(leaves, ledger.Leaf(l.Hash))
-		}
-		return leaves, err
-	})
+	p.Path, err = s.tree.Prove(c.Size, p.Index, func(block int64) ([]ledger.Hash, error) { return s.leaves(ctx, block) })
 	if err != nil {
 		return p, fmt.Errorf("prove entry %d: %w", e.ID, err)
 	}
 	return p, nil
+}
+
+// leaves are those of a complete block.
+func (s *Service) leaves(ctx context.Context, block int64) (leaves []ledger.Hash, err error) {
+	links, err := s.block(ctx, block)
+	for _, l := range links {
+		leaves = append(leaves, ledger.Leaf(l.Hash))
+	}
+	return leaves, err
 }
 
 // ProveFile is Prove for an archive: what cannot be proved says why. It

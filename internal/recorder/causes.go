@@ -20,7 +20,7 @@ func CauseText(cause string) (text string, ok bool) {
 		CauseNoAudio:      "the file was closed without audio",
 		CauseHeaderUnset:  "Asterisk ended before it closed the file",
 		CauseRepaired:     "Asterisk ended before it closed the file, whose header was repaired since",
-		CauseHeaderLost:   "the disk of the recordings was full when the file was begun, so its begin is missing; its header was written since",
+		CauseHeaderLost:   "the disk of the recordings was full when the file was begun, whose header was written since",
 		CauseTooLong:      "the file has more audio than time",
 		CauseUnreadable:   "the file cannot be read",
 		CauseFileGone:     "the file was deleted, renamed or replaced while it was written",

@@ -179,7 +179,7 @@ type Finalised struct {
 	OriginalBytes  int64
 	OriginalSHA256 string
 	// Headless says that the file, or the original, has audio and no header: there
-	// was no room for it when it was begun, so what lacks is at its begin.
+	// was no room for it when it was begun.
 	Headless bool
 }
 
@@ -312,7 +312,7 @@ const (
 	EventDecision    = "decision"            // Data is DecisionData
 	EventClaim       = "claim"               // Data is Claim
 	EventRelease     = "claim_released"      // Data is Claim
-	EventIntent      = "recording_intent"    // Data is Note from here on
+	EventIntent      = "recording_intent"    // with the row, by the store; Data is Note from here on
 	EventStarted     = "recording_started"   // Asterisk has answered
 	EventSeen        = "recording_seen"      // the file exists
 	EventProved      = "recording_proved"    // the file has grown
@@ -374,6 +374,10 @@ type Note struct {
 	// The file as its writer had left it, of EventRepaired.
 	OriginalBytes  int64  `json:"original_bytes,omitempty"`
 	OriginalSHA256 string `json:"original_sha256,omitempty"`
+
+	// Stored, of EventIntent: it is in one transaction with the row. Older ones
+	// were not.
+	Stored bool `json:"stored,omitempty"`
 
 	Since time.Time `json:"since,omitzero"` // of EventLate
 	// Drift is by how many milliseconds the file is longer than its time.

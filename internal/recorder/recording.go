@@ -43,7 +43,6 @@ func (m *Machine) start(now time.Time, t *talk) {
 	}
 	t.cutOff = ""
 	m.emit(SaveIntent{r.snapshot()}, Start{Row: r.snapshot()})
-	m.log(now, EventIntent, r, Note{State: Starting, Hook: r.Hook, Follows: r.Follows})
 	m.present(now, t, r)
 }
 

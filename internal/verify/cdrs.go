@@ -8,21 +8,21 @@ import (
 
 // cdrs is what the ledger says about CDRs so far.
 type cdrs struct {
-	known  bits             // the last entry has its digest
-	gone   bits             // the last entry says that it is gone
-	absent bits             // it is known, and there was no row
-	other  map[int64]string // the row was another than this digest says
+	known  bits          // the last entry has its digest
+	gone   bits          // the last entry says that it is gone
+	absent bits          // it is known, and there was no row
+	other  map[int64]CDR // the row was another than this digest says
 }
 
-func newCDRs() *cdrs { return &cdrs{bits{}, bits{}, bits{}, map[int64]string{}} }
+func newCDRs() *cdrs { return &cdrs{bits{}, bits{}, bits{}, map[int64]CDR{}} }
 
 // apply takes what an entry says: the last one counts.
 func (c *cdrs) apply(f cdrFact) {
 	delete(c.other, f.id)
-	c.known.put(f.id, f.digest != "")
-	c.gone.put(f.id, f.digest == "")
-	c.absent.put(f.id, f.digest != "" && f.absent)
-	if f.digest != "" && !f.fits && !f.absent {
+	c.known.put(f.id, f.digest.Digest != "")
+	c.gone.put(f.id, f.digest.Digest == "")
+	c.absent.put(f.id, f.digest.Digest != "" && f.absent)
+	if f.digest.Digest != "" && !f.fits && !f.absent {
 		c.other[f.id] = f.digest
 	}
 }
@@ -41,9 +41,13 @@ func (c *cdrs) judge(ctx context.Context, db Database, lastOld int64, r *Report)
 			return err
 		}
 		for _, id := range part {
-			if is, there := rows[id]; there && is != c.other[id] {
+			is, there := rows[id]
+			switch want := c.other[id]; {
+			case there && want.Digest != is.Digest:
 				r.add(find(CDRAltered, "cdr", text(id), "CDR %d is not what callrecordd has stored: its row, or one of its participants, was changed", id))
-			} else if !there {
+			case there && !want.is(is):
+				r.add(find(CDRAltered, "cdr", text(id), "CDR %d is not what callrecordd has stored: who talked in it, and when, was changed", id))
+			case !there:
 				missing = append(missing, id)
 			}
 		}

@@ -38,8 +38,20 @@ type Recording struct {
 	Bytes      int64
 	Samples    int64
 	Rate       int
-	CDR        int64 // to which it belongs, 0 if it belongs to none
+	CDR        int64  // to which it belongs, 0 if it belongs to none
+	Row        string // digest of the rest of the row
 	Facts      []Fact
+}
+
+// CDR has the digests of a CDR and of its talks.
+type CDR struct {
+	Digest string `json:"digest"`
+	Talks  string `json:"talks"` // empty in older entries
+}
+
+// is says whether a row is what an entry says.
+func (c CDR) is(row CDR) bool {
+	return c.Digest == row.Digest && (c.Talks == "" || c.Talks == row.Talks)
 }
 
 // Database is what is read. Its methods may be used concurrently, those of the
@@ -57,7 +69,7 @@ type Database interface {
 	// Checkpoints calls each with the signed notes, by their size.
 	Checkpoints(ctx context.Context, each func(size int64, signed string) error) error
 	// CDRDigests returns the digests of those of the CDRs that are there.
-	CDRDigests(ctx context.Context, ids []int64) (map[int64]string, error)
+	CDRDigests(ctx context.Context, ids []int64) (map[int64]CDR, error)
 	// CDRIDs calls each with the ids of all CDRs.
 	CDRIDs(ctx context.Context, each func(id int64)) error
 	// Holds returns the CDRs under legal hold, with the reasons.

@@ -14,6 +14,7 @@ const (
 	EntriesMissing     Kind = "entries_missing"
 	EntryInserted      Kind = "entry_inserted"
 	NotChained         Kind = "not_chained"
+	Unsigned           Kind = "unsigned"
 	LedgerCut          Kind = "ledger_cut"
 	CheckpointMismatch Kind = "checkpoint_mismatch"
 	CheckpointForged   Kind = "checkpoint_forged"
@@ -56,6 +57,9 @@ func advice(k Kind) string {
 			"find out who could write to it at that time, and compare with a backup that verifies clean"
 	case NotChained:
 		return "let the daemon run, which does it in the background, and verify again"
+	case Unsigned:
+		return "if the daemon cannot read its key (callrecordd status tells), mend that; if it can, the checkpoints were taken away: " +
+			"compare with the anchor file, and with a backup that verifies clean"
 	case LedgerCut, AnchorAhead, AnchorMismatch:
 		return "this is not the database that was anchored, or not all of it: find the one that was in use, or a newer backup; " +
 			"what is missing between can still be in the recordings' files and in archives"

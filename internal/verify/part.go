@@ -19,10 +19,11 @@ type part struct {
 	leaves   []ledger.Hash
 	found    []Finding
 	cdrs     []cdrFact
-	settled  []string // uuids of recordings
+	settled  []string // uuids of recordings that must have a row
 	holds    []hold
 	begun    *begun
 	entries  int64
+	latest   int64 // microseconds UTC
 	bare     int64 // entries without a hash
 	firstRaw int64 // the first of them
 }
@@ -30,7 +31,7 @@ type part struct {
 // cdrFact is what an entry says about a CDR, and whether the row is so.
 type cdrFact struct {
 	id     int64
-	digest string // empty: the CDR is gone
+	digest CDR // empty: the CDR is gone
 	fits   bool
 	absent bool
 }
@@ -44,9 +45,14 @@ type begun struct {
 
 // saved is the data of cdr_saved, and of each of cdr.imported.
 type saved struct {
-	ID     int64  `json:"cdr"`
-	Digest string `json:"digest"`
-	Gone   int64  `json:"gone"` // of cdr.merged
+	ID int64 `json:"cdr"`
+	CDR
+	Gone int64 `json:"gone"` // of cdr.merged
+}
+
+// intent is the data of recording_intent.
+type intent struct {
+	Stored bool `json:"stored"` // with the row; older ones were stored apart, or alone
 }
 
 // readPart reads the entries behind after, up to until, and looks at the rows
@@ -60,6 +66,7 @@ func readPart(ctx context.Context, db Database, after, until int64) (*part, erro
 	var chain ledger.Chainer
 	err = db.Entries(ctx, after, until, func(e *ledger.Entry, hash []byte) error {
 		p.entries++
+		p.latest = max(p.latest, e.At)
 		if e.ID != last.ID+1 {
 			p.found = append(p.found, missing(last.ID+1, e.ID-1))
 		}
@@ -109,6 +116,11 @@ func (p *part) look(e *ledger.Entry) error {
 	switch e.Kind {
 	case "recording_settled", "recording_imported", "recording_restated":
 		p.settled = append(p.settled, e.Recording)
+	case "recording_intent":
+		var i intent
+		if json.Unmarshal([]byte(e.Data), &i) == nil && i.Stored {
+			p.settled = append(p.settled, e.Recording)
+		}
 	case "cdr.held", "cdr.released":
 		p.readHold(e)
 	case "cdr_saved", "cdr.deleted", "cdr.merged":
@@ -125,7 +137,7 @@ func (p *part) look(e *ledger.Entry) error {
 		case e.Kind == "cdr.merged":
 			p.cdrs = append(p.cdrs, cdrFact{id: s.Gone})
 		case s.Digest != "":
-			p.cdrs = append(p.cdrs, cdrFact{id: s.ID, digest: s.Digest})
+			p.cdrs = append(p.cdrs, cdrFact{id: s.ID, digest: s.CDR})
 		}
 	case "cdr.imported":
 		var list struct {
@@ -136,7 +148,7 @@ func (p *part) look(e *ledger.Entry) error {
 		}
 		for _, s := range list.CDRs {
 			if s.Digest != "" {
-				p.cdrs = append(p.cdrs, cdrFact{id: s.ID, digest: s.Digest})
+				p.cdrs = append(p.cdrs, cdrFact{id: s.ID, digest: s.CDR})
 			}
 		}
 	case "ledger.begun":
@@ -152,7 +164,7 @@ func (p *part) look(e *ledger.Entry) error {
 func (p *part) compare(ctx context.Context, db Database) error {
 	var ids []int64
 	for _, f := range p.cdrs {
-		if f.digest != "" {
+		if f.digest.Digest != "" {
 			ids = append(ids, f.id)
 		}
 	}
@@ -164,7 +176,7 @@ func (p *part) compare(ctx context.Context, db Database) error {
 		for i := range p.cdrs {
 			f := &p.cdrs[i]
 			is, there := rows[f.id]
-			f.absent, f.fits = !there, there && is == f.digest
+			f.absent, f.fits = !there, there && f.digest.is(is)
 		}
 	}
 	if len(p.settled) == 0 {

@@ -17,6 +17,7 @@ type settled struct {
 	Rate    int            `json:"rate"`
 	Proves  bool           `json:"proves"`
 	Tenant  string         `json:"tenant"` // empty in older entries
+	Row     string         `json:"row"`    // the same
 }
 
 // verdict is what a row and the ledger together demand of the file.
@@ -41,9 +42,12 @@ func judge(rec Recording, old begun) verdict {
 	var said *settled // the last entry that says what the file is
 	var gone *Fact    // the last that says that it is deleted
 	var cdr int64     // to which it belongs
+	intended := false // its row is on record
 	for i := range rec.Facts {
 		f := &rec.Facts[i]
 		switch f.Kind {
+		case "recording_intent":
+			intended = true
 		case "recording.delete_begun", "recording.deleted":
 			gone = f
 		case "recording.delete_failed":
@@ -84,6 +88,9 @@ func judge(rec Recording, old begun) verdict {
 		if said != nil && said.Proves {
 			return bad(RecordingAltered, "is marked as %s, but the ledger says that it had ended (%s)", rec.State, said.State)
 		}
+		if !intended && rec.IntentAt > old.at {
+			return bad(RecordingInserted, "goes on, and no entry of the ledger says that it began: callrecordd has not stored it")
+		}
 		return verdict{}
 	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing:
 	default:
@@ -104,6 +111,9 @@ func judge(rec Recording, old begun) verdict {
 		v = bad(RecordingAltered, "has another row than callrecordd has stored: %s with %d bytes and SHA-256 %q, but it was %s with %d bytes and %q",
 			rec.State, rec.Bytes, rec.SHA256, said.State, said.Bytes, said.SHA256)
 		v.sha256, v.bytes = said.SHA256, said.Bytes // the file is judged by the ledger
+	case said.Row != "" && said.Row != rec.Row:
+		v = bad(RecordingAltered, "has another row than callrecordd has stored: when it began or ended, why, or of whom it is, was changed")
+		v.sha256, v.bytes = said.SHA256, said.Bytes
 	}
 	state := rec.State
 	if said != nil && said.Proves {

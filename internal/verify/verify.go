@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"runtime"
+	"time"
 
 	"callrecordd/internal/ledger"
 )
@@ -92,6 +93,7 @@ func entries(ctx context.Context, db Database, o Options, r *Report) (begun, err
 		}
 		l.marks.end(now, r)
 		l.unchained()
+		l.unsigned()
 		if err := l.holds.judge(ctx, db, r); err != nil {
 			return err
 		}
@@ -128,6 +130,8 @@ type ledgerOf struct {
 	far   bool // an entry was left out, and told of
 	bare  int64
 	first int64 // of those without a hash
+	// latest is when the last thing happened, in microseconds UTC.
+	latest int64
 }
 
 // most reads the entries up to one, several parts at a time.
@@ -175,6 +179,7 @@ func (l *ledgerOf) most(ctx context.Context, db Database, until int64, o Options
 
 func (l *ledgerOf) add(p *part) error {
 	l.r.Entries += p.entries
+	l.latest = max(l.latest, p.latest)
 	l.r.add(p.found...)
 	if p.begun != nil && !l.seen {
 		l.begun, l.seen = *p.begun, true
@@ -212,5 +217,17 @@ func (l *ledgerOf) unchained() {
 		l.r.add(find(NotChained, "entry", text(l.first), "%d entries, from %d on, are of before the ledger and have no hash yet", l.bare, l.first))
 	default:
 		l.r.add(find(EntryInserted, "entry", text(l.first), "%d entries, the first is %d, have no hash: callrecordd has not written them", l.bare, l.first))
+	}
+}
+
+// unsignedTime is for how long a ledger may be without a checkpoint: the daemon
+// makes one when it starts, every few minutes, and when it stops.
+const unsignedTime = time.Hour
+
+// unsigned tells of a ledger in which nothing is signed.
+func (l *ledgerOf) unsigned() {
+	if lasts := time.Duration(l.latest-l.begun.at) * time.Microsecond; l.seen && l.r.Checkpoints == 0 && lasts > unsignedTime {
+		l.r.add(find(Unsigned, "ledger", "", "the ledger has no checkpoint, though it goes from %s to %s: nothing in it is signed",
+			moment(l.begun.at), moment(l.latest)))
 	}
 }

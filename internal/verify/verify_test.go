@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"callrecordd/dialplan"
+	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/ledger"
 	"callrecordd/internal/notary"
@@ -114,7 +116,10 @@ func (w *world) calls(count int) {
 		data := []byte("audio of call " + hook)
 		must(w.t, os.WriteFile(w.file(w.n), data, 0o640))
 		sum := sha256.Sum256(data)
-		r := recorder.Recording{UUID: recording(w.n), TenantUUID: "t", Hook: hook, State: recorder.Starting, IntentAt: w.now()}
+		r := recorder.Recording{
+			UUID: recording(w.n), TenantUUID: "t", Hook: hook, Legs: []string{hook}, State: recorder.Starting, IntentAt: w.now(),
+			Claims: []recorder.Claim{{Leg: hook, UserUUID: "u", Reason: dialplan.RuleOutInternal}},
+		}
 		begun := r
 		r.State, r.SHA256, r.Bytes, r.Samples, r.Rate = recorder.Ready, hex.EncodeToString(sum[:]), int64(len(data)), 4, 8000
 		r.EndedAt = w.now()
@@ -126,6 +131,7 @@ func (w *world) calls(count int) {
 			TenantUUID: "t", Start: w.now(), CallDirection: cdr.DirectionInternal, CallStatus: "answered", ConversationID: hook,
 			SourceName: "O'Brien", LinkedIDs: []string{hook}, Uniqueids: []string{hook}, Source: cdr.SourceJournal,
 			Participants: []cdr.Participant{{UserUUID: "u", Role: cdr.RoleSource, Tags: []string{"sales"}}},
+			Talks:        []call.TalkHistory{{ID: 1, Began: w.at, Ended: w.now()}},
 		}}, cdr.Checkpoint{Journal: 1, Position: int64(w.n)}))
 	}
 }
@@ -254,9 +260,11 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 	must(t, whole.store.SetHold(t.Context(), 20, "released again", "boss"))
 	must(t, whole.store.ReleaseHold(t.Context(), 20, "over", "boss"))
 	must(t, whole.store.SetHold(t.Context(), 21, "case 4711", "boss"))
+	open := recorder.Recording{UUID: recording(99), TenantUUID: "t", Hook: "1.99", State: recorder.Starting, IntentAt: whole.now()}
+	must(t, whole.store.InsertIntent(t.Context(), open))
 	whole.checkpoint()
 	whole.close()
-	const entries = 1 + 52*3 + 2 + 3
+	const entries = 1 + 52*4 + 2 + 3 + 1
 	if r := whole.verify(); !r.Clean || r.Entries != entries {
 		t.Fatalf("before: %+v", r)
 	}
@@ -282,19 +290,19 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		}, verify.EntryAltered, "40"},
 		"an entry is put at the end": {func(w *world) {
 			w.attack("INSERT INTO events SELECT id + 1, at, kind, recording, call, 'somebody', data, hash FROM events ORDER BY id DESC LIMIT 1")
-		}, verify.EntryAltered, "163"},
+		}, verify.EntryAltered, "216"},
 		"an entry without a hash": {func(w *world) {
 			w.attack("INSERT INTO events (at, kind, recording, call, actor, data) VALUES (1, 'k', '', '', 'a', '{}')")
-		}, verify.EntryInserted, "163"},
+		}, verify.EntryInserted, "216"},
 		"an entry is put in between, and all hashes computed anew": {func(w *world) {
-			w.attack("UPDATE events SET id = -id - 1 WHERE id > 70", "UPDATE events SET id = -id WHERE id < 0",
-				"INSERT INTO events SELECT 71, at, kind, recording, call, 'somebody', data, hash FROM events WHERE id = 70")
+			w.attack("UPDATE events SET id = -id - 1 WHERE id > 90", "UPDATE events SET id = -id WHERE id < 0",
+				"INSERT INTO events SELECT 91, at, kind, recording, call, 'somebody', data, hash FROM events WHERE id = 90")
 			w.rechain()
-		}, verify.CheckpointMismatch, "162"},
+		}, verify.CheckpointMismatch, "215"},
 		"an entry is altered, and all hashes computed anew": {func(w *world) {
-			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 70")
+			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 90")
 			w.rechain()
-		}, verify.CheckpointMismatch, "162"},
+		}, verify.CheckpointMismatch, "215"},
 		"the end is cut off behind an anchor": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100", "DELETE FROM ledger_checkpoints WHERE size > 100",
 				"UPDATE sqlite_sequence SET seq = 100 WHERE name = 'events'")
@@ -302,14 +310,14 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 		"the end is cut off without one": {func(w *world) {
 			w.attack("DELETE FROM events WHERE id > 100")
 			must(w.t, os.Remove(w.anchor))
-		}, verify.LedgerCut, "162"},
+		}, verify.LedgerCut, "215"},
 		"a checkpoint is altered": {func(w *world) {
-			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 162', 'last 161')")
-		}, verify.CheckpointForged, "162"},
+			w.attack("UPDATE ledger_checkpoints SET note = replace(note, 'last 215', 'last 214')")
+		}, verify.CheckpointForged, "215"},
 		"an anchor is altered": {func(w *world) {
 			data, err := os.ReadFile(w.anchor)
 			must(w.t, err)
-			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 162"), []byte("last 161"), 1), 0o640))
+			must(w.t, os.WriteFile(w.anchor, bytes.Replace(data, []byte("last 215"), []byte("last 214"), 1), 0o640))
 		}, verify.AnchorForged, "line 10"},
 		"a CDR is altered": {func(w *world) {
 			w.attack("UPDATE cdrs SET source_name = 'Smith' WHERE id = 9")
@@ -327,6 +335,20 @@ func TestWhatWasChangedIsFoundAndNamed(t *testing.T) {
 			sum := sha256.Sum256(data)
 			w.attack(fmt.Sprintf("UPDATE recordings SET sha256 = '%x', bytes = %d WHERE uuid = '%s'", sum, len(data), recording(13)))
 		}, verify.RecordingAltered, recording(13)},
+		"who talked is altered":    {func(w *world) { w.attack("UPDATE cdr_talks SET doc = '[]' WHERE cdr_id = 23") }, verify.CDRAltered, "23"},
+		"who talked is taken away": {func(w *world) { w.attack("DELETE FROM cdr_talks WHERE cdr_id = 24") }, verify.CDRAltered, "24"},
+		"when a recording began":   {func(w *world) { w.attack("UPDATE recordings SET started_at = 1 WHERE uuid = '" + recording(25) + "'") }, verify.RecordingAltered, recording(25)},
+		"why a recording was made": {func(w *world) { w.attack("UPDATE recordings SET claims = '[]' WHERE uuid = '" + recording(26) + "'") }, verify.RecordingAltered, recording(26)},
+		"who was in a recording": {func(w *world) {
+			w.attack("UPDATE recording_legs SET leg = '1.1' WHERE recording_uuid = '" + recording(27) + "'")
+		}, verify.RecordingAltered, recording(27)},
+		"a recording that goes on is taken away": {func(w *world) {
+			w.attack("DELETE FROM recordings WHERE uuid = '" + recording(99) + "'")
+		}, verify.RecordingRemoved, recording(99)},
+		"a recording that goes on is put there": {func(w *world) {
+			w.attack("CREATE TEMP TABLE r AS SELECT * FROM recordings WHERE uuid = '"+recording(99)+"'",
+				"ALTER TABLE r DROP COLUMN boot_s", "UPDATE r SET uuid = 'forged'", "INSERT INTO recordings SELECT * FROM r")
+		}, verify.RecordingInserted, "forged"},
 		"a legal hold is taken away": {func(w *world) { w.attack("DELETE FROM cdr_holds WHERE cdr_id = 21") }, verify.HoldAltered, "21"},
 		"a legal hold is put there": {func(w *world) {
 			w.attack("INSERT INTO cdr_holds VALUES (22, 'x', 1, 'x')")
@@ -410,6 +432,67 @@ func TestYesterdaysDatabaseIsFoundByTheAnchor(t *testing.T) {
 	}
 }
 
+// TestLedgerInWhichNothingIsSignedIsNamed: who took all checkpoints away was told
+// that all is well.
+func TestLedgerInWhichNothingIsSignedIsNamed(t *testing.T) {
+	w := newWorld(t)
+	w.calls(2)
+	if r := w.verify(); !r.Clean {
+		t.Errorf("of an installation that has just begun: %+v", r)
+	}
+	w.checkpoint()
+	w.at = w.at.Add(2 * time.Hour)
+	w.calls(2)
+	w.checkpoint()
+	w.close()
+	if r := w.verify(); !r.Clean {
+		t.Errorf("%+v", r)
+	}
+	w.attack("DELETE FROM ledger_checkpoints")
+	must(t, os.Remove(w.anchor))
+	named(t, w.verify(), verify.Unsigned, "")
+}
+
+// TestStartWithAnotherHistoryIsTold: who can write the database altered an entry,
+// computed all hashes anew and took the checkpoints away; the daemon compared only
+// how many entries the anchor counts, and signed what it found.
+func TestStartWithAnotherHistoryIsTold(t *testing.T) {
+	for name, lost := range map[string]string{
+		"the checkpoints":      "DELETE FROM ledger_checkpoints",
+		"the anchor":           "SELECT 1",
+		"nothing, and no more": "DELETE FROM events WHERE id > 200",
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			w.calls(70) // more than a block of the tree
+			w.checkpoint()
+			w.close()
+			w.attack("UPDATE events SET actor = 'somebody' WHERE id = 70", "DELETE FROM ledger_blocks", lost)
+			w.rechain()
+			if name == "the anchor" {
+				must(t, os.Remove(w.anchor))
+			}
+			w.open()
+			ctx, stop := context.WithCancel(t.Context())
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				_ = w.notary.Run(ctx) // it has no errors
+			}()
+			want := notary.ErrOther
+			if name == "nothing, and no more" {
+				want = notary.ErrShorter
+			}
+			if err := <-w.ahead; !errors.Is(err, want) {
+				t.Errorf("told %v", err)
+			}
+			stop()
+			<-done
+			w.close()
+		})
+	}
+}
+
 // A recording may be imported that was deleted where it comes from, and its call
 // be removed later: there is nothing wrong with it.
 func TestImportOfADeletedRecordingVerifiesClean(t *testing.T) {
@@ -444,9 +527,9 @@ func TestWhatIsOlderThanTheLedgerIsCounted(t *testing.T) {
 	w.close()
 	// As if the ledger had begun after two of the calls: their entries know no hashes.
 	w.attack("DELETE FROM ledger_begun", "DELETE FROM events WHERE id = 1",
-		"UPDATE events SET data = json_remove(data, '$.digest', '$.sha256', '$.bytes', '$.samples', '$.rate', '$.proves') ",
-		"DELETE FROM events WHERE id > 7 OR kind = 'recording_attached'", "UPDATE events SET hash = NULL",
-		"UPDATE events SET id = CASE id WHEN 2 THEN 1 WHEN 4 THEN 2 WHEN 5 THEN 3 WHEN 7 THEN 4 END",
+		"UPDATE events SET data = json_remove(data, '$.digest', '$.talks', '$.row', '$.sha256', '$.bytes', '$.samples', '$.rate', '$.proves') ",
+		"DELETE FROM events WHERE id > 9 OR kind IN ('recording_attached', 'recording_intent')", "UPDATE events SET hash = NULL",
+		"UPDATE events SET id = CASE id WHEN 3 THEN 1 WHEN 5 THEN 2 WHEN 7 THEN 3 WHEN 9 THEN 4 END",
 		"DELETE FROM cdrs WHERE id = 3", "DELETE FROM recordings WHERE uuid = '"+recording(3)+"'",
 		"DELETE FROM recording_legs", "DELETE FROM cdr_uniqueids WHERE cdr_id = 3", "DELETE FROM cdr_linkedids WHERE cdr_id = 3",
 		"UPDATE sqlite_sequence SET seq = 4 WHERE name = 'events'")
