@@ -55,6 +55,9 @@ func auditCmd(e *environment) *cobra.Command {
 			if o.nightly && (o.tenant != "" || o.all || o.audio != "") {
 				return errors.New("--nightly makes the reports of all tenants in its own way: leave --tenant, --all and --audio away")
 			}
+			if o.nightly && (e.format == "html" || e.format == "csv") {
+				return fmt.Errorf("--nightly keeps html and json of each tenant and lists them as table, text or json, not as %s", e.format)
+			}
 			if o.nightly {
 				return e.nightly(cmd.Context(), req, o)
 			}

@@ -152,7 +152,7 @@ func restoreCmd(e *environment) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&req.DryRun, "dry-run", false, "check the backup and say what would be done")
 	f.BoolVar(&req.Replace, "replace", false, "replace a database that is there; it is kept beside the new one, and so is all else that differs")
-	f.BoolVar(&req.Partial, "partial", false, "go on although recordings of the backup are damaged, without those")
+	f.BoolVar(&req.Partial, "partial", false, "go on although recordings of the backup are damaged, without those; the exit code is 1 then")
 	f.BoolVar(&req.Link, "link", false, "on the same file system give recordings a second name, which costs no space")
 	return cmd
 }
@@ -202,7 +202,12 @@ func (e *environment) restore(ctx context.Context, req app.RestoreRequest) error
 	for _, name := range out.Unnamed {
 		rows = append(rows, []string{"not brought back: no setting here names it", name})
 	}
-	return e.show(out, []string{"RESTORE", ""}, append(rows, lackRows(out.Problems)...))
+	err = e.show(out, []string{"RESTORE", ""}, append(rows, lackRows(out.Problems)...))
+	if err == nil && out.Damaged > 0 {
+		fmt.Fprintf(e.err, "The rest is restored. %d recordings of the backup are damaged or missing and were left out.\n", out.Damaged)
+		return errTold
+	}
+	return err
 }
 
 // ahead says what the journal has that the restored database lacks.

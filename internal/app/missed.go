@@ -70,6 +70,9 @@ func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpo
 		if m.app.watch.throughout(c.Start, m.app.opt.Now()) {
 			continue // we saw the talks, only the net may have been there as well
 		}
+		if m.app.second.Load() {
+			continue // another daemon records here, and has them
+		}
 		for _, t := range c.Talks {
 			e, err := m.explain(ctx, c, t)
 			if err != nil {

@@ -42,7 +42,7 @@ func covers(list []Recording, talks []call.TalkHistory, holds, stood []stretch) 
 			c.clock.to = c.clock.from.Add(r.File.length())
 		}
 		c.altered = r.File.Reread && r.SHA256 != "" && r.File.SHA256 != r.SHA256
-		if audio := r.File.length(); audio > 0 && r.File.Exists && r.File.Broken == "" && r.State != recorder.Deleted {
+		if audio := r.File.length(); audio > 0 && r.File.Exists && r.File.Broken == "" && r.State != recorder.Deleted && !c.altered {
 			c.parts = c.place(audio, talks, holds, len(within(stood, c.clock)) > 0)
 		}
 		out = append(out, c)

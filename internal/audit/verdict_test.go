@@ -100,12 +100,12 @@ func TestClasses(t *testing.T) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			r := d.recorded(0, 20, 20, ready, "")
 			r.File.Reread, r.File.SHA256, r.File.Samples, r.File.Bytes = true, "wrong", 5*8000, 80044
-		}, Corrupt, CauseAltered, 15, "it holds 80044 bytes and 5.0 s of audio"},
+		}, Corrupt, CauseAltered, 20, "it holds 80044 bytes and 5.0 s of audio"},
 		"a byte of the file is another": {func(d *drawing) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			r := d.recorded(0, 20, 20, ready, "")
 			r.File.Reread, r.File.SHA256 = true, "wrong"
-		}, Corrupt, CauseAltered, 0, "not the one that was recorded"},
+		}, Corrupt, CauseAltered, 20, "not the one that was recorded"},
 		"the file cannot be read": {func(d *drawing) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(0, 20, 20, ready, "").File.Broken = "not a wav file"
