@@ -32,6 +32,7 @@ func Derive(rows []Row, lookup Lookup, technologies []string) (c CDR, ok bool) {
 	d.participants()
 	d.status()
 	d.tenant()
+	d.cdr.Talks = Talks(rows, technologies)
 	return d.cdr, true
 }
 

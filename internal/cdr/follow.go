@@ -378,7 +378,6 @@ func (f *Follower) save(ctx context.Context, batch []*group) error {
 		epoch, first, last := g.span()
 		c.Journal = JournalRange{ID: f.ids[epoch], First: first, Last: last, Boot: f.book.bootOf(c.Start)}
 		c.Unwatched = f.cfg.Watched != nil && !f.cfg.Watched(c.Start, f.cfg.Now())
-		c.Talks = Talks(rows, f.cfg.Technologies)
 		cdrs = append(cdrs, c)
 	}
 	// The position never goes back: a call that a late row has opened again is

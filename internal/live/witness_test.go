@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"callrecordd/ari"
+	"callrecordd/internal/call"
 	"callrecordd/internal/cdr"
 	"callrecordd/internal/live"
 
@@ -58,8 +59,24 @@ func ignored(shape string) []string {
 }
 
 // lacking: a leg that Asterisk itself dials for a transfer seems to begin a call
-// of its own.
-var lacking = map[string][]string{"feature_attended": {"LinkedIDs"}}
+// of its own, and a callee who is sent on keeps the role in which it was called.
+// Who talked when is the same (TestTalksOfACallThatTheJournalLacks).
+var lacking = map[string][]string{"feature_attended": {"LinkedIDs"}, "blind_by_caller": {"Talks"}, "redirect_callee": {"Talks"}}
+
+// TestTalksOfACallThatTheJournalLacks: the audit demands by who talked with whom
+// from when to when, also behind a transfer that the journal has no row of.
+func TestTalksOfACallThatTheJournalLacks(t *testing.T) {
+	for _, shape := range []string{"blind_by_caller", "redirect_callee"} {
+		want, got := fromRows(t, readLog(t, shape+".cel.jsonl")), fromEvents(t, readLog(t, shape+".ari.jsonl"))
+		if len(want) != 1 || len(got) != 1 || len(want[0].Talks) != 1 || len(want[0].Talks[0].Spans) != 2 {
+			t.Fatalf("%s: %+v, %+v", shape, want, got)
+		}
+		if diff := cmp.Diff(want[0].Talks, got[0].Talks, cmpopts.IgnoreFields(call.Leg{}, "Role", "Via"),
+			cmp.Comparer(func(a, b time.Time) bool { return a.Sub(b).Abs() <= slack })); diff != "" {
+			t.Errorf("%s (-journal +events):\n%s", shape, diff)
+		}
+	}
+}
 
 func fromRows(t *testing.T, log []byte) []cdr.CDR {
 	t.Helper()
