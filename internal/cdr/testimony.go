@@ -172,6 +172,9 @@ func (w *Witness) forget(t *testimony) {
 			delete(w.channels, c.now.ID)
 		}
 		w.early.put(c.now.ID, true) // rows may still come
+		if base, ok := localPair(c.born); ok && w.locals[base] == c {
+			delete(w.locals, base) // its other half was never seen
+		}
 	}
 }
 

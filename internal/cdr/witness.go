@@ -37,6 +37,7 @@ type Witness struct {
 // witnessed is a channel.
 type witnessed struct {
 	now    call.Channel
+	born   string // the name it began with
 	call   *testimony
 	after  *witnessed // whose linkedid it began with, nil for its own
 	real   bool
@@ -183,15 +184,14 @@ func listed(app string) bool {
 
 func (w *Witness) begin(at time.Time, snap call.Channel, partial bool) *witnessed {
 	t := &testimony{open: 1, partial: partial, boot: w.boot}
-	c := &witnessed{now: snap, call: t, real: isReal(snap.Name, w.technologies)}
+	c := &witnessed{now: snap, born: snap.Name, call: t, real: isReal(snap.Name, w.technologies)}
 	t.channels = []*witnessed{c}
 	w.channels[snap.ID], w.calls[t] = c, struct{}{}
 	if read, filed := w.early.take(snap.ID); read {
 		t.known, c.filed = true, filed
 	}
 	w.write(at, c, Row{Type: eventChanStart})
-	if base, ok := strings.CutPrefix(snap.Name, localPrefix); ok && len(base) > len(localFirstHalf) {
-		base = base[:len(base)-len(localFirstHalf)]
+	if base, ok := localPair(snap.Name); ok {
 		other := w.locals[base]
 		if other == nil || other.ended {
 			w.locals[base] = c
@@ -201,6 +201,15 @@ func (w *Witness) begin(at time.Time, snap call.Channel, partial bool) *witnesse
 		}
 	}
 	return c
+}
+
+// localPair is the name of a Local channel without its half.
+func localPair(name string) (base string, ok bool) {
+	base, ok = strings.CutPrefix(name, localPrefix)
+	if !ok || len(base) <= len(localFirstHalf) {
+		return "", false
+	}
+	return base[:len(base)-len(localFirstHalf)], true
 }
 
 // pair joins the halves of a Local channel: the second follows the first.

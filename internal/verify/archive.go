@@ -22,6 +22,11 @@ const (
 	listName   = "missing.json"
 )
 
+// proofBytes is more than the proof of a file has: an entry of some hundred bytes
+// and a path of at most 63 hashes. Who makes an archive must not decide how much
+// memory it takes to read it.
+const proofBytes = 64 << 10
+
 // Archive verifies an export with the proofs in it: that each file is the one of
 // which the ledger says the hash, in an entry that was there when the checkpoint
 // was signed. It needs no database.
@@ -73,11 +78,17 @@ func (a *archive) proofs(ctx context.Context) error {
 	if f == nil {
 		return nil // every file is told of
 	}
+	most := int64(proofBytes * (len(a.files) + 1))
+	if f.UncompressedSize64 > uint64(most) {
+		a.r.add(find(ProofInvalid, "file", proofsName, "%s has %d bytes, more than %d files need: it is not what an export has",
+			proofsName, f.UncompressedSize64, len(a.files)))
+		return nil
+	}
 	in, err := f.Open()
 	if err != nil {
 		return fmt.Errorf("read %s: %w", proofsName, err)
 	}
-	err = ledger.ReadProofs(in, func(signed string) error {
+	err = ledger.ReadProofs(io.LimitReader(in, most), func(signed string) error {
 		a.r.Checkpoints++
 		c, err := a.key.Open(signed)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"runtime"
 	"testing"
 
 	"callrecordd/internal/ledger"
@@ -132,4 +133,31 @@ func FuzzArchive(f *testing.F) {
 			t.Errorf("a file is proved by a key that has signed nothing: %+v", r)
 		}
 	})
+}
+
+// TestArchiveCannotTakeAllMemory: a text of a gigabyte packs into a megabyte.
+func TestArchiveCannotTakeAllMemory(t *testing.T) {
+	w := newWorld(t)
+	key, err := ledger.NewVerifier(w.signer.Public())
+	must(t, err)
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	f, err := z.Create("proofs.json")
+	must(t, err)
+	_, err = f.Write([]byte(`{"checkpoint":"`))
+	must(t, err)
+	for range 64 {
+		_, err = f.Write(bytes.Repeat([]byte("a"), 1<<20))
+		must(t, err)
+	}
+	must(t, z.Close())
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	r, err := verify.Archive(t.Context(), bytes.NewReader(out.Bytes()), int64(out.Len()), key)
+	runtime.ReadMemStats(&after)
+	must(t, err)
+	named(t, r, verify.ProofInvalid, "proofs.json")
+	if took := after.TotalAlloc - before.TotalAlloc; took > 8<<20 {
+		t.Errorf("%d bytes of memory for %d of archive", took, out.Len())
+	}
 }
