@@ -30,16 +30,26 @@ func (t *Tx) noteCDR(c *cdr.CDR, id int64, isNew bool) error {
 	if err != nil {
 		return err
 	}
-	// Who derives a call without talks leaves those that it has.
-	var doc sql.NullString
-	if !isNew || len(c.Talks) > 0 {
-		if err := t.scan(&doc, "SELECT (SELECT doc FROM cdr_talks WHERE cdr_id = ?)", id); err != nil {
-			return fmt.Errorf("talks of cdr %d: %w", id, err)
-		}
+	talks, err := t.talksOf(c, id, isNew)
+	if err != nil {
+		return err
 	}
 	return t.AppendEvents(recorder.Event{Kind: EventCDR, Call: c.ConversationID, Actor: "callrecordd", Data: CDRSaved{
-		ID: id, New: isNew, Digest: digest, Talks: talksDigest([]byte(doc.String), doc.Valid),
+		ID: id, New: isNew, Digest: digest, Talks: talks,
 	}})
+}
+
+// talksOf is the digest of the talks that a CDR has since it was saved. Who derives
+// a call without talks leaves those that it had.
+func (t *Tx) talksOf(c *cdr.CDR, id int64, isNew bool) (string, error) {
+	if isNew && len(c.Talks) == 0 {
+		return noTalks, nil
+	}
+	var doc sql.NullString
+	if err := t.scan(&doc, "SELECT (SELECT doc FROM cdr_talks WHERE cdr_id = ?)", id); err != nil {
+		return "", fmt.Errorf("talks of cdr %d: %w", id, err)
+	}
+	return talksDigest([]byte(doc.String), doc.Valid), nil
 }
 
 // noTalks stands for the digest of talks of which there are none.

@@ -85,11 +85,15 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 			if err != nil {
 				return nil, err
 			}
+			talks, err := t.talksOf(&list[i].CDR, done.ID, true)
+			if err != nil {
+				return nil, err
+			}
 			if note.Calls++; note.Calls == 1 {
 				note.First = done.ID
 			}
 			note.Last = done.ID
-			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest, Talks: noTalks})
+			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest, Talks: talks})
 		}
 		out = append(out, done)
 	}
