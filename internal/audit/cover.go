@@ -30,9 +30,10 @@ func begin(r recorder.Recording) time.Time {
 // covers places the audio of each recording on the clock: from its start on, for
 // as long as there is audio. Of a recorder that was found running only the end
 // may be known, and that only as far as talks tell it: who was away has found it
-// later; and of a file that was begun on a full disk. A pause that was cut out takes no audio. While a leg was on hold Asterisk
-// may have written nothing, so audio that lacks is put there. While Asterisk stood
-// still it may as well, so then a full disk at the begin says nothing.
+// later. Of a file that was begun on a full disk it is the end as well, unless
+// Asterisk stood still since, and may have lost audio then. A pause that was cut out
+// takes no audio. While a leg was on hold Asterisk may have written nothing, so
+// audio that lacks is put there.
 func covers(list []Recording, talks []call.TalkHistory, holds, stood []stretch) []cover {
 	out := make([]cover, 0, len(list))
 	for i := range list {
