@@ -34,6 +34,11 @@ type tolerances struct {
 	near int
 }
 
+// by are others by so many frames.
+func (t tolerances) by(n int) tolerances {
+	return tolerances{t.start + n, t.end + n, t.inside + n, t.foreign + n, 0}
+}
+
 // Truth is what the telephones have sent and the files have.
 type Truth struct {
 	Class Class `json:"class"`
@@ -182,7 +187,7 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 			t.Also = append(t.Also, c)
 		}
 	}
-	t.measure(lack, tol, add)
+	t.measure(lack, tol, false, add)
 	if t.Class == "" {
 		t.Class = Covered
 		if len(lack) == 0 {
@@ -197,13 +202,16 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 		add(Late)
 		add(Short)
 	}
-	// On the verge of a class both are true.
+	// On the verge of a class both are true, and so they are if a hole follows a
+	// late begin within a second.
 	verge := *t
 	verge.Class, verge.Also = "", nil
-	for _, by := range []int{-tol.near, tol.near} {
-		other := tolerances{tol.start + by, tol.end + by, tol.inside + by, tol.foreign + by, 0}
+	for _, other := range []struct {
+		by    int
+		apart bool
+	}{{-tol.near, false}, {tol.near, false}, {0, true}} {
 		found := false
-		verge.measure(lack, other, func(c Class) { found = true; add(c) })
+		verge.measure(lack, tol.by(other.by), other.apart, func(c Class) { found = true; add(c) })
 		if !found && len(lack) > 0 {
 			add(Covered)
 		}
@@ -215,13 +223,13 @@ func (t *Truth) classify(lack []part, tol tolerances) {
 	}
 }
 
-// measure finds what is beyond the tolerances, the worst first.
-func (t *Truth) measure(lack []part, tol tolerances, add func(Class)) {
+// measure finds what is beyond the tolerances, the worst first; apart as where has it.
+func (t *Truth) measure(lack []part, tol tolerances, apart bool, add func(Class)) {
 	if t.Heard <= frameTime(2) && t.Required > frameTime(max(tol.start, tol.end)) {
 		add(Missing)
 		return
 	}
-	begin, between, end := where(lack)
+	begin, between, end := where(lack, apart)
 	for _, c := range []struct {
 		class    Class
 		lack, by int
@@ -244,8 +252,9 @@ func (p part) whole() bool { return p.lack <= p.must/5 }
 
 // where says how many frames lack at the begin, in between and at the end. What
 // lacks in the first half second of which something is heard lacks at the begin
-// if the next one is whole; if not, it was heard before the hole.
-func where(list []part) (begin, between, end int) {
+// if the next one is whole; if not, it was heard before the hole, unless both are
+// apart: the begin was late, and then there was a hole. The end likewise.
+func where(list []part, apart bool) (begin, between, end int) {
 	first, last := 0, len(list)-1
 	for ; first <= last && list[first].lack == list[first].must; first++ {
 		begin += list[first].lack
@@ -253,11 +262,11 @@ func where(list []part) (begin, between, end int) {
 	for ; last > first && list[last].lack == list[last].must; last-- {
 		end += list[last].lack
 	}
-	if first < last && list[first+1].whole() {
+	if first < last && (apart || list[first+1].whole()) {
 		begin += list[first].lack
 		first++
 	}
-	if first < last && list[last-1].whole() {
+	if first < last && (apart || list[last-1].whole()) {
 		end += list[last].lack
 		last--
 	}

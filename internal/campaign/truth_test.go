@@ -49,6 +49,7 @@ func TestTruth(t *testing.T) {
 		{name: "a hole", call: wanted, phone: complete, files: [][][2]int{{{0, 100}, {180, 300}}}, want: Gap, also: []Class{Short}},
 		{name: "a hole between two files", call: wanted, phone: complete, files: [][][2]int{{{0, 100}}, {{180, 300}}}, want: Gap},
 		{name: "a hole soon after the begin", call: wanted, phone: complete, files: [][][2]int{{{0, 10}, {60, 300}}}, want: Gap, also: []Class{Short}},
+		{name: "a bit late, and a bit lost soon after", call: wanted, phone: complete, files: [][][2]int{{{18, 43}, {62, 300}}}, want: Gap, also: []Class{Covered, Short}},
 		{name: "the middle only", call: wanted, phone: complete, files: [][][2]int{{{80, 200}}}, want: Short, also: []Class{Late, Gap}},
 		{name: "nearly late", call: wanted, phone: complete, files: [][][2]int{{{20, 300}}}, want: Covered, also: []Class{Late}},
 		{name: "just late", call: wanted, phone: complete, files: [][][2]int{{{30, 300}}}, want: Late, also: []Class{Covered}},

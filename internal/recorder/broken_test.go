@@ -130,6 +130,16 @@ func TestARecorderEndedBySomebodyElseIsAnAlarmIfTheTalkGoesOn(t *testing.T) {
 		}
 		r.proves(r.goneOn(out, u))
 	})
+	// TestRecorderThatIsStartedDuringABeepHearsTheNewParty of e2e failed now and then.
+	t.Run("its leg was transferred away, and the next has answered before its hangup is told", func(t *testing.T) {
+		r := newRig(t)
+		u := r.live("Ab")
+		r.step(Closed{UUID: u})
+		r.step(talked(call.Suspended, 1, "Ab"))
+		out := r.step(talked(call.Changed, 1, "Cb"))
+		none[Alarm](t, r.all)
+		r.goneOn(out, u)
+	})
 	t.Run("its leg was hung up, others go on", func(t *testing.T) {
 		r := newRig(t)
 		u := r.live("ABc")

@@ -35,7 +35,9 @@ func (m *Machine) start(now time.Time, t *talk) {
 	t.records(r)
 	m.toTell(t)
 	m.add(r)
-	if t.cutOff != "" && t.cutOff == r.Follows {
+	// One whose leg has left the talk ended with it, though nobody has told yet of its
+	// hangup.
+	if t.cutOff != "" && t.cutOff == r.Follows && t.has(t.cutHook) {
 		m.emit(Alarm{
 			Recording: r.Follows, Tenant: r.TenantUUID, Cause: CauseClosedEarly, Broken: true,
 			Detail: "its file was closed in the middle of the talk; " + r.UUID + " goes on",
@@ -343,7 +345,7 @@ func (m *Machine) closed(now time.Time, r *rec) {
 		t.recheck = now.Add(m.cfg.Recheck)
 		t.lacks(now, CauseClosedEarly)
 		if r.Cause == CauseClosedEarly && r.proved { // else its verdict is an alarm
-			t.cutOff = r.UUID
+			t.cutOff, t.cutHook = r.UUID, r.Hook
 		}
 	}
 	m.leave(r)

@@ -40,10 +40,11 @@ type talk struct {
 	again        bool    // all its legs were talking before a restart of ours
 	heirs        []Claim // claims by *3 and API whose legs have left
 
-	gap    Gap       // what is on no file since a recording broke off, until one goes on
-	cutOff string    // the recording whose file was closed by nobody knows whom
-	awaits string    // the tenant whose folder is waited for
-	bare   time.Time // since when it has been wanted on file and is not
+	gap     Gap       // what is on no file since a recording broke off, until one goes on
+	cutOff  string    // the recording whose file was closed by nobody knows whom
+	cutHook string    // and its leg
+	awaits  string    // the tenant whose folder is waited for
+	bare    time.Time // since when it has been wanted on file and is not
 }
 
 func (t *talk) has(leg string) bool {
