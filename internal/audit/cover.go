@@ -27,6 +27,14 @@ func begin(r recorder.Recording) time.Time {
 	return r.StartedAt
 }
 
+// meant is when the recorder was to begin: Asterisk may have taken its time.
+func (c cover) meant() time.Time {
+	if c.IntentAt.IsZero() || c.IntentAt.After(c.clock.from) {
+		return c.clock.from
+	}
+	return c.IntentAt
+}
+
 // covers places the audio of each recording on the clock: from its start on, for
 // as long as there is audio. Of a recorder that was found running only the end
 // may be known, and that only as far as talks tell it: who was away has found it

@@ -120,7 +120,7 @@ func (j *judging) position(n Need, g stretch, mine []cover, covered bool, edge t
 	var near *cover // whose recorder ran then, or should have
 	for i := range mine {
 		c := &mine[i]
-		if c.clock.from.Before(g.to.Add(edge)) && c.clock.to.After(g.from.Add(-edge)) && (near == nil || worse(c, near)) {
+		if c.meant().Before(g.to.Add(edge)) && c.clock.to.After(g.from.Add(-edge)) && (near == nil || worse(c, near)) {
 			near = c
 		}
 	}

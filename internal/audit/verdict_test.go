@@ -224,6 +224,17 @@ func TestOnDemandInATalkThatAsterisksDeathEnded(t *testing.T) {
 	}
 }
 
+// TestAPauseBeforeASlowStartHidesNoReason: of the time before the pause nobody
+// recorded, and the report said that no reason is stored.
+func TestAPauseBeforeASlowStartHidesNoReason(t *testing.T) {
+	d := newDrawing(t, 0, 20, out)
+	d.decided(0, "began", nil, "1.1", "1.2")
+	r := d.recorded(3, 20, 17, recorder.Ready, "")
+	r.IntentAt = at(0)
+	r.Pauses = []recorder.Pause{{From: at(1.5), To: at(4), Silence: recorder.Silent}}
+	has(t, d.verdict(), Late, CauseSlowStart, 1.5)
+}
+
 // A pause takes nothing from what is covered, whether it is silence or cut out,
 // and also while no recorder runs.
 func TestPausesNeedNotBeRecorded(t *testing.T) {
