@@ -58,6 +58,9 @@ type StreamConfig struct {
 	Disallow []string
 	// OwnOnly leaves out what happens outside of our application.
 	OwnOnly bool
+	// Ghost, if set, says whether who holds our application name is known to be no
+	// living client: then it is taken over.
+	Ghost func(ctx context.Context) bool
 	// QueueSize is the number of events between reader and sink, 8192 by default.
 	QueueSize int
 	Logger    *slog.Logger
@@ -195,10 +198,17 @@ func (s *Stream) Renew(cause error) {
 }
 
 // claimName sees that nobody holds our application name. Connecting anyway
-// would throw the other client out, and it us.
+// would throw the other client out, and it us. But Asterisk 22.10 keeps the
+// application of a websocket for good if a write to it failed before its reader
+// saw the end ("forcefully closed due to fatal write error", measured): to wait for
+// that would be to record nothing any more.
 func (s *Stream) claimName(ctx context.Context) error {
 	_, err := s.client.Application(ctx, s.cfg.App)
 	if err == nil {
+		if s.cfg.Ghost != nil && s.cfg.Ghost(ctx) {
+			s.cfg.Logger.Warn("the application is held by a connection that is no more, and is taken over", "app", s.cfg.App)
+			return nil
+		}
 		return fmt.Errorf("claim application %q: %w", s.cfg.App, ErrAppInUse)
 	}
 	var e *Error

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -128,6 +129,17 @@ func TestAppInUseIsRetriedUntilTheNameIsFree(t *testing.T) {
 	default:
 	}
 	f.set(func() { f.foreign = false })
+	r.await(t, StateConnected)
+}
+
+// A connection that Asterisk keeps though it is no more is waited for in vain.
+func TestAppOfAGhostIsTakenOver(t *testing.T) {
+	f := newFakeARI(t)
+	f.foreign = true
+	var dead atomic.Bool
+	r := start(t, f.client(), newSink(), func(c *StreamConfig) { c.Ghost = func(context.Context) bool { return dead.Load() } })
+	r.await(t, StateAppInUse)
+	dead.Store(true)
 	r.await(t, StateConnected)
 }
 

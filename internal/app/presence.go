@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"callrecordd/ari/ami"
@@ -53,6 +54,50 @@ func (a *App) lookAround(ctx context.Context) error {
 	return err
 }
 
+// Who holds our application and has not said anything new for this long is no
+// living daemon: one that is ours said its last word itself, one of our
+// installation renews it every AliveEvery, one of another counts for AliveTime.
+const (
+	ghostOfOurs         = time.Second
+	ghostOfInstallation = dialplan.AliveEvery + 2*time.Second
+	ghostOfOther        = dialplan.AliveTime
+)
+
+// holder watches the word of who holds our application while we wait for it. It is
+// of the goroutine of the event stream, but for wrote.
+type holder struct {
+	wrote atomic.Pointer[string] // our own last word
+	said  string
+	since time.Time // when that was first seen
+	asked time.Time // when it was last looked at, zero before
+}
+
+// ghostGap is more than lies between two looks while we wait.
+const ghostGap = 15 * time.Second
+
+// isGhost takes what is said now, and says whether nobody is there.
+func (h *holder) isGhost(said, uuid string, now time.Time) bool {
+	if h.asked.IsZero() || now.Sub(h.asked) > ghostGap || said != h.said {
+		h.said, h.since = said, now
+	}
+	h.asked = now
+	wait := ghostOfOther
+	if who, _, _ := strings.Cut(said, " "); who == uuid {
+		wait = ghostOfInstallation
+		if own := h.wrote.Load(); own != nil && *own == said {
+			wait = ghostOfOurs
+		}
+	}
+	return now.Sub(h.since) >= wait
+}
+
+// ghost says whether what holds our application is only what Asterisk has kept of a
+// connection. While we hold it ourselves nobody asks.
+func (a *App) ghost(ctx context.Context) bool {
+	said, err := a.ari.GlobalVar(ctx, presenceVariable)
+	return err == nil && a.holder.isGhost(said, a.stackUUID, time.Now())
+}
+
 // claim says that we record here. Who cannot, without the manager, does not keep
 // another from it. If another was quicker we leave, and wait until it is gone.
 func (a *App) claim(ctx context.Context) {
@@ -65,7 +110,9 @@ func (a *App) claim(ctx context.Context) {
 		return
 	}
 	if err == nil {
-		err = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, a.opt.Now()))
+		word := presence(a.stackUUID, a.opt.Now())
+		a.holder.wrote.Store(&word)
+		err = a.ari.SetGlobalVar(ctx, presenceVariable, word)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn("other daemons cannot be told that we record", "err", err)

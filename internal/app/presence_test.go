@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"callrecordd/dialplan"
 	"callrecordd/internal/orphans"
 )
 
@@ -38,6 +39,45 @@ func TestSecondDaemonTouchesNoFileOfTheFirst(t *testing.T) {
 		}
 		if got := allowed(mode, false); got != mode {
 			t.Errorf("the only one does %s when asked to %s", got, mode)
+		}
+	}
+}
+
+// TestConnectionThatAsteriskKeepsIsNoOtherDaemon: a daemon that was killed under
+// load left a websocket that Asterisk never closed; the next one waited for it until
+// Asterisk was restarted, and recorded nothing.
+func TestConnectionThatAsteriskKeepsIsNoOtherDaemon(t *testing.T) {
+	began := time.Unix(1_800_000_000, 0)
+	ours, yours := presence("me", began), presence("you", began)
+	for name, c := range map[string]struct {
+		wrote string
+		said  func(time.Duration) string
+		after time.Duration // 0: never
+	}{
+		"our own, from before the cut":   {ours, func(time.Duration) string { return ours }, ghostOfOurs},
+		"of the daemon before us":        {"", func(time.Duration) string { return ours }, ghostOfInstallation},
+		"of another that was killed":     {"", func(time.Duration) string { return yours }, ghostOfOther},
+		"of one that went in good order": {"", func(time.Duration) string { return "" }, ghostOfOther},
+		"a living one": {"", func(d time.Duration) string {
+			return presence("you", began.Add(d.Truncate(dialplan.AliveEvery)))
+		}, 0},
+		"a living one with a copy of our state": {"", func(d time.Duration) string {
+			return presence("me", began.Add(d.Truncate(dialplan.AliveEvery)))
+		}, 0},
+	} {
+		var h holder
+		h.wrote.Store(&c.wrote)
+		found := time.Duration(0)
+		for d := time.Duration(0); d < time.Minute && found == 0; d += 500 * time.Millisecond {
+			if h.isGhost(c.said(d), "me", began.Add(d)) {
+				found = d
+			}
+		}
+		if found != c.after {
+			t.Errorf("%s: after %s, want %s", name, found, c.after)
+		}
+		if last := began.Add(time.Hour); h.isGhost(h.said, "me", last) {
+			t.Errorf("%s: what was seen an hour ago counts for another connection", name)
 		}
 	}
 }

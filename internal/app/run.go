@@ -92,6 +92,7 @@ type App struct {
 	config    atomic.Pointer[config.Config] // in force; that of opt is what we were started with
 	amiBack   chan struct{}                 // the manager has connected
 	claims    chan struct{}                 // it is to be said that we record here
+	holder    holder                        // of our application, while it is not us
 	second    atomic.Bool                   // another daemon does
 	features  *features
 	desk      *toggle.Desk
@@ -219,7 +220,7 @@ func (a *App) start(ctx context.Context) error {
 	}
 	a.stream = ari.NewStream(a.ari, ari.StreamConfig{
 		App: cfg.Asterisk.App, Disallow: disallowed(cfg.OnDemand.Source), Logger: a.log.With("part", "ari"),
-		OnState: func(ari.State) { a.needs.again() },
+		OnState: func(ari.State) { a.needs.again() }, Ghost: a.ghost,
 	})
 	if err = a.startJournal(); err != nil {
 		return err
