@@ -75,14 +75,19 @@ type holder struct {
 // ghostGap is more than lies between two looks while we wait.
 const ghostGap = 15 * time.Second
 
-// isGhost takes what is said now, and says whether nobody is there.
+// isGhost takes what is said now, and says whether nobody is there. Of what is no
+// callrecordd, or has said goodbye, nothing is known: it is waited for.
 func (h *holder) isGhost(said, uuid string, now time.Time) bool {
 	if h.asked.IsZero() || now.Sub(h.asked) > ghostGap || said != h.said {
 		h.said, h.since = said, now
 	}
 	h.asked = now
+	who, when, _ := strings.Cut(said, " ")
+	if _, err := strconv.ParseInt(when, 10, 64); err != nil {
+		return false // who knows what it is
+	}
 	wait := ghostOfOther
-	if who, _, _ := strings.Cut(said, " "); who == uuid {
+	if who == uuid {
 		wait = ghostOfInstallation
 		if own := h.wrote.Load(); own != nil && *own == said {
 			wait = ghostOfOurs
