@@ -22,6 +22,10 @@ import (
 // the installation and seconds since 1970.
 const presenceVariable = "CALLRECORDD_PRESENCE"
 
+// goodbye is the time, in seconds, of the last word of a daemon that stops in good
+// order.
+const goodbye = 0
+
 // errNotAlone is what a second daemon is told.
 var errNotAlone = errors.New("another callrecordd records on this Asterisk: stop it, or this one")
 
@@ -55,7 +59,7 @@ func (a *App) lookAround(ctx context.Context) error {
 }
 
 // Who holds our application and has not said anything new for this long is no
-// living daemon: one that is ours said its last word itself, one of our
+// living daemon: one that is ours said its last word itself, or goodbye; one of our
 // installation renews it every AliveEvery, one of another counts for AliveTime.
 const (
 	ghostOfOurs         = time.Second
@@ -76,22 +80,24 @@ type holder struct {
 const ghostGap = 15 * time.Second
 
 // isGhost takes what is said now, and says whether nobody is there. Of what is no
-// callrecordd, or has said goodbye, nothing is known: it is waited for.
+// callrecordd nothing is known: it is waited for.
 func (h *holder) isGhost(said, uuid string, now time.Time) bool {
 	if h.asked.IsZero() || now.Sub(h.asked) > ghostGap || said != h.said {
 		h.said, h.since = said, now
 	}
 	h.asked = now
 	who, when, _ := strings.Cut(said, " ")
-	if _, err := strconv.ParseInt(when, 10, 64); err != nil {
+	at, err := strconv.ParseInt(when, 10, 64)
+	if err != nil {
 		return false // who knows what it is
 	}
 	wait := ghostOfOther
-	if who == uuid {
+	own := h.wrote.Load()
+	switch {
+	case at == goodbye, own != nil && *own == said:
+		wait = ghostOfOurs
+	case who == uuid:
 		wait = ghostOfInstallation
-		if own := h.wrote.Load(); own != nil && *own == said {
-			wait = ghostOfOurs
-		}
 	}
 	return now.Sub(h.since) >= wait
 }
@@ -140,7 +146,7 @@ func (a *App) startPresence() {
 		defer cancel()
 		if a.watch.on() {
 			// Who waits for us sees it 15 s later if this fails.
-			_ = a.ari.SetGlobalVar(ctx, presenceVariable, "")
+			_ = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, time.Unix(goodbye, 0)))
 		}
 		return nil
 	})

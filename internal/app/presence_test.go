@@ -21,6 +21,7 @@ func TestOnlyALivingOtherDaemonIsAnObstacle(t *testing.T) {
 		"another, a second ahead":     {presence("you", now.Add(time.Second)), false},
 		"another that was killed":     {presence("you", now.Add(-16*time.Second)), true},
 		"another, the clock set back": {presence("you", now.Add(time.Hour)), true},
+		"another that has stopped":    {presence("you", time.Unix(goodbye, 0)), true},
 		"something else":              {"you", true},
 		"something with a space":      {"you are not", true},
 	} {
@@ -54,10 +55,11 @@ func TestConnectionThatAsteriskKeepsIsNoOtherDaemon(t *testing.T) {
 		said  func(time.Duration) string
 		after time.Duration // 0: never
 	}{
-		"our own, from before the cut":   {ours, func(time.Duration) string { return ours }, ghostOfOurs},
-		"of the daemon before us":        {"", func(time.Duration) string { return ours }, ghostOfInstallation},
-		"of another that was killed":     {"", func(time.Duration) string { return yours }, ghostOfOther},
-		"something else, or nobody said": {"", func(time.Duration) string { return "" }, 0},
+		"our own, from before the cut":      {ours, func(time.Duration) string { return ours }, ghostOfOurs},
+		"of the daemon before us":           {"", func(time.Duration) string { return ours }, ghostOfInstallation},
+		"of another that was killed":        {"", func(time.Duration) string { return yours }, ghostOfOther},
+		"of one that stopped in good order": {"", func(time.Duration) string { return presence("you", time.Unix(goodbye, 0)) }, ghostOfOurs},
+		"something else, or nobody said":    {"", func(time.Duration) string { return "" }, 0},
 		"a living one": {"", func(d time.Duration) string {
 			return presence("you", began.Add(d.Truncate(dialplan.AliveEvery)))
 		}, 0},

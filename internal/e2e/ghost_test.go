@@ -77,8 +77,8 @@ func (s *site) connectAndCut(host, app, auth string) {
 	must(s.t, conn.(*net.TCPConn).SetLinger(0))
 }
 
-// TestConnectionThatAsteriskKeepsIsTakenOver: a daemon that was killed under load
-// left a websocket that Asterisk never closed, and the next one waited for it.
+// TestConnectionThatAsteriskKeepsIsTakenOver: a daemon that was stopped, or
+// killed, under load left a websocket that Asterisk never closed, and the next one waited for it.
 func TestConnectionThatAsteriskKeepsIsTakenOver(t *testing.T) {
 	t.Parallel()
 	s := newSite(t)
@@ -93,6 +93,9 @@ func TestConnectionThatAsteriskKeepsIsTakenOver(t *testing.T) {
 		}
 		return err
 	})
+	s.stop()
+	s.ghost(client)
+	s.start()
 	s.stop()
 	s.ghost(client)
 	must(t, client.SetGlobalVar(within(t), presence, word)) // as if it had been killed
