@@ -276,25 +276,26 @@ func (j *judging) endOf(span call.Span) time.Time {
 	for _, l := range span.Legs {
 		n.legs = append(n.legs, l.ID)
 	}
-	end := n.To
-	for _, o := range j.world.Outages {
-		if o.Kind == AsteriskGone && (o.To.IsZero() || o.To.After(n.To)) {
-			end = later(end, o.From) // it lived then
-			break
-		}
-	}
+	heard := n.To
 	for _, c := range j.covers {
 		if !shares(c, n) {
 			continue
 		}
 		for _, p := range c.parts { // what Asterisk has written, it has heard
-			end = later(end, p.to)
+			heard = later(heard, p.to)
 		}
 		if c.Cause == "" && c.State == recorder.Ready && !c.EndedAt.IsZero() && !c.altered {
-			end = later(end, c.EndedAt)
+			heard = later(heard, c.EndedAt)
 		}
 	}
-	return end
+	for _, o := range j.world.Outages {
+		// One whose end it was heard beyond is that of the Asterisk before: the call began
+		// in it, before we were connected again.
+		if o.Kind == AsteriskGone && (o.To.IsZero() || o.To.After(heard)) {
+			return later(heard, o.From) // it lived then
+		}
+	}
+	return heard
 }
 
 func (j *judging) unknown(cause, why string) {

@@ -224,6 +224,22 @@ func TestOnDemandInATalkThatAsterisksDeathEnded(t *testing.T) {
 	}
 }
 
+// TestACallThatBeganInAnOutageAndEndedInTheNext: Asterisk was back before the daemon
+// knew, the call began, and then it was killed with the last rows of the journal. Of
+// when the talk ended the first outage says nothing.
+func TestACallThatBeganInAnOutageAndEndedInTheNext(t *testing.T) {
+	d := newDrawing(t, 0, 20, out)
+	d.died(0)
+	d.decided(0.4, "began", nil, "1.1", "1.2")
+	d.recorded(0.4, 7, 4, recorder.Interrupted, recorder.CauseRepaired)
+	d.world.Outages = []Outage{{Kind: AsteriskGone, From: at(-2), To: at(0.4), Event: 3}, {Kind: AsteriskGone, From: at(5.7), To: at(6.2), Event: 4}}
+	v := d.verdict()
+	has(t, v, Short, recorder.CauseRepaired, 1.3)
+	if v.RequiredSeconds < 5.6 || v.RequiredSeconds > 5.8 {
+		t.Errorf("%.1f s were needed", v.RequiredSeconds)
+	}
+}
+
 // TestAPauseBeforeASlowStartHidesNoReason: of the time before the pause nobody
 // recorded, and the report said that no reason is stored.
 func TestAPauseBeforeASlowStartHidesNoReason(t *testing.T) {
