@@ -70,8 +70,14 @@ func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stre
 			return []stretch{{end.Add(-audio), end}}
 		}
 	}
-	if c.Cause == recorder.CauseHeaderLost && !stood && c.clock.length() > audio && !c.EndedAt.IsZero() {
-		return []stretch{{c.EndedAt.Add(-audio), c.EndedAt}} // what came before there was room lacks
+	if c.Cause == recorder.CauseHeaderLost && !stood && !c.EndedAt.IsZero() {
+		end := c.EndedAt // may be from when it was found closed
+		if t := c.talked(talks); !t.IsZero() && t.Before(end) {
+			end = t
+		}
+		if end.Sub(c.clock.from) > audio {
+			return []stretch{{end.Add(-audio), end}} // what came before there was room lacks
+		}
 	}
 	if lacks := c.clock.length() - audio; lacks > 0 {
 		audio += min(lacks, total(within(holds, c.clock)))

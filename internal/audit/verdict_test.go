@@ -163,6 +163,11 @@ func TestClasses(t *testing.T) {
 			d.recorded(0, 20, 15, interrupted, recorder.CauseHeaderLost)
 			d.world.Outages = []Outage{{Kind: StorageGone, From: at(-2), To: at(5), Event: 3}}
 		}, Late, recorder.CauseHeaderLost, 5, "was full when the file was begun"},
+		"and the daemon was away when the file was closed": {func(d *drawing) {
+			d.decided(0, "began", nil, "1.1", "1.2")
+			d.recorded(0, 21.5, 20, interrupted, recorder.CauseHeaderLost)
+			d.world.Outages = []Outage{{Kind: StorageGone, From: at(-2), To: at(1), Event: 3}, {Kind: DaemonDown, From: at(19), To: at(21.5)}}
+		}, Covered, "", 0, ""},
 		"and Asterisk stood still later in the call": {func(d *drawing) {
 			d.decided(0, "began", nil, "1.1", "1.2")
 			d.recorded(0, 20, 18, interrupted, recorder.CauseHeaderLost)
