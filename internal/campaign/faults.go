@@ -41,6 +41,10 @@ const (
 	floodTime   = 15 * time.Second
 )
 
+// digestTime is how long the daemon may take to find that it was too much: until
+// then it says that it is ready.
+const digestTime = 2 * time.Second
+
 // faults are all there are, in the order in which a short campaign has them.
 func faults() []fault {
 	return []fault{
@@ -245,5 +249,6 @@ func flood(ctx context.Context, s *site, r *rand.Rand, in *Incident) error {
 	if n < floodEvents && err != nil {
 		in.Detail += ": " + err.Error() // that it is shown the door is an answer, too
 	}
+	wait(ctx, digestTime)
 	return nil
 }
