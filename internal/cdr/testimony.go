@@ -94,7 +94,7 @@ func (w *Witness) Read(rows []Row) {
 		}
 		c := w.channels[row.UniqueID]
 		if c == nil {
-			w.early.put(row.UniqueID, row.Type == eventChanEnd)
+			w.early.put(row.UniqueID, trace{ended: row.Type == eventChanEnd})
 			continue
 		}
 		c.call.known = true
@@ -171,7 +171,7 @@ func (w *Witness) forget(t *testimony) {
 		if w.channels[c.now.ID] == c {
 			delete(w.channels, c.now.ID)
 		}
-		w.early.put(c.now.ID, true) // rows may still come
+		w.early.put(c.now.ID, trace{ended: true, forgotten: true}) // rows may still come
 		if base, ok := localPair(c.born); ok && w.locals[base] == c {
 			delete(w.locals, base) // its other half was never seen
 		}
@@ -216,29 +216,35 @@ func (t *testimony) testify() []Row {
 // seen: the journal is often faster than the events, by milliseconds.
 const earlyRoom = 4096
 
-// early are uniqueids of rows, with whether the channel's end was among them.
+// early are uniqueids of rows whose channel is not, or no longer, known.
 type early struct {
-	ended map[string]bool
+	ids   map[string]trace
 	order []string
 }
 
-func newEarly() early { return early{ended: map[string]bool{}} }
+// trace is what is remembered of such a channel.
+type trace struct {
+	ended     bool // its end is among the rows that were read
+	forgotten bool // its call has been over for longer than StallTime
+}
 
-func (e *early) put(id string, ended bool) {
-	was, there := e.ended[id]
-	e.ended[id] = was || ended
+func newEarly() early { return early{ids: map[string]trace{}} }
+
+func (e *early) put(id string, what trace) {
+	was, there := e.ids[id]
+	e.ids[id] = trace{ended: was.ended || what.ended, forgotten: was.forgotten || what.forgotten}
 	if there {
 		return
 	}
 	if e.order = append(e.order, id); len(e.order) > earlyRoom {
-		delete(e.ended, e.order[0])
+		delete(e.ids, e.order[0])
 		e.order = e.order[1:]
 	}
 }
 
 func (e *early) take(id string) (read, ended bool) {
-	ended, read = e.ended[id]
-	return read, ended
+	was, read := e.ids[id]
+	return read, was.ended
 }
 
 // over says whether the channels ended so long ago that their ends should be in
@@ -248,7 +254,11 @@ func (w *Witness) over(now time.Time, uniqueids ...map[string]struct{}) bool {
 	defer w.mu.Unlock()
 	for _, ids := range uniqueids {
 		for id := range ids {
-			if c := w.channels[id]; c == nil || c.call.open > 0 || now.Sub(c.call.over) < StallTime {
+			c := w.channels[id]
+			if c == nil && w.early.ids[id].forgotten {
+				continue // a follower that was slow, or failed for a while, asks late
+			}
+			if c == nil || c.call.open > 0 || now.Sub(c.call.over) < StallTime {
 				return false
 			}
 		}

@@ -195,6 +195,35 @@ func TestHalfACallInTheJournalIsMadeWhole(t *testing.T) {
 	}
 }
 
+// TestCallThatOnlyLacksItsLastRowEndsForALateFollower: both ends are in the
+// journal, its last row is not, and the witness has forgotten the call by the
+// time a follower that was slow asks for it.
+func TestCallThatOnlyLacksItsLastRowEndsForALateFollower(t *testing.T) {
+	s := newStand(t)
+	s.n = -1 // the ids of the recorded call
+	rows := loadShape(t, "internal_answered")
+	all := parseAll(t, rows)
+	s.at = all[0].At
+	a, b := s.talk()
+	s.hangUp(a, b)
+	s.w.Read(ends(a, b))
+	now := s.at.Add(time.Minute)
+	if missing := s.w.Missing(now); len(missing) > 0 {
+		t.Fatalf("%+v", missing)
+	}
+	path := filepath.Join(t.TempDir(), "master.db")
+	journal, store := newPen(t, path, 1), newMemoryStore()
+	journal.write(rows[:len(rows)-1]...)
+	f := follower(t, path, store, func(c *FollowerConfig) {
+		c.Witness, c.Now = s.w, func() time.Time { return now }
+	})
+	defer f.closeJournal()
+	drain(t, f)
+	if got := store.all(); len(got) != 1 || got[0].CallStatus != StatusAnswered {
+		t.Errorf("%+v", got)
+	}
+}
+
 // nothing is a live model without channels.
 type nothing struct{ at time.Time }
 
