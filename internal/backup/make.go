@@ -4,19 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"callrecordd/internal/recorder"
 )
 
 // File is one to be copied beside database and recordings.
@@ -273,7 +268,9 @@ func (m *maker) file(ctx context.Context, f File) error {
 		return errors.Join(errors.New("is no regular file"), err)
 	}
 	e := Entry{
-		Kind: f.Kind, Path: filesDir + "/" + strconv.Itoa(m.w.end.Files) + "-" + filepath.Base(f.From), Target: f.Target,
+		// Under a name of its own in each backup: the earlier one shall be whole until
+		// this one is.
+		Kind: f.Kind, Path: fmt.Sprintf("%s/%s-%d-%s", filesDir, m.ID, m.w.end.Files, filepath.Base(f.From)), Target: f.Target,
 		Mode: octal(info.Mode()), MTime: info.ModTime().UTC(), Secret: f.Secret,
 	}
 	e.Owner, e.Group = names(info)
@@ -288,136 +285,6 @@ func (m *maker) add(e Entry) error {
 	m.kept[e.Path] = true
 	return m.w.add(e)
 }
-
-// recordings brings in those of the copied database.
-func (m *maker) recordings(ctx context.Context, database string) error {
-	var n int64
-	return m.Database.Media(ctx, filepath.Join(m.Dir, filepath.FromSlash(database)), func(r Media) error {
-		e, err := m.recording(ctx, r)
-		if err != nil {
-			return fmt.Errorf("recording %s: %w", r.Path, err)
-		}
-		// Its file is lost, and what an earlier backup has would have been the last
-		// there is; or it is there, and has no audio.
-		if r.State == recorder.Missing && e.Absent != "" {
-			return nil
-		}
-		if n++; n%100 == 0 {
-			m.progress("recordings", n, m.res.Facts.Recordings)
-		}
-		m.note(e)
-		return m.w.add(e)
-	})
-}
-
-// note names what the backup lacks.
-func (m *maker) note(e Entry) {
-	why := string(e.Absent) + string(e.Note)
-	if e.Absent != AbsentRemoved && e.Absent != AbsentMissing && e.Note != NoteDiffers || len(m.res.Lacks) >= mostNamed {
-		return
-	}
-	m.res.Lacks = append(m.res.Lacks, Lack{e.rest(), why})
-}
-
-// recording brings in one, unless it is there.
-func (m *maker) recording(ctx context.Context, r Media) (Entry, error) {
-	e := Entry{Kind: KindRecording, Path: mediaDir + "/" + r.Path}
-	if there, ok, err := m.there(ctx, e, r); err != nil || ok {
-		return there, err
-	}
-	in, info, err := openFile(m.src, r.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return m.absent(ctx, e, r)
-	}
-	if err != nil {
-		return e, err
-	}
-	defer func() { _ = in.Close() }() // opened for reading
-	if err := m.dst.MkdirAll(path.Dir(e.Path), 0o700); err != nil {
-		return e, err
-	}
-	// A file that still grows, or whose header may be mended, must not be shared:
-	// its hash would not hold.
-	e.Mode, e.MTime = octal(info.Mode()), info.ModTime().UTC()
-	e.Owner, e.Group = names(info)
-	if e.SHA256, e.Size, err = put(ctx, in, m.dst, e.Path, !m.Copy && r.final(), 0o600, nil); err != nil {
-		return e, err
-	}
-	m.res.New++
-	m.res.NewBytes += e.Size
-	switch {
-	case r.open():
-		e.Note = NoteOpen
-	case r.SHA256 != "" && r.SHA256 != e.SHA256:
-		e.Note = NoteDiffers
-		now, _, err := m.Database.Now(ctx, r.UUID)
-		if err != nil {
-			return e, err
-		}
-		m.moved = m.moved || now == e.SHA256
-	}
-	return e, m.stamp(&e)
-}
-
-// stamp notes the time of the file in the backup, by which a later run sees that
-// nobody has written to it.
-func (m *maker) stamp(e *Entry) error {
-	info, err := m.dst.Lstat(e.Path)
-	if err == nil {
-		e.MTime = info.ModTime().UTC()
-	}
-	return err
-}
-
-// there says whether the right file is in the backup already. What an earlier
-// manifest names and nobody has written to since is believed, all else is read.
-func (m *maker) there(ctx context.Context, e Entry, r Media) (Entry, bool, error) {
-	old, known := m.old.find(e.Path)
-	info, err := m.dst.Lstat(e.Path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return e, false, nil
-	}
-	if err != nil || r.open() || r.SHA256 == "" || !info.Mode().IsRegular() {
-		return e, false, err
-	}
-	if known && !m.Reread && old.SHA256 == r.SHA256 && old.Size == info.Size() && old.MTime.Equal(info.ModTime()) {
-		old.Note = ""
-		return old, true, nil
-	}
-	sum, info, err := digestOf(ctx, m.dst, e.Path)
-	if err != nil || sum != r.SHA256 {
-		return e, false, err
-	}
-	e.SHA256, e.Size, e.Mode, e.MTime = sum, info.Size(), octal(info.Mode()), info.ModTime().UTC()
-	e.Owner, e.Group = names(info)
-	if known && old.Mode != "" {
-		e.Mode, e.Owner, e.Group = old.Mode, old.Owner, old.Group
-	} else if original, err := m.src.Lstat(r.Path); err == nil {
-		e.Mode = octal(original.Mode())
-		e.Owner, e.Group = names(original)
-	}
-	return e, true, nil
-}
-
-// absent finds out why there is no file.
-func (m *maker) absent(ctx context.Context, e Entry, r Media) (Entry, error) {
-	e.SHA256, e.Size = r.SHA256, r.Bytes
-	_, removed, err := m.Database.Now(ctx, r.UUID)
-	switch {
-	case err != nil:
-		return e, err
-	case removed:
-		e.Absent, m.moved = AbsentRemoved, true
-	case r.open() || !r.promised():
-		e.Absent, e.Size, e.SHA256 = AbsentOpen, 0, ""
-	default:
-		e.Absent = AbsentMissing
-	}
-	return e, nil
-}
-
-// promised says that the database knows a file with audio.
-func (m Media) promised() bool { return m.SHA256 != "" }
 
 // finish writes the manifest, behind everything else on the disk, and removes
 // what it does not name.
@@ -437,73 +304,4 @@ func (m *maker) finish() error {
 		return err
 	}
 	return m.prune()
-}
-
-// prune removes what the new manifest does not name: what retention has removed
-// must not live on in the backup. Both are in the same order.
-func (m *maker) prune() error {
-	now, err := openManifest(m.Dir)
-	if err != nil {
-		return err
-	}
-	recordings := &cursor{r: now}
-	defer recordings.close()
-	return fs.WalkDir(m.dst.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.Contains(name, "/") {
-			return err
-		}
-		if strings.HasPrefix(name, mediaDir+"/") {
-			_, named := recordings.find(name)
-			if recordings.err != nil || named {
-				return recordings.err
-			}
-		} else if m.kept[name] {
-			return nil
-		}
-		return m.dst.Remove(name)
-	})
-}
-
-// cursor goes through the recordings of a manifest, by path.
-type cursor struct {
-	r    *reader
-	next Entry
-	have bool
-	err  error // why it ended before the end
-}
-
-// find returns the entry with the path, which must not come before those that
-// were asked for before it.
-func (c *cursor) find(name string) (Entry, bool) {
-	for c.r != nil {
-		if !c.have {
-			e, err := c.r.entry()
-			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					c.err = err
-				}
-				c.close()
-				return Entry{}, false
-			}
-			if e.Kind != KindRecording || e.Absent != "" {
-				continue
-			}
-			c.next, c.have = e, true
-		}
-		if c.next.Path > name {
-			return Entry{}, false
-		}
-		c.have = false
-		if c.next.Path == name {
-			return c.next, true
-		}
-	}
-	return Entry{}, false
-}
-
-func (c *cursor) close() {
-	if c.r != nil {
-		c.r.close()
-		c.r = nil
-	}
 }

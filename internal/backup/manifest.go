@@ -22,6 +22,7 @@ const (
 	markName     = "incomplete"
 	databaseDir  = "database"
 	mediaDir     = "recordings"
+	mediaTwin    = "recordings.2" // what is written while the earlier backup has another file of the recording in mediaDir
 	filesDir     = "files"
 )
 
@@ -272,7 +273,7 @@ func (e Entry) check() error {
 	case KindDatabase:
 		local = local && strings.HasPrefix(e.Path, databaseDir+"/")
 	case KindRecording:
-		local = local && strings.HasPrefix(e.Path, mediaDir+"/")
+		local = local && (strings.HasPrefix(e.Path, mediaDir+"/") || strings.HasPrefix(e.Path, mediaTwin+"/"))
 	case KindConfig, KindSecret:
 		local = local && strings.HasPrefix(e.Path, filesDir+"/") && filepath.IsAbs(e.Target)
 	case KindKey:
@@ -302,7 +303,10 @@ func (e Entry) mode() (fs.FileMode, error) {
 }
 
 // rest is the path of a recording below the root.
-func (e Entry) rest() string { return strings.TrimPrefix(e.Path, mediaDir+"/") }
+func (e Entry) rest() string {
+	_, rest, _ := strings.Cut(e.Path, "/")
+	return rest
+}
 
 // each reads all entries, and then knows End and the manifest's hash.
 func (r *reader) each(fn func(Entry) error) error {

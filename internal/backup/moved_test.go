@@ -108,6 +108,32 @@ func TestBackupWhileTheDatabaseGoesOnVerifies(t *testing.T) {
 	}
 }
 
+// TestBackupInTheMidstOfARepairHasTheOriginal: the repaired file is in its place
+// already and its row is not stored yet. It was told as changed by somebody.
+func TestBackupInTheMidstOfARepairHasTheOriginal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	r := w.record(recorder.Starting, "")
+	w.settle(r, recorder.Interrupted, "as it was")
+	spares := filepath.Join(w.root(), r.TenantUUID, recorder.SpareDir)
+	must(t, os.MkdirAll(spares, 0o750))
+	must(t, os.Rename(w.path(r), filepath.Join(spares, r.UUID+".wav")))
+	must(t, os.WriteFile(w.path(r), []byte("repaired"), 0o640))
+	dir := filepath.Join(t.TempDir(), "backup")
+	for range 2 {
+		if res := w.backup(dir); res.Differ != 0 || len(res.Lacks) > 0 {
+			t.Errorf("%+v", res)
+		}
+		if rep := w.verifies(dir); !rep.Clean || rep.Files != 1 {
+			t.Errorf("%+v", rep)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(spares, r.UUID+".wav"), []byte("another"), 0o640))
+	if res := w.backup(filepath.Join(t.TempDir(), "backup")); res.Differ != 1 || len(res.Lacks) != 1 || res.Lacks[0].Path != r.Path() {
+		t.Errorf("%+v", res)
+	}
+}
+
 // TestBackupEndsThoughSomethingIsRemovedInEachPass: what the second pass finds in
 // the backup it need not look for.
 func TestBackupEndsThoughSomethingIsRemovedInEachPass(t *testing.T) {

@@ -60,6 +60,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) root() string        { return filepath.Join(w.dir, "recordings") }
 func (w *world) database() string    { return filepath.Join(w.dir, "state", "callrecordd.db") }
 func (w *world) journalPath() string { return filepath.Join(w.dir, "master.db") }
+func (w *world) config() string      { return filepath.Join(w.dir, "etc", "callrecordd.yaml") }
 func (w *world) files() store.Files  { return store.Files{Path: w.database()} }
 
 func (w *world) open() {
@@ -103,6 +104,7 @@ func (w *world) options(dir string) backup.Options {
 	return backup.Options{
 		Dir: dir, Database: w.files(), Root: w.root(), ID: uuid.NewString(), Version: "test", Host: "pbx", Now: time.Now,
 		Inside: []string{w.root(), filepath.Dir(w.database())},
+		Files:  []backup.File{{Kind: backup.KindConfig, From: w.config(), Target: w.config(), Optional: true}},
 	}
 }
 
@@ -127,7 +129,7 @@ func sound(t testing.TB, dir string) backup.Report {
 func (w *world) restoreOptions(dir string) backup.RestoreOptions {
 	return backup.RestoreOptions{
 		Dir: dir, Database: w.files(), To: w.database(), Root: w.root(), State: filepath.Dir(w.database()),
-		Config: filepath.Join(w.dir, "etc", "callrecordd.yaml"), Stamp: "then",
+		Config: w.config(), Stamp: "then",
 		Prepare: func(ctx context.Context, file string, _ backup.Report) error {
 			st, err := store.Open(ctx, store.Options{Path: file, Now: time.Now, Log: slog.New(slog.DiscardHandler)})
 			if err != nil {

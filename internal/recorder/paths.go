@@ -1,6 +1,9 @@
 package recorder
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // ValidUUID says whether s is a lower-case uuid in its usual form. Nothing
 // else ever becomes part of a path or of an option of MixMonitor (facts 1).
@@ -32,3 +35,9 @@ func (r Recording) Path() string { return r.TenantUUID + "/monitor/" + r.UUID + 
 // SpareDir is the folder, in that of a tenant, with what a repair of a file that
 // nobody closed has beside it for a while: a copy, or the original.
 const SpareDir = "repair"
+
+// SparePath is where a repair keeps it for the recording with the path.
+func SparePath(recording string) string {
+	monitor, name := path.Split(recording)
+	return path.Join(path.Dir(path.Clean(monitor)), SpareDir, name)
+}

@@ -42,9 +42,7 @@ const (
 // errWriting says that somebody may still write to a file.
 var errWriting = errors.New("somebody still has the file open for writing")
 
-func spare(row recorder.Recording) string {
-	return row.TenantUUID + "/" + recorder.SpareDir + "/" + row.UUID + ".wav"
-}
+func spare(row recorder.Recording) string { return recorder.SparePath(row.Path()) }
 
 // mend repairs the header of a file that was not closed, or notes that an
 // earlier start has done so. What cannot be repaired stays as it is and is told
