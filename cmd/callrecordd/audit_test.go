@@ -96,11 +96,17 @@ func (h *host) nightly(t *testing.T, period []string, cfg config.Config) {
 	if err := errors.Join(os.MkdirAll(filepath.Dir(old), 0o750), os.WriteFile(old, nil, 0o600), os.Chtimes(old, longAgo, longAgo)); err != nil {
 		t.Fatal(err)
 	}
-	out := h.run(append([]string{"-o", "json"}, append(period, "--nightly")...)...)
+	h.fails("not as html", append([]string{"-o", "html"}, append(period, "--nightly")...)...)
 	var made []app.NightlyReport
-	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made) != 1 || made[0].Bad != 1 {
-		t.Fatalf("%v: %s", err, out)
+	report := func(period []string, bad int) {
+		t.Helper()
+		out := h.run(append([]string{"-o", "json"}, append(period, "--nightly")...)...)
+		if err := json.Unmarshal([]byte(out), &made); err != nil || len(made) != 1 || made[0].Bad != bad || made[0].Name != "master" {
+			t.Fatalf("%v: %s", err, out)
+		}
 	}
+	report([]string{"audit", "--since", "2020-01-01", "--until", "2020-01-02"}, 0) // its name also where there was no call
+	report(period, 1)
 	for _, path := range []string{made[0].HTML, made[0].JSON} {
 		if info, err := os.Stat(path); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o640 {
 			t.Errorf("%s: %v, %v", path, info, err)

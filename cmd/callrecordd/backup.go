@@ -204,7 +204,11 @@ func (e *environment) restore(ctx context.Context, req app.RestoreRequest) error
 	}
 	err = e.show(out, []string{"RESTORE", ""}, append(rows, lackRows(out.Problems)...))
 	if err == nil && out.Damaged > 0 {
-		fmt.Fprintf(e.err, "The rest is restored. %d recordings of the backup are damaged or missing and were left out.\n", out.Damaged)
+		left := "left out: the rest is restored"
+		if req.DryRun {
+			left = "would be left out: the rest would be restored"
+		}
+		fmt.Fprintf(e.err, "%s of the backup damaged or missing, and %s.\n", count(int64(out.Damaged), "recording"), left)
 		return errTold
 	}
 	return err

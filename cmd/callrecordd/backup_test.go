@@ -1,13 +1,18 @@
 package main
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"callrecordd/internal/app"
+	"callrecordd/internal/recorder"
 	"callrecordd/store"
 )
 
@@ -51,6 +56,37 @@ func TestBackupAndRestore(t *testing.T) {
 		}
 		noted(t, h.open(), "restored", dir)
 	})
+}
+
+// TestRestoreWithoutADamagedRecording: what it leaves out is told, and the exit
+// code says that not all is there.
+func TestRestoreWithoutADamagedRecording(t *testing.T) {
+	h := newHost(t)
+	root := t.TempDir()
+	h.write("state: {dir: " + h.state.Dir + ", socket: " + h.state.Socket + "}\nrecordings: {root: " + root + "}\n")
+	st := h.open()
+	r := recorder.Recording{
+		UUID: "33333333-3333-4333-8333-333333333333", TenantUUID: "44444444-4444-4444-8444-444444444444",
+		State: recorder.Ready, IntentAt: time.Now(), Bytes: 5, SHA256: fmt.Sprintf("%x", sha256.Sum256([]byte("audio"))),
+	}
+	file := filepath.Join(root, r.Path())
+	if err := errors.Join(st.InsertIntent(t.Context(), r), st.Close(), os.MkdirAll(filepath.Dir(file), 0o750), os.WriteFile(file, []byte("audio"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "backup")
+	h.run("backup", dir, "--copy")
+	if err := errors.Join(os.WriteFile(filepath.Join(dir, "recordings", r.Path()), []byte("other"), 0o600), os.RemoveAll(h.state.Dir), os.Remove(file)); err != nil {
+		t.Fatal(err)
+	}
+	h.fails("damaged", "restore", dir)
+	for _, c := range [][2]string{{"--dry-run", "1 recording of the backup damaged or missing, and would be left out"}, {"--partial", "and left out: the rest is restored"}} {
+		if _, told, err := h.try("restore", dir, "--partial", c[0]); !errors.Is(err, errTold) || !strings.Contains(told, c[1]) {
+			t.Errorf("%s: %v, %s", c[0], err, told)
+		}
+	}
+	if _, err := os.Stat(h.state.Database()); err != nil {
+		t.Errorf("the rest is not there: %v", err)
+	}
 }
 
 // noted looks for an event about a backup.

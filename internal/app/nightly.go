@@ -39,8 +39,8 @@ func (a *Audits) handleNightly(r *http.Request, body []byte) (any, error) {
 	return a.Nightly(r.Context(), req, control.Actor(r))
 }
 
-// Nightly makes a report of a period for each tenant that has calls or is in the
-// directory, keeps it, and stores what it comes to, with an event.
+// Nightly makes a report of a period for each tenant that ever had calls,
+// keeps it, and stores what it comes to, with an event.
 func (a *Audits) Nightly(ctx context.Context, req NightlyRequest, actor string) ([]NightlyReport, error) {
 	tenants, err := a.opt.Store.AuditTenants(ctx)
 	if err != nil {
@@ -137,7 +137,8 @@ func (a *Audits) keepReport(ctx context.Context, req NightlyRequest, tenant stri
 	if out.Sum = report.Tenants.Whole(); len(report.Tenants) > 0 {
 		out.Sum = report.Tenants[0]
 	}
-	out.Tenant = tenant
+	t, _ := a.opt.Directory.Book().Tenant(tenant) // one without calls has no name yet
+	out.Tenant, out.Name = tenant, t.Name
 	return out, atomically(out.HTML, func(w io.Writer) error { return audit.HTML(w, report) })
 }
 
