@@ -26,23 +26,31 @@ type CDRsImported struct {
 
 // noteCDR appends the event of a CDR that was saved.
 func (t *Tx) noteCDR(c *cdr.CDR, id int64, isNew bool) error {
+	saved, err := t.saved(c, id, isNew)
+	if err != nil {
+		return err
+	}
+	return t.AppendEvents(recorder.Event{Kind: EventCDR, Call: c.ConversationID, Actor: "callrecordd", Data: saved})
+}
+
+// saved is what the ledger keeps of a CDR.
+func (t *Tx) saved(c *cdr.CDR, id int64, isNew bool) (CDRSaved, error) {
 	digest, err := cdrDigest(id, c)
 	if err != nil {
-		return err
+		return CDRSaved{}, err
 	}
 	talks, err := t.talksOf(c, id, isNew)
-	if err != nil {
-		return err
-	}
-	return t.AppendEvents(recorder.Event{Kind: EventCDR, Call: c.ConversationID, Actor: "callrecordd", Data: CDRSaved{
-		ID: id, New: isNew, Digest: digest, Talks: talks,
-	}})
+	return CDRSaved{ID: id, New: isNew, Digest: digest, Talks: talks}, err
 }
 
 // talksOf is the digest of the talks that a CDR has since it was saved. Who derives
 // a call without talks leaves those that it had.
 func (t *Tx) talksOf(c *cdr.CDR, id int64, isNew bool) (string, error) {
-	if isNew && len(c.Talks) == 0 {
+	if len(c.Talks) > 0 {
+		doc, err := talksText(id, c.Talks)
+		return talksDigest(doc, true), err
+	}
+	if isNew {
 		return noTalks, nil
 	}
 	var doc sql.NullString

@@ -190,7 +190,7 @@ type CDRSaved struct {
 
 // Settle is the event of a recording whose state is final.
 func Settle(r recorder.Recording) recorder.Event {
-	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: callOfRow(r), Actor: "callrecordd", Data: Settled{
+	return recorder.Event{Kind: EventSettled, Recording: r.UUID, Call: r.Call(), Actor: "callrecordd", Data: Settled{
 		State: r.State, Cause: r.Cause, SHA256: r.SHA256, Bytes: r.Bytes, Samples: r.Samples, Rate: r.Rate, Proves: true, Tenant: r.TenantUUID,
 		Row: rowDigest(r),
 	}}

@@ -81,11 +81,7 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 			return nil, err
 		}
 		if done.Refused == "" && !done.Known {
-			digest, err := cdrDigest(done.ID, &list[i].CDR)
-			if err != nil {
-				return nil, err
-			}
-			talks, err := t.talksOf(&list[i].CDR, done.ID, true)
+			saved, err := t.saved(&list[i].CDR, done.ID, true)
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +89,7 @@ func (t *Tx) importCDRs(list []Import, actor string) ([]Imported, error) {
 				note.First = done.ID
 			}
 			note.Last = done.ID
-			note.CDRs = append(note.CDRs, CDRSaved{ID: done.ID, New: true, Digest: digest, Talks: talks})
+			note.CDRs = append(note.CDRs, saved)
 		}
 		out = append(out, done)
 	}

@@ -110,16 +110,9 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 // intend is the event of a recording that has a row from now on and no end yet.
 func intend(r recorder.Recording) recorder.Event {
 	return recorder.Event{
-		At: r.IntentAt, Kind: recorder.EventIntent, Recording: r.UUID, Call: callOfRow(r),
+		At: r.IntentAt, Kind: recorder.EventIntent, Recording: r.UUID, Call: r.Call(),
 		Data: recorder.Note{State: r.State, Hook: r.Hook, Follows: r.Follows, Stored: true},
 	}
-}
-
-func callOfRow(r recorder.Recording) string {
-	if len(r.Legs) > 0 {
-		return r.Legs[0]
-	}
-	return r.Hook
 }
 
 func (t *Tx) insertRow(r recorder.Recording, cdrID int64) error {
@@ -177,16 +170,18 @@ func (t *Tx) settle(r recorder.Recording) error {
 	if err != nil {
 		return err
 	}
-	if before.Row, err = t.rowDigest(r.UUID); err != nil {
-		return err
-	}
 	event := Settle(r)
 	now, ok := event.Data.(Settled)
-	before.Cause, before.Proves = now.Cause, now.Proves
-	switch {
-	case !ok || before == now:
+	if !ok {
 		return nil
-	case before.State == now.State:
+	}
+	before.Cause, before.Proves, before.Row = now.Cause, now.Proves, now.Row
+	if before == now { // all but what only the row's digest tells
+		if before.Row, err = t.rowDigest(r.UUID); err != nil || before == now {
+			return err
+		}
+	}
+	if before.State == now.State {
 		event.Kind = EventRestated
 	}
 	return t.AppendEvents(event)

@@ -44,11 +44,20 @@ func (t *Tx) saveTalks(cdrID int64, talks []model.TalkHistory) error {
 	if len(talks) == 0 {
 		return nil
 	}
-	doc, err := json.Marshal(talkDocs(talks))
+	doc, err := talksText(cdrID, talks)
 	if err != nil {
-		return fmt.Errorf("encode the talks of cdr %d: %w", cdrID, err)
+		return err
 	}
 	return t.exec("INSERT INTO cdr_talks VALUES (?, ?) ON CONFLICT DO UPDATE SET doc = excluded.doc", cdrID, string(doc))
+}
+
+// talksText is what cdr_talks has of them.
+func talksText(cdrID int64, talks []model.TalkHistory) ([]byte, error) {
+	doc, err := json.Marshal(talkDocs(talks))
+	if err != nil {
+		return nil, fmt.Errorf("encode the talks of cdr %d: %w", cdrID, err)
+	}
+	return doc, nil
 }
 
 func talkDocs(talks []model.TalkHistory) []talkDoc {

@@ -350,7 +350,7 @@ func (a *Audits) loose(ctx context.Context, req AuditRequest, world audit.World,
 	}
 	look := newLooker(a.opt.Root, req)
 	for _, r := range list {
-		if openState(r.State) {
+		if r.State.Open() {
 			continue // its call goes on
 		}
 		v, err := audit.Judge(audit.Call{
@@ -363,10 +363,6 @@ func (a *Audits) loose(ctx context.Context, req AuditRequest, world audit.World,
 		page.put(v, req.All)
 	}
 	return nil
-}
-
-func openState(s recorder.State) bool {
-	return s == recorder.Starting || s == recorder.Live || s == recorder.Paused || s == recorder.Closing
 }
 
 // auditWorld is what is the same for all calls of a period.

@@ -98,7 +98,7 @@ func (l *looker) at(ctx context.Context, r recorder.Recording) audit.Found {
 		stored.Broken = r.Detail
 	}
 	switch {
-	case l.mode == LookStored || r.State == recorder.Deleted || openState(r.State):
+	case l.mode == LookStored || r.State == recorder.Deleted || r.State.Open():
 		return stored
 	case l.lost != "":
 		stored.Unknown = l.lost

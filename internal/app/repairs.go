@@ -73,7 +73,7 @@ func (a *App) dropSpares(ctx context.Context) {
 		case errors.Is(err, store.ErrNotFound), err == nil && row.TenantUUID != s.TenantUUID:
 			a.log.Warn("a file in the folder of repairs is of no recording and stays", "tenant", s.TenantUUID, "recording_uuid", s.UUID)
 			continue
-		case err == nil && !final(row.State):
+		case err == nil && row.State.Open():
 			continue // it is looked at with its recording
 		case err == nil && row.Cause == recorder.CauseHeaderUnset:
 			continue // repairAgain
@@ -84,15 +84,6 @@ func (a *App) dropSpares(ctx context.Context) {
 			a.log.Warn("the original of a repaired recording stays", "recording_uuid", s.UUID, "err", err)
 		}
 	}
-}
-
-func final(s recorder.State) bool {
-	switch s {
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		return false
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
-	}
-	return true
 }
 
 // repairAgain has files looked at again that could not be repaired, for want of

@@ -42,7 +42,7 @@ func (c cover) meant() time.Time {
 // Asterisk stood still since, and may have lost audio then. A pause that was cut out
 // takes no audio. While a leg was on hold Asterisk may have written nothing, so
 // audio that lacks is put there.
-func covers(list []Recording, talks []call.TalkHistory, holds, stood []stretch) []cover {
+func covers(list []Recording, talks []call.TalkHistory, holds []stretch, stood func(stretch) bool) []cover {
 	out := make([]cover, 0, len(list))
 	for i := range list {
 		r := &list[i]
@@ -52,30 +52,23 @@ func covers(list []Recording, talks []call.TalkHistory, holds, stood []stretch) 
 		}
 		c.altered = r.File.Reread && r.SHA256 != "" && r.File.SHA256 != r.SHA256
 		if audio := r.File.length(); audio > 0 && r.File.Exists && r.File.Broken == "" && r.State != recorder.Deleted && !c.altered {
-			c.parts = c.place(audio, talks, holds, len(within(stood, c.clock)) > 0)
+			c.parts = c.place(audio, talks, holds, stood)
 		}
 		out = append(out, c)
 	}
 	return out
 }
 
-func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stretch, stood bool) []stretch {
+func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stretch, stood func(stretch) bool) []stretch {
 	if c.StartedAt.IsZero() && !c.EndedAt.IsZero() {
-		end := c.talked(talks)
-		if end.IsZero() || end.After(c.EndedAt) {
-			end = c.EndedAt
-		}
+		end := c.ended(talks)
 		// Its row may be from before its start, or from when it was found.
 		if c.IntentAt.Add(audio).After(end.Add(clocks)) {
 			return []stretch{{end.Add(-audio), end}}
 		}
 	}
-	if c.Cause == recorder.CauseHeaderLost && !stood && !c.EndedAt.IsZero() {
-		end := c.EndedAt // may be from when it was found closed
-		if t := c.talked(talks); !t.IsZero() && t.Before(end) {
-			end = t
-		}
-		if end.Sub(c.clock.from) > audio {
+	if c.Cause == recorder.CauseHeaderLost && !c.EndedAt.IsZero() && !stood(c.clock) {
+		if end := c.ended(talks); end.Sub(c.clock.from) > audio {
 			return []stretch{{end.Add(-audio), end}} // what came before there was room lacks
 		}
 	}
@@ -96,6 +89,14 @@ func (c cover) place(audio time.Duration, talks []call.TalkHistory, holds []stre
 		at = p.To
 	}
 	return append(parts, stretch{at, at.Add(audio)})
+}
+
+// ended is when its audio ended: EndedAt may be from when it was found closed.
+func (c cover) ended(talks []call.TalkHistory) time.Time {
+	if end := c.talked(talks); !end.IsZero() && end.Before(c.EndedAt) {
+		return end
+	}
+	return c.EndedAt
 }
 
 // talked is when the last talk of a recording ended, zero if that is not known.

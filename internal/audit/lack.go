@@ -91,7 +91,7 @@ func lostBy(c *cover) (Class, string, bool) {
 		return Deleted, CauseRemoved, true
 	case c.State == recorder.Deleted:
 		return Missing, CauseFileGone, true
-	case !final(c.State):
+	case c.State.Open():
 		return Unverifiable, CauseOpen, true
 	case f.Unknown != "":
 		return Unverifiable, CauseNotReadable, true
@@ -103,15 +103,6 @@ func lostBy(c *cover) (Class, string, bool) {
 		return Missing, CauseFileGone, true
 	}
 	return "", "", false
-}
-
-func final(s recorder.State) bool {
-	switch s {
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
-		return true
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-	}
-	return false
 }
 
 // position classes a time in which nobody recorded, by where in the talk it is.

@@ -255,12 +255,9 @@ func storage(kind string) bool {
 	return slices.Contains([]string{"storage_gone", "storage_stalled", "disk_critical"}, kind)
 }
 
-// stood are the times in which Asterisk stood still.
-func (w World) stood() (out []stretch) {
-	for _, o := range w.Outages {
-		if o.Kind == AsteriskStalled {
-			out = append(out, stretch{o.From, o.To})
-		}
-	}
-	return out
+// stood says whether Asterisk stood still in some of that time.
+func (w World) stood(in stretch) bool {
+	return slices.ContainsFunc(w.Outages, func(o Outage) bool {
+		return o.Kind == AsteriskStalled && len(within([]stretch{{o.From, o.To}}, in)) > 0
+	})
 }

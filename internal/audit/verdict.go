@@ -164,7 +164,7 @@ func (j *judging) judge() error {
 		return nil
 	}
 	j.pauses = pauses(j.call, j.told)
-	j.covers = covers(j.call.Recordings, j.call.Talks, onHold(j.call, j.told), j.world.stood())
+	j.covers = covers(j.call.Recordings, j.call.Talks, onHold(j.call, j.told), j.world.stood)
 	j.endTalks()
 	list, err := needs(j.call, j.told, j.world)
 	if err != nil {

@@ -64,14 +64,7 @@ type Media struct {
 }
 
 // open says that the file was still being written at the moment of the copy.
-func (m Media) open() bool {
-	switch m.State {
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		return true
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
-	}
-	return false
-}
+func (m Media) open() bool { return m.State.Open() }
 
 // final says that nobody writes to the file any more.
 func (m Media) final() bool { return m.State == recorder.Ready || m.State == recorder.Empty }

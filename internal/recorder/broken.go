@@ -127,14 +127,7 @@ func (m *Machine) goesOn(now time.Time, t *talk, r *rec) {
 	if r.Detail == "" {
 		r.Detail = "the talk was not on file for " + g.To.Sub(g.From).Round(100*time.Millisecond).String() + " before: " + g.Cause
 	}
-	m.emit(Log{Event{At: now, Kind: EventGap, Recording: r.UUID, Call: callOf(r), Data: g}})
-}
-
-func callOf(r *rec) string {
-	if len(r.Legs) > 0 {
-		return r.Legs[0]
-	}
-	return r.Hook
+	m.emit(Log{Event{At: now, Kind: EventGap, Recording: r.UUID, Call: r.Call(), Data: g}})
 }
 
 // Bare is a talk that somebody wants recorded and that is on no file.

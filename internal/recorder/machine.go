@@ -364,11 +364,7 @@ func (r *rec) snapshot() Recording {
 }
 
 func (m *Machine) log(now time.Time, kind string, r *rec, n Note) {
-	callID := r.Hook
-	if len(r.Legs) > 0 {
-		callID = r.Legs[0]
-	}
-	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: callID, Data: n}})
+	m.emit(Log{Event{At: now, Kind: kind, Recording: r.UUID, Call: r.Call(), Data: n}})
 }
 
 func (m *Machine) hanging(now time.Time, leg string) {

@@ -22,6 +22,16 @@ const (
 	Deleted     State = "deleted"
 )
 
+// Open says that it is not final: its recorder may run still, or is about to.
+func (s State) Open() bool {
+	switch s {
+	case Starting, Live, Paused, Closing:
+		return true
+	case Ready, Empty, Interrupted, Missing, Deleted:
+	}
+	return false
+}
+
 // Claim is one party's wish that the recording exist (design 6).
 type Claim struct {
 	Leg      string          `json:"leg"` // uniqueid
@@ -56,6 +66,14 @@ type Recording struct {
 	Rate    int   // samples per second
 	SHA256  string
 	CDRID   int64
+}
+
+// Call is what its events name as the call: the first leg.
+func (r Recording) Call() string {
+	if len(r.Legs) > 0 {
+		return r.Legs[0]
+	}
+	return r.Hook
 }
 
 // Party is a leg's presence in a recording, To zero while it lasts. Leg and
