@@ -62,6 +62,9 @@ type missedCalls struct {
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	var list []explanation
 	for _, c := range cdrs {
+		if m.app.second.Load() {
+			continue // another daemon records here, and has them, also what the net has recorded
+		}
 		if c.Unwatched {
 			if err := m.netted(ctx, c); err != nil {
 				return fmt.Errorf("recordings of call %s by the safety net: %w", c.ConversationID, err)
@@ -69,9 +72,6 @@ func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpo
 		}
 		if m.app.watch.throughout(c.Start, m.app.opt.Now()) {
 			continue // we saw the talks, only the net may have been there as well
-		}
-		if m.app.second.Load() {
-			continue // another daemon records here, and has them
 		}
 		for _, t := range c.Talks {
 			e, err := m.explain(ctx, c, t)

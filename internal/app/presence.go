@@ -34,11 +34,17 @@ func presence(uuid string, at time.Time) string {
 	return uuid + " " + strconv.FormatInt(at.Unix(), 10)
 }
 
+// saidBy takes a word apart; ok is false for what is none.
+func saidBy(word string) (uuid string, seconds int64, ok bool) {
+	uuid, when, _ := strings.Cut(word, " ")
+	seconds, err := strconv.ParseInt(when, 10, 64)
+	return uuid, seconds, err == nil
+}
+
 // alone returns errNotAlone if what is said there is another's and not too old.
 func alone(said, uuid string, now time.Time) error {
-	who, when, _ := strings.Cut(said, " ")
-	seconds, err := strconv.ParseInt(when, 10, 64)
-	if err != nil || who == uuid {
+	who, seconds, ok := saidBy(said)
+	if !ok || who == uuid {
 		return nil // nobody, or ourselves before a restart
 	}
 	if age := now.Sub(time.Unix(seconds, 0)); age.Abs() > dialplan.AliveTime {
@@ -86,9 +92,8 @@ func (h *holder) isGhost(said, uuid string, now time.Time) bool {
 		h.said, h.since = said, now
 	}
 	h.asked = now
-	who, when, _ := strings.Cut(said, " ")
-	at, err := strconv.ParseInt(when, 10, 64)
-	if err != nil {
+	who, at, ok := saidBy(said)
+	if !ok {
 		return false // who knows what it is
 	}
 	wait := ghostOfOther
@@ -103,10 +108,15 @@ func (h *holder) isGhost(said, uuid string, now time.Time) bool {
 }
 
 // ghost says whether what holds our application is only what Asterisk has kept of a
-// connection. While we hold it ourselves nobody asks.
+// connection. While we hold it ourselves nobody asks. Calls of another daemon that
+// has it are that one's to explain.
 func (a *App) ghost(ctx context.Context) bool {
 	said, err := a.ari.GlobalVar(ctx, presenceVariable)
-	return err == nil && a.holder.isGhost(said, a.stackUUID, time.Now())
+	if err != nil {
+		return false
+	}
+	a.second.Store(alone(said, a.stackUUID, a.opt.Now()) != nil)
+	return a.holder.isGhost(said, a.stackUUID, time.Now())
 }
 
 // claim says that we record here. Who cannot, without the manager, does not keep
