@@ -29,7 +29,7 @@ func (s *site) ghost(client *ari.Client) {
 	writing, enough := sync.WaitGroup{}, make(chan struct{})
 	defer writing.Wait()
 	defer close(enough)
-	for range 3 {
+	for range 8 { // with three it took 60 connections, and on a busy machine more than there was time for
 		writing.Go(func() {
 			for {
 				select {
