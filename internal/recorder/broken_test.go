@@ -179,6 +179,32 @@ func TestAFileLongerThanItsTimeIsAnAlarmAShorterOneIsNoted(t *testing.T) {
 	}
 }
 
+// TestRecorderWhoseStartWasHeardLateBeganEarlier: the daemon stood still behind its
+// request, and took the time at which it read the answer for the beginning. The
+// audit missed words that are in the file, and a file too long was told.
+func TestRecorderWhoseStartWasHeardLateBeganEarlier(t *testing.T) {
+	for drift, want := range map[time.Duration]struct{ early, more time.Duration }{
+		3 * time.Second:       {3 * time.Second, 0},
+		50 * time.Millisecond: {0, 50 * time.Millisecond},
+		8 * time.Second:       {4 * time.Second, 4 * time.Second}, // not before it was asked to
+		-3 * time.Second:      {0, -3 * time.Second},
+	} {
+		r := newRig(t)
+		u := one[Start](t, r.step(talked(call.Began, 1, "Ab"))).Row.UUID
+		asked := r.now
+		r.now = r.now.Add(4 * time.Second)
+		r.step(Started{UUID: u, MixMonitorID: "0x1", At: r.now})
+		r.step(ChannelGone{"a"})
+		r.step(talked(call.Ended, 1, ""))
+		f := one[Finalise](t, r.all)
+		out := r.step(Finalised{UUID: u, Try: f.Try, Found: true, Complete: true, Samples: 8000, Rate: 8000, Drift: drift})
+		row := one[Save](t, out).Row
+		if got := asked.Add(4 * time.Second).Sub(row.StartedAt); got != want.early || len(pick[Alarm](out)) != int(want.more/(4*time.Second)) {
+			t.Errorf("%s: began %s before, want %s; %+v", drift, got, want.early, pick[Alarm](out))
+		}
+	}
+}
+
 // The guard of those who must be recorded sees what is wanted and on no file.
 func TestBareTalks(t *testing.T) {
 	r := newRig(t)

@@ -50,6 +50,22 @@ func (m *Machine) noteLate(r *rec) {
 	m.log(m.now, EventLate, r, Note{Cause: was.cause, Detail: detail, Since: was.since})
 }
 
+// jitter is by how much a file may be longer than its time for no reason.
+const jitter = 100 * time.Millisecond
+
+// heardLate corrects when a recorder began by what is in its file: we may have stood
+// still, or Asterisk have taken its time, between its start and its answer. It cannot
+// have begun before it was asked to.
+func (r *rec) heardLate(in *Finalised) {
+	if in.Drift < jitter || r.StartedAt.IsZero() {
+		return
+	}
+	if early := min(in.Drift, r.StartedAt.Sub(r.IntentAt)); early >= jitter {
+		r.StartedAt = r.StartedAt.Add(-early)
+		in.Drift -= early
+	}
+}
+
 // able tries again what was given up, more and more rarely while it still fails.
 // What waits for a folder is told by StorageBack.
 func (m *Machine) able(now time.Time) {

@@ -423,6 +423,7 @@ func (m *Machine) settle(now time.Time, r *rec, in Finalised) {
 	if in.Detail != "" {
 		r.Detail = in.Detail
 	}
+	r.heardLate(&in)
 	r.drift = in.Drift
 	m.timed(r, in)
 	m.listened(now, r, in.Pauses)
