@@ -18,9 +18,13 @@ import (
 // of one configuration apart, by the name of their application; those with two
 // configurations by a global variable that the one that records keeps renewing.
 
-// presenceVariable holds who records here and when it last said so: the uuid of
-// the installation and seconds since 1970.
+// presenceVariable holds who is here and when it last said so: the uuid of the
+// installation and seconds since 1970, and idle if it cannot record.
 const presenceVariable = "CALLRECORDD_PRESENCE"
+
+// idle is said by who sees Asterisk's events and has no manager: it keeps nobody
+// else from recording, but is alive, and what holds its application is no ghost.
+const idle = "idle"
 
 // goodbye is the time, in seconds, of the last word of a daemon that stops in good
 // order.
@@ -29,28 +33,42 @@ const goodbye = 0
 // errNotAlone is what a second daemon is told.
 var errNotAlone = errors.New("another callrecordd records on this Asterisk: stop it, or this one")
 
-// presence is what is said there.
-func presence(uuid string, at time.Time) string {
-	return uuid + " " + strconv.FormatInt(at.Unix(), 10)
+// word is what is said there.
+type word struct {
+	uuid    string
+	seconds int64
+	records bool
 }
 
-// saidBy takes a word apart; ok is false for what is none.
-func saidBy(word string) (uuid string, seconds int64, ok bool) {
-	uuid, when, _ := strings.Cut(word, " ")
+// presence is the word of who records.
+func presence(uuid string, at time.Time) word { return word{uuid, at.Unix(), true} }
+
+func (w word) String() string {
+	s := w.uuid + " " + strconv.FormatInt(w.seconds, 10)
+	if !w.records {
+		s += " " + idle
+	}
+	return s
+}
+
+// parseWord takes one apart; ok is false for what is none.
+func parseWord(said string) (w word, ok bool) {
+	uuid, rest, _ := strings.Cut(said, " ")
+	when, isIdle := strings.CutSuffix(rest, " "+idle)
 	seconds, err := strconv.ParseInt(when, 10, 64)
-	return uuid, seconds, err == nil
+	return word{uuid, seconds, !isIdle}, err == nil
 }
 
 // alone returns errNotAlone if what is said there is another's and not too old.
 func alone(said, uuid string, now time.Time) error {
-	who, seconds, ok := saidBy(said)
-	if !ok || who == uuid {
+	w, ok := parseWord(said)
+	if !ok || !w.records || w.uuid == uuid {
 		return nil // nobody, or ourselves before a restart
 	}
-	if age := now.Sub(time.Unix(seconds, 0)); age.Abs() > dialplan.AliveTime {
+	if age := now.Sub(time.Unix(w.seconds, 0)); age.Abs() > dialplan.AliveTime {
 		return nil
 	}
-	return fmt.Errorf("%w (its installation is %s)", errNotAlone, who)
+	return fmt.Errorf("%w (its installation is %s)", errNotAlone, w.uuid)
 }
 
 // lookAround returns errNotAlone if another daemon records here.
@@ -92,16 +110,16 @@ func (h *holder) isGhost(said, uuid string, now time.Time) bool {
 		h.said, h.since = said, now
 	}
 	h.asked = now
-	who, at, ok := saidBy(said)
+	w, ok := parseWord(said)
 	if !ok {
 		return false // who knows what it is
 	}
 	wait := ghostOfOther
 	own := h.wrote.Load()
 	switch {
-	case at == goodbye, own != nil && *own == said:
+	case w.seconds == goodbye, own != nil && *own == said:
 		wait = ghostOfOurs
-	case who == uuid:
+	case w.uuid == uuid:
 		wait = ghostOfInstallation
 	}
 	return now.Sub(h.since) >= wait
@@ -119,21 +137,25 @@ func (a *App) ghost(ctx context.Context) bool {
 	return a.holder.isGhost(said, a.stackUUID, time.Now())
 }
 
-// claim says that we record here. Who cannot, without the manager, does not keep
-// another from it. If another was quicker we leave, and wait until it is gone.
+// claim says that we record here, or that we cannot: who has no manager does not
+// keep another from it. If another was quicker we leave, and wait until it is gone.
 func (a *App) claim(ctx context.Context) {
-	if !a.watch.on() || a.ami.State().Kind != ami.StateConnected {
+	if !a.watch.on() {
 		return
 	}
+	mine := presence(a.stackUUID, a.opt.Now())
+	mine.records = a.ami.State().Kind == ami.StateConnected
 	err := a.lookAround(ctx)
 	if errors.Is(err, errNotAlone) {
-		a.stream.Renew(err)
+		if mine.records {
+			a.stream.Renew(err)
+		}
 		return
 	}
 	if err == nil {
-		word := presence(a.stackUUID, a.opt.Now())
-		a.holder.wrote.Store(&word)
-		err = a.ari.SetGlobalVar(ctx, presenceVariable, word)
+		said := mine.String()
+		a.holder.wrote.Store(&said)
+		err = a.ari.SetGlobalVar(ctx, presenceVariable, said)
 	}
 	if err != nil && ctx.Err() == nil {
 		a.log.Warn("other daemons cannot be told that we record", "err", err)
@@ -156,7 +178,7 @@ func (a *App) startPresence() {
 		defer cancel()
 		if a.watch.on() {
 			// Who waits for us sees it 15 s later if this fails.
-			_ = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, time.Unix(goodbye, 0)))
+			_ = a.ari.SetGlobalVar(ctx, presenceVariable, presence(a.stackUUID, time.Unix(goodbye, 0)).String())
 		}
 		return nil
 	})

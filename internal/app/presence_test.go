@@ -16,12 +16,13 @@ func TestOnlyALivingOtherDaemonIsAnObstacle(t *testing.T) {
 		alone bool
 	}{
 		"nobody":                      {"", true},
-		"we, before a restart":        {presence("me", now.Add(-time.Second)), true},
-		"another":                     {presence("you", now.Add(-14*time.Second)), false},
-		"another, a second ahead":     {presence("you", now.Add(time.Second)), false},
-		"another that was killed":     {presence("you", now.Add(-16*time.Second)), true},
-		"another, the clock set back": {presence("you", now.Add(time.Hour)), true},
-		"another that has stopped":    {presence("you", time.Unix(goodbye, 0)), true},
+		"we, before a restart":        {presence("me", now.Add(-time.Second)).String(), true},
+		"another":                     {presence("you", now.Add(-14*time.Second)).String(), false},
+		"another, a second ahead":     {presence("you", now.Add(time.Second)).String(), false},
+		"another that was killed":     {presence("you", now.Add(-16*time.Second)).String(), true},
+		"another, the clock set back": {presence("you", now.Add(time.Hour)).String(), true},
+		"another that has stopped":    {presence("you", time.Unix(goodbye, 0)).String(), true},
+		"another without a manager":   {word{"you", now.Unix(), false}.String(), true},
 		"something else":              {"you", true},
 		"something with a space":      {"you are not", true},
 	} {
@@ -49,7 +50,7 @@ func TestSecondDaemonTouchesNoFileOfTheFirst(t *testing.T) {
 // Asterisk was restarted, and recorded nothing.
 func TestConnectionThatAsteriskKeepsIsNoOtherDaemon(t *testing.T) {
 	began := time.Unix(1_800_000_000, 0)
-	ours, yours := presence("me", began), presence("you", began)
+	ours, yours := presence("me", began).String(), presence("you", began).String()
 	for name, c := range map[string]struct {
 		wrote string
 		said  func(time.Duration) string
@@ -58,13 +59,17 @@ func TestConnectionThatAsteriskKeepsIsNoOtherDaemon(t *testing.T) {
 		"our own, from before the cut":      {ours, func(time.Duration) string { return ours }, ghostOfOurs},
 		"of the daemon before us":           {"", func(time.Duration) string { return ours }, ghostOfInstallation},
 		"of another that was killed":        {"", func(time.Duration) string { return yours }, ghostOfOther},
-		"of one that stopped in good order": {"", func(time.Duration) string { return presence("you", time.Unix(goodbye, 0)) }, ghostOfOurs},
+		"of one that stopped in good order": {"", func(time.Duration) string { return presence("you", time.Unix(goodbye, 0)).String() }, ghostOfOurs},
 		"something else, or nobody said":    {"", func(time.Duration) string { return "" }, 0},
 		"a living one": {"", func(d time.Duration) string {
-			return presence("you", began.Add(d.Truncate(dialplan.AliveEvery)))
+			return presence("you", began.Add(d.Truncate(dialplan.AliveEvery))).String()
 		}, 0},
+		"a living one without a manager": {"", func(d time.Duration) string {
+			return word{"you", began.Add(d.Truncate(dialplan.AliveEvery)).Unix(), false}.String()
+		}, 0},
+		"one without a manager that was killed": {"", func(time.Duration) string { return word{"you", began.Unix(), false}.String() }, ghostOfOther},
 		"a living one with a copy of our state": {"", func(d time.Duration) string {
-			return presence("me", began.Add(d.Truncate(dialplan.AliveEvery)))
+			return presence("me", began.Add(d.Truncate(dialplan.AliveEvery))).String()
 		}, 0},
 	} {
 		var h holder
