@@ -62,7 +62,7 @@ type missedCalls struct {
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
 	var list []explanation
 	for _, c := range cdrs {
-		if m.app.second.Load() {
+		if m.app.rival.there(m.app.opt.Now()) {
 			continue // another daemon records here, and has them, also what the net has recorded
 		}
 		if c.Unwatched {

@@ -51,7 +51,7 @@ func (a *App) findOrphans(ctx context.Context, mode orphans.Mode, age time.Durat
 		return orphans.Result{}, errSearching
 	}
 	defer a.orphans.mu.Unlock()
-	mode = allowed(mode, a.second.Load())
+	mode = allowed(mode, a.rival.there(a.opt.Now()))
 	tally := newTally()
 	s := orphans.Searcher{
 		Repo: orphanRepo{a.store}, Root: a.opt.Config.Recordings.Root, Now: a.opt.Now, Age: age, Share: orphanShare,

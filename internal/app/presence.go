@@ -22,8 +22,9 @@ import (
 // installation and seconds since 1970, and idle if it cannot record.
 const presenceVariable = "CALLRECORDD_PRESENCE"
 
-// idle is said by who sees Asterisk's events and has no manager: it keeps nobody
-// else from recording, but is alive, and what holds its application is no ghost.
+// idle is said by who sees Asterisk's events and has been without a manager for a
+// while. It cannot record, and keeps nobody else from it; but it is alive, and only
+// who can record takes its application from it.
 const idle = "idle"
 
 // goodbye is the time, in seconds, of the last word of a daemon that stops in good
@@ -78,8 +79,24 @@ func (a *App) lookAround(ctx context.Context) error {
 		return fmt.Errorf("look for another daemon: %w", err)
 	}
 	err = alone(said, a.stackUUID, a.opt.Now())
-	a.second.Store(err != nil)
+	a.rival.saw(err, a.opt.Now())
 	return err
+}
+
+// rival is that another daemon records here, as far as is known. Who cannot ask any
+// more must not believe it for ever.
+type rival struct{ until atomic.Int64 } // microseconds since 1970
+
+func (r *rival) saw(err error, now time.Time) {
+	if err == nil {
+		now = time.Time{}
+	}
+	r.until.Store(now.Add(dialplan.AliveTime).UnixMicro())
+}
+
+// there says whether it does.
+func (r *rival) there(now time.Time) bool {
+	return now.Before(time.UnixMicro(r.until.Load()))
 }
 
 // Who holds our application and has not said anything new for this long is no
@@ -98,19 +115,26 @@ type holder struct {
 	said  string
 	since time.Time // when that was first seen
 	asked time.Time // when it was last looked at, zero before
+	idler string    // who said last that it cannot record, "" if that one can
 }
 
 // ghostGap is more than lies between two looks while we wait.
 const ghostGap = 15 * time.Second
 
-// isGhost takes what is said now, and says whether nobody is there. Of what is no
-// callrecordd nothing is known: it is waited for.
-func (h *holder) isGhost(said, uuid string, now time.Time) bool {
-	if h.asked.IsZero() || now.Sub(h.asked) > ghostGap || said != h.said {
-		h.said, h.since = said, now
-	}
-	h.asked = now
+// isGhost takes what is said now, and says whether nobody is there, or nobody who
+// can record while we could. Of what is no callrecordd nothing is known: it is waited
+// for.
+func (h *holder) isGhost(said, uuid string, able bool, now time.Time) bool {
 	w, ok := parseWord(said)
+	idler := ""
+	if ok && able && !w.records {
+		idler = w.uuid
+	}
+	news := said != h.said && (idler == "" || idler != h.idler)
+	if h.asked.IsZero() || now.Sub(h.asked) > ghostGap || news {
+		h.since = now
+	}
+	h.said, h.idler, h.asked = said, idler, now
 	if !ok {
 		return false // who knows what it is
 	}
@@ -133,18 +157,22 @@ func (a *App) ghost(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	a.second.Store(alone(said, a.stackUUID, a.opt.Now()) != nil)
-	return a.holder.isGhost(said, a.stackUUID, time.Now())
+	a.rival.saw(alone(said, a.stackUUID, a.opt.Now()), a.opt.Now())
+	return a.holder.isGhost(said, a.stackUUID, a.ami.State().Kind == ami.StateConnected, time.Now())
 }
 
-// claim says that we record here, or that we cannot: who has no manager does not
-// keep another from it. If another was quicker we leave, and wait until it is gone.
+// claim says that we record here, or that we cannot: who has been without a manager
+// at two looks does not keep another from it, who misses it for a moment says nothing.
+// If another was quicker we leave, and wait until it is gone.
 func (a *App) claim(ctx context.Context) {
 	if !a.watch.on() {
 		return
 	}
 	mine := presence(a.stackUUID, a.opt.Now())
 	mine.records = a.ami.State().Kind == ami.StateConnected
+	if !a.unmanaged.Swap(!mine.records) && !mine.records {
+		return
+	}
 	err := a.lookAround(ctx)
 	if errors.Is(err, errNotAlone) {
 		if mine.records {

@@ -55,35 +55,39 @@ func TestConnectionThatAsteriskKeepsIsNoOtherDaemon(t *testing.T) {
 		wrote string
 		said  func(time.Duration) string
 		after time.Duration // 0: never
+		able  bool
 	}{
-		"our own, from before the cut":      {ours, func(time.Duration) string { return ours }, ghostOfOurs},
-		"of the daemon before us":           {"", func(time.Duration) string { return ours }, ghostOfInstallation},
-		"of another that was killed":        {"", func(time.Duration) string { return yours }, ghostOfOther},
-		"of one that stopped in good order": {"", func(time.Duration) string { return presence("you", time.Unix(goodbye, 0)).String() }, ghostOfOurs},
-		"something else, or nobody said":    {"", func(time.Duration) string { return "" }, 0},
+		"our own, from before the cut":      {ours, func(time.Duration) string { return ours }, ghostOfOurs, true},
+		"of the daemon before us":           {"", func(time.Duration) string { return ours }, ghostOfInstallation, true},
+		"of another that was killed":        {"", func(time.Duration) string { return yours }, ghostOfOther, true},
+		"of one that stopped in good order": {"", func(time.Duration) string { return presence("you", time.Unix(goodbye, 0)).String() }, ghostOfOurs, true},
+		"something else, or nobody said":    {"", func(time.Duration) string { return "" }, 0, true},
 		"a living one": {"", func(d time.Duration) string {
 			return presence("you", began.Add(d.Truncate(dialplan.AliveEvery))).String()
-		}, 0},
+		}, 0, true},
 		"a living one without a manager": {"", func(d time.Duration) string {
 			return word{"you", began.Add(d.Truncate(dialplan.AliveEvery)).Unix(), false}.String()
-		}, 0},
-		"one without a manager that was killed": {"", func(time.Duration) string { return word{"you", began.Unix(), false}.String() }, ghostOfOther},
+		}, ghostOfOther, true},
+		"a living one without a manager, and we have none either": {"", func(d time.Duration) string {
+			return word{"you", began.Add(d.Truncate(dialplan.AliveEvery)).Unix(), false}.String()
+		}, 0, false},
+		"one without a manager that was killed": {"", func(time.Duration) string { return word{"you", began.Unix(), false}.String() }, ghostOfOther, true},
 		"a living one with a copy of our state": {"", func(d time.Duration) string {
 			return presence("me", began.Add(d.Truncate(dialplan.AliveEvery))).String()
-		}, 0},
+		}, 0, true},
 	} {
 		var h holder
 		h.wrote.Store(&c.wrote)
 		found := time.Duration(0)
 		for d := time.Duration(0); d < time.Minute && found == 0; d += 500 * time.Millisecond {
-			if h.isGhost(c.said(d), "me", began.Add(d)) {
+			if h.isGhost(c.said(d), "me", c.able, began.Add(d)) {
 				found = d
 			}
 		}
 		if found != c.after {
 			t.Errorf("%s: after %s, want %s", name, found, c.after)
 		}
-		if last := began.Add(time.Hour); h.isGhost(h.said, "me", last) {
+		if last := began.Add(time.Hour); h.isGhost(h.said, "me", c.able, last) {
 			t.Errorf("%s: what was seen an hour ago counts for another connection", name)
 		}
 	}

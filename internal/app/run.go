@@ -93,7 +93,8 @@ type App struct {
 	amiBack   chan struct{}                 // the manager has connected
 	claims    chan struct{}                 // it is to be said that we record here
 	holder    holder                        // of our application, while it is not us
-	second    atomic.Bool                   // another daemon does
+	rival     rival                         // another daemon that does
+	unmanaged atomic.Bool                   // there was no manager at the last look
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper

@@ -61,19 +61,17 @@ func (m *maker) recording(ctx context.Context, r Media) (Entry, error) {
 		e.Path = dirs[1] + "/" + r.Path
 	}
 	err := m.take(ctx, &e, r, r.Path)
+	if err == nil && r.open() {
+		e.Note = NoteOpen
+	}
+	if err == nil && !r.open() && r.SHA256 != "" && r.SHA256 != e.SHA256 {
+		err = m.other(ctx, &e, r)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return m.absent(ctx, e, r)
+		return m.absent(ctx, Entry{Kind: e.Kind, Path: e.Path}, r)
 	}
 	if err != nil {
 		return e, err
-	}
-	switch {
-	case r.open():
-		e.Note = NoteOpen
-	case r.SHA256 != "" && r.SHA256 != e.SHA256:
-		if err := m.other(ctx, &e, r); err != nil {
-			return e, err
-		}
 	}
 	m.res.New++
 	m.res.NewBytes += e.Size
@@ -109,18 +107,17 @@ func hide(err error) error {
 
 // other is for a file that is not the one the copied database has. Between a
 // repair's exchange of files and its row the right one is beside it; behind its
-// row the database has gone on; else somebody has changed it.
+// row the database has gone on; else somebody has changed it. What cannot be read
+// beside it is of no use. The error wraps fs.ErrNotExist if the file is gone by now.
 func (m *maker) other(ctx context.Context, e *Entry, r Media) error {
-	original := *e
-	err := m.take(ctx, &original, r, recorder.SparePath(r.Path))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && original.SHA256 == r.SHA256 {
-		*e = original
-		return nil
-	}
-	if err == nil { // some other file; the recording's own is what there is
+	spare := recorder.SparePath(r.Path)
+	if sum, _, err := digestOf(ctx, m.src, spare); err == nil && sum == r.SHA256 {
+		original := *e
+		if err := m.take(ctx, &original, r, spare); err == nil && original.SHA256 == r.SHA256 {
+			*e = original
+			return nil
+		}
+		// It has changed since, and may be in the recording's place in the backup.
 		if err := m.take(ctx, e, r, r.Path); err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -105,7 +106,8 @@ func TestConnectionThatAsteriskKeepsIsTakenOver(t *testing.T) {
 }
 
 // TestLivingDaemonWithoutAManagerIsNoGhost: without its manager it said nothing, and
-// a second one took the application from it.
+// a second one that could record as little took the application from it. One that
+// can takes over.
 func TestLivingDaemonWithoutAManagerIsNoGhost(t *testing.T) {
 	t.Parallel()
 	pbx := newPBX(t, lab.Config{})
@@ -139,4 +141,15 @@ func TestLivingDaemonWithoutAManagerIsNoGhost(t *testing.T) {
 		t.Errorf("the application was taken from the first: %+v", st.ARI)
 	}
 	second.says("another client holds the ARI application")
+	second.stop()
+	third := siteAt(t, pbx)
+	third.open()
+	for range 2 { // it waits for 15 s, and patience ends after 20
+		next()
+	}
+	third.ready()
+	if err := first.app.Stop(); !errors.Is(err, ari.ErrReplaced) {
+		t.Errorf("the first has not noticed: %v", err)
+	}
+	first.app = nil
 }
