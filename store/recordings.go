@@ -89,17 +89,13 @@ func (t *Tx) insertRecording(r recorder.Recording, cdrID int64) error {
 	if err := t.insertRow(r, cdrID); err != nil {
 		return err
 	}
-	switch r.State {
-	case recorder.Ready, recorder.Empty, recorder.Interrupted, recorder.Missing, recorder.Deleted:
-		event := Settle(r)
+	event := intend(r)
+	if !r.State.Open() {
+		event = Settle(r)
 		event.Kind = EventImported
-		if err := t.AppendEvents(event); err != nil {
-			return err
-		}
-	case recorder.Starting, recorder.Live, recorder.Paused, recorder.Closing:
-		if err := t.AppendEvents(intend(r)); err != nil {
-			return err
-		}
+	}
+	if err := t.AppendEvents(event); err != nil {
+		return err
 	}
 	if cdrID == 0 {
 		return nil

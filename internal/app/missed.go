@@ -60,11 +60,11 @@ type missedCalls struct {
 
 // SaveCDR implements cdr.Store.
 func (m missedCalls) SaveCDR(ctx context.Context, cdrs []cdr.CDR, at cdr.Checkpoint) error {
+	if m.app.rival.there(m.app.opt.Now()) { // it has their recordings, also those of the net
+		return m.Store.SaveCDR(ctx, cdrs, at)
+	}
 	var list []explanation
 	for _, c := range cdrs {
-		if m.app.rival.there(m.app.opt.Now()) {
-			continue // another daemon records here, and has them, also what the net has recorded
-		}
 		if c.Unwatched {
 			if err := m.netted(ctx, c); err != nil {
 				return fmt.Errorf("recordings of call %s by the safety net: %w", c.ConversationID, err)

@@ -74,13 +74,19 @@ func alone(said, uuid string, now time.Time) error {
 
 // lookAround returns errNotAlone if another daemon records here.
 func (a *App) lookAround(ctx context.Context) error {
-	said, err := a.ari.GlobalVar(ctx, presenceVariable)
-	if err != nil {
-		return fmt.Errorf("look for another daemon: %w", err)
-	}
-	err = alone(said, a.stackUUID, a.opt.Now())
-	a.rival.saw(err, a.opt.Now())
+	_, err := a.listen(ctx)
 	return err
+}
+
+// listen is lookAround, and returns what is said, also with errNotAlone.
+func (a *App) listen(ctx context.Context) (said string, err error) {
+	if said, err = a.ari.GlobalVar(ctx, presenceVariable); err != nil {
+		return "", fmt.Errorf("look for another daemon: %w", err)
+	}
+	now := a.opt.Now()
+	err = alone(said, a.stackUUID, now)
+	a.rival.saw(err, now)
+	return said, err
 }
 
 // rival is that another daemon records here, as far as is known. Who cannot ask any
@@ -153,11 +159,10 @@ func (h *holder) isGhost(said, uuid string, able bool, now time.Time) bool {
 // connection. While we hold it ourselves nobody asks. Calls of another daemon that
 // has it are that one's to explain.
 func (a *App) ghost(ctx context.Context) bool {
-	said, err := a.ari.GlobalVar(ctx, presenceVariable)
-	if err != nil {
+	said, err := a.listen(ctx)
+	if err != nil && !errors.Is(err, errNotAlone) {
 		return false
 	}
-	a.rival.saw(alone(said, a.stackUUID, a.opt.Now()), a.opt.Now())
 	return a.holder.isGhost(said, a.stackUUID, a.ami.State().Kind == ami.StateConnected, time.Now())
 }
 
@@ -170,7 +175,8 @@ func (a *App) claim(ctx context.Context) {
 	}
 	mine := presence(a.stackUUID, a.opt.Now())
 	mine.records = a.ami.State().Kind == ami.StateConnected
-	if !a.unmanaged.Swap(!mine.records) && !mine.records {
+	before := a.unmanaged
+	if a.unmanaged = !mine.records; a.unmanaged && !before {
 		return
 	}
 	err := a.lookAround(ctx)

@@ -94,7 +94,7 @@ type App struct {
 	claims    chan struct{}                 // it is to be said that we record here
 	holder    holder                        // of our application, while it is not us
 	rival     rival                         // another daemon that does
-	unmanaged atomic.Bool                   // there was no manager at the last look
+	unmanaged bool                          // claim's: there was no manager at the last look
 	features  *features
 	desk      *toggle.Desk
 	lamps     *lamp.Keeper

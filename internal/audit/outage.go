@@ -258,6 +258,6 @@ func storage(kind string) bool {
 // stood says whether Asterisk stood still in some of that time.
 func (w World) stood(in stretch) bool {
 	return slices.ContainsFunc(w.Outages, func(o Outage) bool {
-		return o.Kind == AsteriskStalled && len(within([]stretch{{o.From, o.To}}, in)) > 0
+		return o.Kind == AsteriskStalled && o.overlaps(in.from, in.to)
 	})
 }

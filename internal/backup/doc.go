@@ -63,9 +63,6 @@ type Media struct {
 	SHA256 string // empty if not known yet
 }
 
-// open says that the file was still being written at the moment of the copy.
-func (m Media) open() bool { return m.State.Open() }
-
 // final says that nobody writes to the file any more.
 func (m Media) final() bool { return m.State == recorder.Ready || m.State == recorder.Empty }
 

@@ -108,6 +108,21 @@ func TestBackupWhileTheDatabaseGoesOnVerifies(t *testing.T) {
 	}
 }
 
+// hasItsOnlyFile makes two backups into one folder, each of which must have the file
+// of the only recording, and verify.
+func (w *world) hasItsOnlyFile() {
+	w.t.Helper()
+	dir := filepath.Join(w.t.TempDir(), "backup")
+	for range 2 {
+		if res := w.backup(dir); res.Files != 2 || res.Differ != 0 || len(res.Lacks) > 0 {
+			w.t.Errorf("%+v", res)
+		}
+		if rep := w.verifies(dir); !rep.Clean || rep.Files != 1 {
+			w.t.Errorf("%+v", rep)
+		}
+	}
+}
+
 // TestBackupInTheMidstOfARepairHasTheOriginal: the repaired file is in its place
 // already and its row is not stored yet. It was told as changed by somebody.
 func TestBackupInTheMidstOfARepairHasTheOriginal(t *testing.T) {
@@ -119,15 +134,7 @@ func TestBackupInTheMidstOfARepairHasTheOriginal(t *testing.T) {
 	must(t, os.MkdirAll(spares, 0o750))
 	must(t, os.Rename(w.path(r), filepath.Join(spares, r.UUID+".wav")))
 	must(t, os.WriteFile(w.path(r), []byte("repaired"), 0o640))
-	dir := filepath.Join(t.TempDir(), "backup")
-	for range 2 {
-		if res := w.backup(dir); res.Differ != 0 || len(res.Lacks) > 0 {
-			t.Errorf("%+v", res)
-		}
-		if rep := w.verifies(dir); !rep.Clean || rep.Files != 1 {
-			t.Errorf("%+v", rep)
-		}
-	}
+	w.hasItsOnlyFile()
 	must(t, os.WriteFile(filepath.Join(spares, r.UUID+".wav"), []byte("another"), 0o640))
 	if res := w.backup(filepath.Join(t.TempDir(), "backup")); res.Differ != 1 || len(res.Lacks) != 1 || res.Lacks[0].Path != r.Path() {
 		t.Errorf("%+v", res)
@@ -165,13 +172,5 @@ func TestBackupHasTheFileOfARecordingWithoutAudio(t *testing.T) {
 	w := newWorld(t)
 	r := w.record(recorder.Starting, "")
 	w.settle(r, recorder.Missing, "")
-	dir := filepath.Join(t.TempDir(), "backup")
-	for range 2 {
-		if res := w.backup(dir); res.Files != 2 || len(res.Lacks) > 0 {
-			t.Errorf("%+v", res)
-		}
-		if rep := w.verifies(dir); !rep.Clean || rep.Files != 1 {
-			t.Errorf("%+v", rep)
-		}
-	}
+	w.hasItsOnlyFile()
 }

@@ -61,10 +61,11 @@ func (m *maker) recording(ctx context.Context, r Media) (Entry, error) {
 		e.Path = dirs[1] + "/" + r.Path
 	}
 	err := m.take(ctx, &e, r, r.Path)
-	if err == nil && r.open() {
+	switch {
+	case err != nil:
+	case r.State.Open():
 		e.Note = NoteOpen
-	}
-	if err == nil && !r.open() && r.SHA256 != "" && r.SHA256 != e.SHA256 {
+	case r.SHA256 != "" && r.SHA256 != e.SHA256:
 		err = m.other(ctx, &e, r)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
@@ -147,7 +148,7 @@ func (m *maker) there(ctx context.Context, place string, r Media, old Entry) (En
 	if errors.Is(err, fs.ErrNotExist) {
 		return e, false, nil
 	}
-	if err != nil || r.open() || r.SHA256 == "" || !info.Mode().IsRegular() {
+	if err != nil || r.State.Open() || r.SHA256 == "" || !info.Mode().IsRegular() {
 		return e, false, err
 	}
 	if old.Path == place && !m.Reread && old.SHA256 == r.SHA256 && old.Size == info.Size() && old.MTime.Equal(info.ModTime()) {
@@ -178,7 +179,7 @@ func (m *maker) absent(ctx context.Context, e Entry, r Media) (Entry, error) {
 		return e, err
 	case removed:
 		e.Absent, m.moved = AbsentRemoved, true
-	case r.open() || !r.promised():
+	case r.State.Open() || !r.promised():
 		e.Absent, e.Size, e.SHA256 = AbsentOpen, 0, ""
 	default:
 		e.Absent = AbsentMissing

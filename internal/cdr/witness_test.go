@@ -44,6 +44,19 @@ func (s *stand) talk() (a, b call.Channel) {
 	return a, b
 }
 
+// recordedTalk is a witness that has seen the call of which the journal's rows are
+// on file, while they talk.
+func recordedTalk(t *testing.T) (s *stand, rows []celRow, a, b call.Channel) {
+	t.Helper()
+	s, rows = newStand(t), loadShape(t, "internal_answered")
+	first := parseAll(t, rows)[0]
+	s.n, s.at = -1, first.At // the ids of that call
+	if a, b = s.talk(); a.ID != first.UniqueID {
+		t.Fatalf("%s is not %s", a.ID, first.UniqueID)
+	}
+	return s, rows, a, b
+}
+
 func (s *stand) hangUp(a, b call.Channel) {
 	s.apply(call.ChannelEnded, b, call.Channel{}, "")
 	s.apply(call.ChannelEnded, a, call.Channel{}, "")
@@ -157,15 +170,7 @@ func TestKilledAsteriskLeavesACompleteCall(t *testing.T) {
 // TestHalfACallInTheJournalIsMadeWhole: its rows end where the disk was full.
 // What the events say makes it whole; rows that come after all count more.
 func TestHalfACallInTheJournalIsMadeWhole(t *testing.T) {
-	s := newStand(t)
-	s.n = -1 // the ids of the recorded call
-	rows := loadShape(t, "internal_answered")
-	all := parseAll(t, rows)
-	s.at = all[0].At
-	a, b := s.talk()
-	if a.ID != all[0].UniqueID {
-		t.Fatalf("%s is not %s", a.ID, all[0].UniqueID)
-	}
+	s, rows, a, b := recordedTalk(t)
 	s.at = s.at.Add(time.Minute)
 	s.hangUp(a, b)
 	over := s.at
@@ -199,12 +204,7 @@ func TestHalfACallInTheJournalIsMadeWhole(t *testing.T) {
 // journal, its last row is not, and the witness has forgotten the call by the
 // time a follower that was slow asks for it.
 func TestCallThatOnlyLacksItsLastRowEndsForALateFollower(t *testing.T) {
-	s := newStand(t)
-	s.n = -1 // the ids of the recorded call
-	rows := loadShape(t, "internal_answered")
-	all := parseAll(t, rows)
-	s.at = all[0].At
-	a, b := s.talk()
+	s, rows, a, b := recordedTalk(t)
 	s.hangUp(a, b)
 	s.w.Read(ends(a, b))
 	now := s.at.Add(time.Minute)

@@ -300,63 +300,6 @@ func (s *site) ready() {
 	})
 }
 
-func TestWrongPasswordsAndASecondDaemonAreToldApart(t *testing.T) {
-	t.Parallel()
-	pbx := newPBX(t, lab.Config{})
-	first := siteAt(t, pbx)
-	first.start()
-
-	wrongARI := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.App, c.Asterisk.ARIPassword = "a", "wrong" })
-	wrongARI.open()
-	wrongAMI := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.App, c.Asterisk.AMIPassword = "b", "wrong" })
-	wrongAMI.open()
-	second := siteAt(t, pbx)
-	second.open()
-	wrongARI.says("refuses our ARI user", "ari.conf")
-	wrongAMI.says("refuses our login", "manager.conf")
-	second.says(`another client holds the ARI application "callrecordd"`, "stop the other")
-	if st := first.app.Status(); !st.Ready || st.ARI.Reconnects != 0 {
-		t.Errorf("the first daemon was disturbed: %+v", st)
-	}
-	first.stop()
-	second.ready() // takes over by itself
-}
-
-// TestSecondDaemonRecordsAndExplainsNothing: one that was configured by somebody
-// else has another application, so Asterisk takes both; it must not record the same
-// calls. Neither of them may say of a call of the other's that it was missed.
-func TestSecondDaemonRecordsAndExplainsNothing(t *testing.T) {
-	t.Parallel()
-	for app, says := range map[string]string{
-		"callrecordd": "another client holds the ARI application", "other": "another callrecordd records on this Asterisk",
-	} {
-		t.Run(app, func(t *testing.T) {
-			t.Parallel()
-			pbx := newPBX(t, lab.Config{})
-			first := siteAt(t, pbx)
-			first.start()
-			first.populate()
-			first.rules("alice", dialplan.Flags{OutgoingInternal: true})
-			second := siteAt(t, pbx, func(c *config.Config) { c.Asterisk.App = app })
-			second.open()
-			second.populate()
-			second.rules("alice", dialplan.Flags{OutgoingInternal: true})
-			second.says(says, "stop")
-			alice, bob := first.phone("alice", lab.Manual()), first.phone("bob", lab.AutoAnswer(0))
-			first.recordsNext(alice, bob, 1)
-			if st := first.app.Status(); !st.Ready || st.ARI.Reconnects != 0 || len(second.files()) > 0 {
-				t.Errorf("the first: %s; the second: %v", st.Summary, second.files())
-			}
-			if second.waitCDRs(1); len(second.stored()) > 0 {
-				t.Errorf("the second has recordings: %+v", second.stored())
-			}
-			first.stop()
-			second.ready() // takes over by itself
-			second.recordsNext(alice, bob, 2)
-		})
-	}
-}
-
 func TestManagerWithoutClassSystemSaysSo(t *testing.T) {
 	t.Parallel()
 	s := siteAt(t, newPBX(t, lab.Config{AMIWrite: "call"}))

@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -15,8 +14,6 @@ import (
 	"time"
 
 	"callrecordd/ari"
-	"callrecordd/config"
-	"callrecordd/internal/lab"
 )
 
 // ghost has Asterisk keep an application for a websocket that is no more: it is cut
@@ -103,53 +100,4 @@ func TestConnectionThatAsteriskKeepsIsTakenOver(t *testing.T) {
 	s.ghost(client)
 	must(t, client.SetGlobalVar(within(t), presence, word)) // as if it had been killed
 	s.start()
-}
-
-// TestLivingDaemonWithoutAManagerIsNoGhost: without its manager it said nothing, and
-// a second one that could record as little took the application from it. One that
-// can takes over.
-func TestLivingDaemonWithoutAManagerIsNoGhost(t *testing.T) {
-	t.Parallel()
-	pbx := newPBX(t, lab.Config{})
-	lonely := func(c *config.Config) { c.Asterisk.AMIAddress = "127.0.0.1:9" }
-	first, second := siteAt(t, pbx, lonely), siteAt(t, pbx, lonely)
-	base, err := url.Parse(first.cfg.Asterisk.ARIURL)
-	must(t, err)
-	client := ari.New(base, ari.Credentials{User: pbx.ARIUser, Password: pbx.ARIPassword})
-	last := ""
-	next := func() {
-		first.eventually("the first says that it is there", func() error {
-			said, err := client.GlobalVar(within(t), "CALLRECORDD_PRESENCE")
-			if err == nil && (said == "" || said == last) {
-				err = fmt.Errorf("it says %q", said)
-			}
-			if err == nil {
-				last = said
-			}
-			return err
-		})
-	}
-	first.open()
-	first.says("no manager interface")
-	next()
-	second.open()
-	second.says("another client holds the ARI application")
-	for range 5 { // one each 5 s, and the second's patience is 15 s
-		next()
-	}
-	if st := first.app.Status(); st.ARI.Reconnects != 0 {
-		t.Errorf("the application was taken from the first: %+v", st.ARI)
-	}
-	second.says("another client holds the ARI application")
-	second.stop()
-	third := siteAt(t, pbx)
-	third.open()
-	for range 2 { // it waits for 15 s, and patience ends after 20
-		next()
-	}
-	third.ready()
-	if err := first.app.Stop(); !errors.Is(err, ari.ErrReplaced) {
-		t.Errorf("the first has not noticed: %v", err)
-	}
-	first.app = nil
 }

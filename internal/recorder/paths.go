@@ -36,7 +36,7 @@ func (r Recording) Path() string { return r.TenantUUID + "/monitor/" + r.UUID + 
 // nobody closed has beside it for a while: a copy, or the original.
 const SpareDir = "repair"
 
-// SparePath is where a repair keeps it for the recording with the path.
+// SparePath is the file in SpareDir for the recording with the path.
 func SparePath(recording string) string {
 	monitor, name := path.Split(recording)
 	return path.Join(path.Dir(path.Clean(monitor)), SpareDir, name)
